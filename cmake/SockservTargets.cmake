@@ -1,0 +1,15 @@
+# Helpers for the targets that are sockserv's own.
+
+# Warnings for code that we maintain; never passed on to those who use the library.
+function(sockserv_own_target target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+    $<$<BOOL:${SOCKSERV_WARNINGS_AS_ERRORS}>:-Werror>)
+endfunction()
+
+# A program that lands in bin/: sockserv_program(NAME SOURCE...)
+function(sockserv_program name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE sockserv::sockserv)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+  sockserv_own_target(${name})
+endfunction()

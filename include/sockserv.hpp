@@ -1,0 +1,57 @@
+#pragma once
+
+/// sockserv: Python's socketserver in C++20.
+///
+/// Subclass a request handler, override handle(), pick a server, serve:
+///
+///     struct Upper : sockserv::StreamRequestHandler {
+///       void handle() override {
+///         for (std::string_view line : rfile) wfile.write(boost::to_upper_copy(std::string(line)));
+///       }
+///     };
+///
+///     int main() {
+///       sockserv::ThreadingTCPServer<Upper> server({"127.0.0.1", 9000});
+///       return sockserv::run(server);
+///     }
+///
+/// Three choices make a server, and each is independent of the others:
+///
+///     what a request is         who runs it              what the handler does
+///
+///     BaseServer                (nobody: one at a time)  BaseRequestHandler<Request>
+///       └ TCPServer             ThreadingMixIn             ├ StreamRequestHandler
+///           ├ UnixStreamServer  ForkingMixIn               └ DatagramRequestHandler
+///           └ UDPServer
+///               └ UnixDatagramServer
+///
+/// A mixin goes around a server: ThreadingMixIn<TCPServer<Upper>>, or by its predefined name ThreadingTCPServer<Upper>.
+///
+/// The headers, of which this one includes all:
+///
+///     sockserv/handler.hpp           what you write: the request handlers        Start here.
+///     sockserv/servers.hpp           what you pick: the predefined servers
+///     sockserv/run.hpp               serving until a signal; serving in the background of a test
+///     sockserv/files.hpp             rfile and wfile
+///     sockserv/request.hpp           the connection or datagram itself, with Python's socket methods
+///     sockserv/address.hpp           where servers listen and clients are
+///     sockserv/options.hpp           what a server must know before it binds
+///     sockserv/error.hpp             what can go wrong, as values and exceptions
+///     sockserv/testing.hpp           trying a handler without a socket
+///     sockserv/server/*.hpp          the hierarchy of servers, with the hooks that can be overridden
+///     sockserv/mixin/*.hpp           the mixins, with their knobs
+///     sockserv/fwd.hpp, version.hpp  forward declarations; the version
+///
+/// Headers in sockserv/detail are not for use: they may change without notice.
+
+#include <sockserv/address.hpp>
+#include <sockserv/error.hpp>
+#include <sockserv/files.hpp>
+#include <sockserv/fwd.hpp>
+#include <sockserv/handler.hpp>
+#include <sockserv/options.hpp>
+#include <sockserv/request.hpp>
+#include <sockserv/run.hpp>
+#include <sockserv/servers.hpp>
+#include <sockserv/testing.hpp>
+#include <sockserv/version.hpp>

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <mutex>
+#include <set>
+#include <sockserv/detail/descriptor.hpp>
+
+namespace sockserv::detail {
+
+/// The child processes of one server, and only those: each is watched and reaped by a descriptor of its own (a pidfd,
+/// pidfd_open(2)), so other children of the program are never touched and a process id is never mistaken.
+///
+/// @par Thread safety
+/// Safe.
+class ChildProcesses {
+ public:
+  ChildProcesses();
+
+  /// Takes charge of a child. Never fails: where the system has no descriptor left, the child is found by looking.
+  void add(pid_t child);
+
+  std::set<pid_t> active() const;
+  std::size_t size() const;
+
+  /// Becomes readable when a child has ended.
+  int descriptor() const noexcept { return ended_.get(); }
+
+  /// Reaps the children that have ended.
+  void collect();
+  /// Reaps children as they end, until there are none or the deadline has come; true if there are none.
+  bool wait_until_none(std::chrono::steady_clock::time_point deadline);
+  /// Sends each a signal; returns how many there are.
+  std::size_t signal_all(int signal) noexcept;
+
+  /// Held across fork(), so that the child's copy is whole and free.
+  std::unique_lock<std::mutex> hold() { return std::unique_lock(mutex_); }
+  /// In a child, while that is held: forgets them; they are its siblings.
+  void forget() noexcept;
+
+ private:
+  bool collect_one(std::map<pid_t, Descriptor>::iterator& child);
+
+  mutable std::mutex mutex_;
+  std::map<pid_t, Descriptor> children_;
+  std::size_t unwatched_ = 0;  // children without a descriptor
+  Descriptor ended_;           // an epoll set of the children's descriptors
+};
+
+/// Ends a child process: flushes the standard streams, and leaves without unwinding or exit handlers, which belong to
+/// the parent.
+[[noreturn]] void exit_child(int status) noexcept;
+
+}  // namespace sockserv::detail

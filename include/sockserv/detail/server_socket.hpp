@@ -1,0 +1,80 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <memory>
+#include <optional>
+#include <sockserv/address.hpp>
+#include <sockserv/detail/descriptor.hpp>
+#include <sockserv/error.hpp>
+#include <sockserv/options.hpp>
+#include <sockserv/request.hpp>
+#include <string>
+#include <utility>
+
+namespace sockserv::detail {
+
+/// The socket that a server listens on: bound, listening or receiving, and what is left in the file system.
+///
+/// The server owns it, and so does each request that answers through it, so that a datagram's reply never goes to a
+/// descriptor that has been closed, or reused, meanwhile. It closes with the last owner.
+class ServerSocket {
+ public:
+  /// Opens a socket of the address's family; `type` is SOCK_STREAM or SOCK_DGRAM.
+  ServerSocket(const Address& address, int type);
+
+  /// The address that a socket is bound to.
+  static Address address_of(int descriptor);
+
+  /// Takes over a bound (and, for a stream, listening) socket; leaves it to the caller if it throws.
+  /// @throws std::invalid_argument if it is not one of that type and a family of sockserv's.
+  ServerSocket(int descriptor, int type);
+
+  /// Sets the options, binds, and returns the address that the system says it has.
+  Address bind(const Address& address, const ServerOptions& options);
+
+  /// Listens; nothing for datagrams.
+  void listen(int queue_size);
+
+  /// The next connection or datagram, if one is there.
+  /// @throws boost::system::system_error if there is none for another reason than that.
+  std::optional<std::pair<StreamRequest, Address>> accept();
+  static std::optional<std::pair<DatagramRequest, Address>> receive(const std::shared_ptr<ServerSocket>& socket,
+                                                                    std::size_t max_packet_size);
+
+  /// Removes the Unix path that `bind` made, if it is still the same file.
+  void unlink_path() noexcept;
+
+  int fileno() const noexcept { return socket_.get(); }
+
+ private:
+  void set_option(int level, int option, int value, const char* name);
+  bool is_stale(const Address& address) const;
+
+  Descriptor socket_;
+  int type_;
+  std::unique_ptr<char[]> packet_;  // where datagrams land; used by the serving thread only
+  std::string path_;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+};
+
+/// What distinguishes the four families of servers.
+struct ServerKind {
+  const char* name;
+  int socket_type;
+  bool unix_addresses;
+};
+
+inline constexpr ServerKind tcp_server{"TCPServer", SOCK_STREAM, false};
+inline constexpr ServerKind udp_server{"UDPServer", SOCK_DGRAM, false};
+inline constexpr ServerKind unix_stream_server{"UnixStreamServer", SOCK_STREAM, true};
+inline constexpr ServerKind unix_datagram_server{"UnixDatagramServer", SOCK_DGRAM, true};
+
+/// @throws std::invalid_argument if a server of this kind cannot be bound to such an address.
+void require_family(const ServerKind& kind, const Address& address);
+
+/// getsockname(2).
+Address local_address(int descriptor, error_code& error) noexcept;
+
+}  // namespace sockserv::detail

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+
+namespace sockserv::detail {
+
+/// Work for one thread.
+class ThreadTask {
+ public:
+  virtual ~ThreadTask() = default;
+  virtual void run() = 0;
+};
+
+/// Threads that come and go: each counts itself out when its task is done, so that nothing grows with the number of
+/// threads that there have been.
+///
+/// @par Thread safety
+/// Safe.
+class ThreadGroup {
+ public:
+  /// `on_room` is called when a thread ends after `has_room` has said no.
+  explicit ThreadGroup(std::function<void()> on_room);
+  ~ThreadGroup();
+
+  /// Runs the task in a new boost::thread with a stack of that many bytes (0: the system's default).
+  /// @throws boost::thread_resource_error if there can be no thread; the task is still the caller's then.
+  void start(std::unique_ptr<ThreadTask>& task, std::size_t stack_size);
+
+  std::size_t running() const;
+  bool has_room(std::size_t limit) const;
+
+  /// Waits until no task runs, or until the deadline; true if none does.
+  bool wait_until_none(std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max());
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;  // each thread's too: the last to leave may still hold the lock when we go
+};
+
+}  // namespace sockserv::detail

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <sockserv/detail/input_buffer.hpp>
+#include <sockserv/error.hpp>
+#include <string_view>
+
+namespace sockserv {
+class Address;
+}
+
+namespace sockserv::detail {
+
+/// How a request waits: the one seam between what handlers do and who runs them.
+///
+/// Every operation of a request that may have to wait goes through its `Waiting`. A plain thread blocks in the
+/// kernel; `testing::converse` answers from memory; nothing above this interface can tell which.
+///
+/// All operations retry when a signal interrupts them, never raise SIGPIPE, and report a time limit that has
+/// passed as `errc::timed_out`.
+class Waiting {
+ public:
+  using duration = std::chrono::steady_clock::duration;
+
+  /// Waits for bytes and moves them into the buffers. 0 without an error: the peer sends no more.
+  virtual std::size_t receive(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept = 0;
+
+  /// Appends the next bytes to `buffer`, and waits for them first. Strategies may lend `buffer` its memory, which
+  /// is why this is an operation of its own. 0 without an error: the peer sends no more.
+  virtual std::size_t receive_more(int descriptor, InputBuffer& buffer, error_code& error);
+
+  /// Waits until some bytes can be sent; returns how many were.
+  virtual std::size_t send(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept = 0;
+
+  /// Sends one datagram.
+  virtual void send_to(int descriptor, std::string_view packet, const Address& address,
+                       error_code& error) noexcept = 0;
+
+  /// Limits how long each of the above may wait; no value: forever.
+  virtual void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept = 0;
+
+ protected:
+  ~Waiting() = default;
+};
+
+/// The strategy of a plain thread: it blocks in the kernel, one system call an operation.
+Waiting& blocking() noexcept;
+
+}  // namespace sockserv::detail

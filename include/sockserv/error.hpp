@@ -1,0 +1,80 @@
+#pragma once
+
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
+#include <exception>
+#include <string>
+
+namespace sockserv {
+
+/// What went wrong, as a value: the operating system's error (`boost::system::system_category`), an `errc` of
+/// sockserv, or `boost::asio::error::eof` from the functions that model Asio's streams.
+using error_code = boost::system::error_code;
+
+/// The errors that sockserv itself reports. docs/errors.md lists, for each, who reports it and what to do.
+enum class errc {
+  /// A time limit passed: `StreamRequest::settimeout()` or a handler's `timeout`. Nothing that had arrived is
+  /// lost; reading may go on. Thrown as `timeout_error`. Equivalent to `boost::system::errc::timed_out`.
+  timed_out = 1,
+  /// The peer closed the connection before all the bytes that were asked for had arrived.
+  end_of_stream,
+  /// No end of line (or other delimiter) within the limit. The bytes stay in the reader's buffer.
+  line_too_long,
+  /// A reply to a datagram whose sender has no address (an unbound Unix socket): there is nowhere to send it.
+  no_reply_address,
+};
+
+/// The category of `errc`; its name is "sockserv".
+const boost::system::error_category& error_category() noexcept;
+
+error_code make_error_code(errc code) noexcept;
+
+/// Thrown when a time limit passes, so that a handler can tell waiting too long from a broken connection.
+/// `code()` is `errc::timed_out`.
+class timeout_error : public boost::system::system_error {
+ public:
+  explicit timeout_error(const std::string& what);
+};
+
+/// True where the error says that the peer has gone (connection reset, broken pipe, …): an everyday event, which
+/// is counted and logged in one quiet line rather than reported as a fault of the handler.
+bool is_peer_gone(const error_code& error) noexcept;
+bool is_peer_gone(const std::exception_ptr& error) noexcept;
+
+namespace detail {
+
+/// Throws `timeout_error` or `boost::system::system_error`, as `error` requires; `what` names the operation.
+[[noreturn]] void throw_error(const error_code& error, const std::string& what);
+
+/// Throws as above if there is an error.
+inline void check(const error_code& error, const auto& what) {
+  if (error) [[unlikely]]
+    throw_error(error, what);
+}
+
+/// The error that errno holds.
+error_code last_system_error() noexcept;
+
+/// To be called while handling an exception: returns it, but throws it on if it is a request to end the thread
+/// (`boost::thread_interrupted`, or what pthread_cancel and pthread_exit unwind with) and so no error.
+std::exception_ptr caught_error();
+
+/// Runs `body` and returns the error that escaped it, if any. Requests to end the thread travel on.
+template <class Body>
+std::exception_ptr error_of(Body&& body) {
+  try {
+    body();
+    return nullptr;
+  } catch (...) {
+    return caught_error();
+  }
+}
+
+/// "std::out_of_range: what() says this", whatever was thrown.
+std::string describe(const std::exception_ptr& error);
+
+}  // namespace detail
+}  // namespace sockserv
+
+template <>
+struct boost::system::is_error_code_enum<sockserv::errc> : std::true_type {};

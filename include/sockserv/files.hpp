@@ -1,0 +1,146 @@
+#pragma once
+
+/// `rfile` and `wfile`: the files through which handlers read and write.
+
+#include <boost/asio/buffer.hpp>
+#include <cstddef>
+#include <iterator>
+#include <optional>
+#include <sockserv/detail/input_buffer.hpp>
+#include <sockserv/fwd.hpp>
+#include <string>
+#include <string_view>
+
+namespace sockserv {
+
+/// What came from the client, read through a buffer: `rfile`.
+///
+///     for (std::string_view line : rfile) …          // each line with its newline, until the client sends no more
+///
+/// Reads wait for more bytes as the handler's mixin does, and flush a buffered `wfile` first. A view that a read
+/// returns is valid until the next read.
+///
+/// @par Errors
+/// Reads throw what `StreamRequest::recv` throws. No read loses bytes: after an exception (a time limit, a line that
+/// is too long, the end of the stream) all that had arrived is still there to be read.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class InputFile {
+ public:
+  /// The limit on a line's length unless the caller gives one: 64 KiB, newline included.
+  static constexpr std::size_t default_limit = 65536;
+
+  /// Reads from a connection, and flushes `writer` before it waits. Both must outlive this.
+  InputFile(StreamRequest& request, OutputFile& writer) noexcept : request_(&request), writer_(&writer) {}
+  /// Reads a packet.
+  explicit InputFile(std::string_view packet) : buffer_(packet) {}
+
+  /// How much memory to take, in bytes, when the first byte is waited for; at least 1. More is taken only while one
+  /// item needs it.
+  void set_buffer_size(std::size_t size);
+
+  /// The next line with its newline, or what is left before the end of the stream, or nothing at its end.
+  /// Throws `errc::line_too_long` if there is no newline within `limit` bytes; they can still be read.
+  std::optional<std::string_view> readline(std::size_t limit = default_limit) { return read_until("\n", limit); }
+
+  /// The same up to and including any delimiter, which must not be empty.
+  std::optional<std::string_view> read_until(std::string_view delimiter, std::size_t limit = default_limit);
+
+  /// Exactly `count` bytes, fewer only at the end of the stream. Takes memory as bytes arrive, not in advance.
+  std::string read(std::size_t count);
+  /// Everything until the end of the stream.
+  std::string read() { return read(static_cast<std::size_t>(-1)); }
+
+  /// Exactly `count` bytes; throws `errc::end_of_stream` if there are fewer.
+  std::string read_exactly(std::size_t count);
+
+  /// The bytes at hand, without reading them; waits for some if there are none. Empty only at the end of the stream.
+  std::string_view peek();
+
+  /// @name The lines, for range-for
+  /// @{
+  class iterator {
+   public:
+    using value_type = std::string_view;
+    using difference_type = std::ptrdiff_t;
+    using iterator_concept = std::input_iterator_tag;
+
+    iterator() = default;
+    explicit iterator(InputFile& file) : file_(&file) { ++*this; }
+
+    std::string_view operator*() const noexcept { return *line_; }
+    iterator& operator++() {
+      line_ = file_->readline();
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    bool operator==(std::default_sentinel_t) const noexcept { return !line_; }
+
+   private:
+    InputFile* file_ = nullptr;
+    std::optional<std::string_view> line_;
+  };
+
+  iterator begin() { return iterator(*this); }
+  std::default_sentinel_t end() const noexcept { return {}; }
+  /// @}
+
+ private:
+  bool receive_more();
+
+  StreamRequest* request_ = nullptr;
+  OutputFile* writer_ = nullptr;
+  detail::InputBuffer buffer_;
+};
+
+/// What goes to the client: `wfile`.
+///
+/// On a connection, with a buffer size of 0 (the default) each write is sent at once; otherwise writes are collected
+/// and sent when the buffer is full, when `rfile` is about to wait for more input, by `flush()`, and when the handler
+/// ends. For a datagram, writes are collected and sent as one datagram when the handler ends.
+///
+/// @par Errors
+/// `write` and `flush` throw what `StreamRequest::sendall` throws. After a time limit the bytes not yet sent are
+/// kept, and `flush()` goes on; after any other error they are dropped, since the peer has gone.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe.
+class OutputFile {
+ public:
+  /// Collects everything (a datagram's reply).
+  OutputFile() noexcept = default;
+  /// Writes to a connection, which must outlive this.
+  explicit OutputFile(StreamRequest& request) noexcept : request_(&request) {}
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  /// How many bytes to collect before they are sent; 0: none.
+  void set_buffer_size(std::size_t size) noexcept { buffer_size_ = size; }
+
+  /// Writes all the bytes; returns how many that were.
+  std::size_t write(std::string_view bytes);
+  std::size_t write(boost::asio::const_buffer bytes) {
+    return write(std::string_view(static_cast<const char*>(bytes.data()), bytes.size()));
+  }
+
+  /// Sends what has been collected. Nothing for a datagram: it leaves when the handler ends.
+  void flush() {
+    if (request_ && !pending_.empty()) send_pending({});
+  }
+
+  /// What has been written and not been sent.
+  std::string_view pending() const noexcept { return pending_; }
+  /// True once anything has been written, be it an empty string.
+  bool written() const noexcept { return written_; }
+
+ private:
+  void send_pending(std::string_view more);
+
+  StreamRequest* request_ = nullptr;
+  std::size_t buffer_size_ = 0;
+  std::string pending_;
+  bool written_ = false;
+};
+
+}  // namespace sockserv

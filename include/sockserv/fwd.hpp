@@ -1,0 +1,33 @@
+#pragma once
+
+/// Forward declarations of sockserv's types, for headers that only name them.
+
+namespace sockserv {
+
+class Address;
+class AbstractServer;
+class DatagramRequest;
+class DatagramRequestHandler;
+class InputFile;
+class OutputFile;
+class ServerThread;
+class StreamRequest;
+class StreamRequestHandler;
+struct ServerOptions;
+struct RunOptions;
+
+template <class Request>
+class BaseRequestHandler;
+
+template <class Handler>
+class BaseServer;
+template <class Handler>
+class TCPServer;
+template <class Handler>
+class UDPServer;
+template <class Handler>
+class UnixStreamServer;
+template <class Handler>
+class UnixDatagramServer;
+
+}  // namespace sockserv

@@ -1,0 +1,152 @@
+#pragma once
+
+/// Request handlers: what a user of sockserv writes.
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <sockserv/detail/request_scope.hpp>
+#include <sockserv/files.hpp>
+#include <sockserv/request.hpp>
+#include <stdexcept>
+#include <string_view>
+#include <type_traits>
+#include <typeinfo>
+
+namespace sockserv {
+
+namespace detail {
+
+/// What every handler derives from; tells a class that is a handler from one that is not.
+struct HandlerBase {};
+
+template <class Class>
+inline constexpr bool is_handler = std::is_base_of_v<HandlerBase, Class>;
+
+/// The request type of a handler; of something else, void (a server then says what it wants instead).
+template <class Handler>
+struct RequestOf {
+  using type = void;
+};
+template <class Handler>
+  requires is_handler<Handler>
+struct RequestOf<Handler> {
+  using type = typename Handler::request_type;
+};
+template <class Handler>
+using request_of = typename RequestOf<Handler>::type;
+
+[[noreturn]] void throw_wrong_server(const AbstractServer& server, const std::type_info& wanted);
+
+}  // namespace detail
+
+/// Serves one request: derive from it, or rather from `StreamRequestHandler` or `DatagramRequestHandler`, and
+/// override `handle()`.
+///
+/// The server constructs a handler for each request (by its default constructor, or by
+/// `BaseServer::handler_factory`) and calls `setup()`, `handle()` and `finish()`, in the thread, process or fiber
+/// that its mixin chooses. `request`, `client_address` and `server` are there from the constructor on. Constructing a
+/// handler anywhere else throws std::logic_error; `sockserv::testing::converse` runs one without a server.
+///
+/// `Request` is `StreamRequest` or `DatagramRequest`.
+///
+/// @par Errors
+/// What any of the three hooks throws goes to the server's `handle_error()`, and the server lives on.
+///
+/// @par Thread safety
+/// Each handler object is used by one thread at a time. What handlers share (globals, members of the server) they
+/// must protect themselves, except without a mixin.
+template <class Request>
+class BaseRequestHandler : private detail::HandlerBase {
+ public:
+  using request_type = Request;
+
+  BaseRequestHandler() : BaseRequestHandler(detail::current_binding<Request>()) {}
+  BaseRequestHandler(const BaseRequestHandler&) = delete;
+  BaseRequestHandler& operator=(const BaseRequestHandler&) = delete;
+  virtual ~BaseRequestHandler() = default;
+
+  /// Called before `handle()`. If it throws, neither `handle()` nor `finish()` is called.
+  virtual void setup() {}
+  /// Does the work of the request.
+  virtual void handle() = 0;
+  /// Called after `handle()`, also when that threw. What it throws is dropped then, in favour of the first error.
+  virtual void finish() {}
+
+  /// The connection or datagram being served.
+  Request& request;
+  /// Who sent it; empty for an unbound Unix socket.
+  const Address& client_address;
+  /// The server. Its stopping functions may be called from here: they never wait for the caller.
+  AbstractServer& server;
+
+  /// The server as the class that it is.
+  /// @throws std::logic_error if it is not a `Server`.
+  template <class Server>
+  Server& server_as() {
+    if (auto* const as_asked = dynamic_cast<Server*>(&server)) return *as_asked;
+    detail::throw_wrong_server(server, typeid(Server));
+  }
+
+  /// `setup()`, `handle()`, `finish()`, in that order and under the rules above. Called by the server.
+  void run();
+
+ private:
+  explicit BaseRequestHandler(const detail::Binding<Request>& bound)
+      : request(bound.request), client_address(bound.client_address), server(bound.server) {}
+};
+
+extern template class BaseRequestHandler<StreamRequest>;
+extern template class BaseRequestHandler<DatagramRequest>;
+
+/// Serves a connection through files: read the request from `rfile`, write the reply to `wfile`.
+///
+///     struct Upper : sockserv::StreamRequestHandler {
+///       void handle() override {
+///         for (std::string_view line : rfile) wfile.write(boost::to_upper_copy(std::string(line)));
+///       }
+///     };
+///
+/// The members below are settings; a derived class changes them in its constructor.
+class StreamRequestHandler : public BaseRequestHandler<StreamRequest> {
+ public:
+  /// The size of `rfile`'s buffer, in bytes. At least 1.
+  std::size_t rbufsize = 16384;
+  /// The size of `wfile`'s buffer, in bytes. 0: every write is sent at once.
+  std::size_t wbufsize = 0;
+  /// The longest wait of each receive and send, which then throw `timeout_error`; must be positive. No value: forever.
+  std::optional<StreamRequest::duration> timeout;
+  /// Send small writes at once (TCP_NODELAY).
+  bool disable_nagle_algorithm = false;
+
+  /// Python's second name for `request`.
+  StreamRequest& connection = request;
+
+  /// What the client sends.
+  InputFile rfile{request, wfile};
+  /// What goes to the client.
+  OutputFile wfile{request};
+
+  /// Applies the settings. An override calls this first.
+  void setup() override;
+  /// Flushes `wfile`. An override calls this last.
+  void finish() override;
+};
+
+/// Serves a datagram through files: read the packet from `rfile`, write the reply to `wfile`. The reply is sent to
+/// `client_address` as one datagram when `handle()` has returned, if anything was written (be it "").
+class DatagramRequestHandler : public BaseRequestHandler<DatagramRequest> {
+ public:
+  /// The datagram's content.
+  const std::string& packet = request.packet();
+  /// The server's socket, for sending more than the one reply, or to others.
+  DatagramSocket& socket = request.socket();
+
+  InputFile rfile{packet};
+  OutputFile wfile;
+
+  /// Sends the reply. An override calls this last.
+  void finish() override;
+};
+
+}  // namespace sockserv

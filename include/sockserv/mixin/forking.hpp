@@ -1,0 +1,129 @@
+#pragma once
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include <boost/asio/execution_context.hpp>
+#include <chrono>
+#include <cstddef>
+#include <set>
+#include <sockserv/detail/child_processes.hpp>
+#include <sockserv/detail/server_class.hpp>
+#include <stdexcept>
+
+namespace sockserv {
+
+/// Serves each request in a new process.
+///
+///     ForkingMixIn<TCPServer<Upper>> server({"127.0.0.1", 9000});    // or ForkingTCPServer<Upper>
+///
+/// The child has a copy of the program's memory: what its handler changes there, no other request sees. It ends
+/// without unwinding the stack or running exit handlers (`_exit`), with status 0 if the handler succeeded and 1 if
+/// not. If no process can be made, the request is closed, `handle_error()` hears of it, and serving goes on.
+///
+/// Only the server's own children are waited for; other children of the program are never touched.
+///
+/// In a program with several threads only the forking one lives on in the child, and locks that others held stay held
+/// there. sockserv's own are safe; for those of other libraries, serve from a program without other threads.
+///
+/// `timeout` is 300 seconds here: how long `handle_request()` waits before it looks for children that have ended.
+template <detail::ServerClass Server>
+class ForkingMixIn : public Server {
+ public:
+  using typename Server::request_type;
+
+  using Server::Server;
+  ~ForkingMixIn() override { this->begin_destruction(typeid(ForkingMixIn)); }
+
+  /// The most children at a time; while so many run, nothing is accepted and the backlog holds what comes. At least 1.
+  std::size_t max_children = 40;
+  /// `server_close()` waits for the children that are running. If false, those that are still running when the server
+  /// is destroyed are nobody's: they stay zombies after their end until this program ends.
+  bool block_on_close = true;
+
+  /// The process ids of the requests in progress.
+  std::set<pid_t> active_children() const { return children_.active(); }
+
+  /// Reaps the children that have ended, or waits for all of them. The serving loop does the former as they end.
+  void collect_children(bool blocking = false) {
+    if (blocking) {
+      children_.wait_until_none(AbstractServer::time_point::max());
+    } else {
+      children_.collect();
+    }
+  }
+
+  void process_request(request_type& request, const Address& client_address) override {
+    notify_fork(boost::asio::execution_context::fork_prepare);
+    pid_t child = -1;
+    try {
+      const auto held = children_.hold();
+      child = this->fork_process();
+    } catch (...) {
+      notify_fork(boost::asio::execution_context::fork_parent);
+      throw;
+    }
+    if (child == 0) process_request_child(request, client_address);
+    notify_fork(boost::asio::execution_context::fork_parent);
+    children_.add(child);
+    this->close_request(request);
+  }
+
+  /// Called before each fork, and after it in the parent and in the child. A program that has Asio contexts of its own
+  /// overrides it and calls `notify_fork(event)` of each, as Asio demands.
+  virtual void notify_fork(boost::asio::execution_context::fork_event) {}
+
+  void service_actions() override {
+    Server::service_actions();
+    collect_children();
+  }
+  void handle_timeout() override {
+    Server::handle_timeout();
+    collect_children();
+  }
+  void server_close() override {
+    Server::server_close();
+    collect_children(block_on_close && !this->called_from_within());
+  }
+
+  std::size_t requests_running() const override { return Server::requests_running() + children_.size(); }
+
+ protected:
+  void check_settings() const override {
+    if (max_children == 0) throw std::invalid_argument("max_children is 0; it must be at least 1");
+    Server::check_settings();
+  }
+  bool may_accept() const override { return Server::may_accept() && children_.size() < max_children; }
+  int service_descriptor() const noexcept override { return children_.descriptor(); }
+  bool wait_for_requests(AbstractServer::time_point deadline) override {
+    return Server::wait_for_requests(deadline) && children_.wait_until_none(deadline);
+  }
+  std::size_t force_requests(bool last_resort) noexcept override {
+    return Server::force_requests(last_resort) + children_.signal_all(last_resort ? SIGKILL : SIGTERM);
+  }
+  void become_child() noexcept override {
+    children_.forget();
+    Server::become_child();
+  }
+
+ private:
+  [[noreturn]] void process_request_child(request_type& request, const Address& client_address) noexcept {
+    bool served = false;
+    try {
+      notify_fork(boost::asio::execution_context::fork_child);
+      served = this->serve_request(request, client_address);
+    } catch (...) {  // a request to end the thread, which in this process is the only one
+    }
+    detail::exit_child(served ? 0 : 1);
+  }
+
+  /// Inherited constructors leave it to the members to change a default of the base.
+  struct Defaults {
+    explicit Defaults(AbstractServer& server) { server.timeout = std::chrono::seconds(300); }
+  };
+
+  [[no_unique_address]] Defaults defaults_{*this};
+  detail::ChildProcesses children_;
+};
+
+}  // namespace sockserv

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <sockserv/detail/server_class.hpp>
+#include <sockserv/detail/thread_group.hpp>
+#include <utility>
+
+namespace sockserv {
+
+/// Serves each request in a new thread (a `boost::thread`).
+///
+///     ThreadingMixIn<TCPServer<Upper>> server({"127.0.0.1", 9000});    // or ThreadingTCPServer<Upper>
+///
+/// Handlers of different requests run at the same time: what they share, they protect. If no thread can be made, the
+/// request is closed, `handle_error()` hears of it, and serving goes on.
+///
+/// A subclass with members that its handlers use calls `server_close()` in its destructor; otherwise handlers could
+/// outlive those members, and the server then ends the program with a message rather than let them.
+template <detail::ServerClass Server>
+class ThreadingMixIn : public Server {
+ public:
+  using typename Server::request_type;
+  using Server::Server;
+  ~ThreadingMixIn() override {
+    this->begin_destruction(typeid(ThreadingMixIn));
+    // Threads that server_close() did not wait for use this object, so it cannot go before they have.
+    if (daemon_threads) this->kill_requests();
+    threads_.wait_until_none();
+  }
+
+  /// Threads do not keep the server: `server_close()` does not wait for them, and destruction cuts their sockets off.
+  bool daemon_threads = false;
+  /// `server_close()` waits for the threads that are running (not for daemons).
+  bool block_on_close = true;
+  /// The most threads at a time; while so many run, nothing is accepted and the backlog holds what comes. 0: no limit.
+  std::size_t max_threads = 0;
+  /// The size of each thread's stack, in bytes. 0: the system's default.
+  std::size_t stack_size = 0;
+
+  void process_request(request_type& request, const Address& client_address) override {
+    auto thread = std::make_unique<Thread>(*this, std::move(request), client_address);
+    std::unique_ptr<detail::ThreadTask> task = std::move(thread);
+    try {
+      threads_.start(task, stack_size);
+    } catch (...) {
+      request = std::move(static_cast<Thread&>(*task).request);
+      throw;
+    }
+  }
+
+  /// What each thread does: serves the request, hands errors to `handle_error()`, and shuts the request down.
+  virtual void process_request_thread(request_type& request, const Address& client_address) {
+    this->serve_request(request, client_address);
+  }
+
+  void server_close() override {
+    Server::server_close();
+    if (block_on_close && !daemon_threads && !this->called_from_within()) threads_.wait_until_none();
+  }
+
+  std::size_t requests_running() const override { return std::max(Server::requests_running(), threads_.running()); }
+
+ protected:
+  bool may_accept() const override {
+    return Server::may_accept() && (max_threads == 0 || threads_.has_room(max_threads));
+  }
+  bool wait_for_requests(AbstractServer::time_point deadline) override {
+    return Server::wait_for_requests(deadline) && threads_.wait_until_none(deadline);
+  }
+
+ private:
+  struct Thread final : detail::ThreadTask {
+    Thread(ThreadingMixIn& owner, request_type&& accepted, const Address& peer)
+        : server(owner), request(std::move(accepted)), client_address(peer) {}
+    void run() override { server.process_request_thread(request, client_address); }
+
+    ThreadingMixIn& server;
+    request_type request;
+    Address client_address;
+  };
+
+  detail::ThreadGroup threads_{[this] { this->wake(); }};
+};
+
+}  // namespace sockserv

@@ -1,0 +1,263 @@
+#pragma once
+
+/// The requests that handlers serve: a connected stream, or one datagram and the socket to answer with.
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <sockserv/address.hpp>
+#include <sockserv/detail/descriptor.hpp>
+#include <sockserv/detail/live_requests.hpp>
+#include <sockserv/detail/waiting.hpp>
+#include <sockserv/error.hpp>
+#include <sockserv/fwd.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace sockserv {
+
+namespace detail {
+class ServerSocket;
+}
+
+/// Who is at the other end of a Unix socket, as the kernel saw it when the connection was made (unix(7),
+/// SO_PEERCRED).
+struct PeerCredentials {
+  pid_t process;
+  uid_t user;
+  gid_t group;
+};
+
+/// A connected stream socket: what a handler of TCPServer or UnixStreamServer serves.
+///
+/// Python's socket methods under their names; it also models Asio's `SyncReadStream` and `SyncWriteStream`, so that
+/// `asio::read_until`, Boost.Beast's parsers and the like work on it as they are. How an operation waits depends on
+/// the mixin that runs the handler; its meaning does not. No operation raises SIGPIPE.
+///
+/// Each operation has two forms: one throws `boost::system::system_error` (`timeout_error` when a time limit
+/// passed), the other sets an `error_code`. After `close()` they report `EBADF`.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe, except that one thread may receive while another sends, and that
+/// `shutdown()` may be called at any time by any thread.
+///
+/// @par Lifetime
+/// Owned by the server for as long as the handler runs, then closed. The object must not be kept.
+class StreamRequest {
+ public:
+  using duration = std::chrono::steady_clock::duration;
+
+  /// Owns a connected socket. `peer` is what accept() or connect() knew; `getpeername()` gives it back.
+  StreamRequest(detail::Descriptor socket, const Address& peer, detail::Waiting& waiting = detail::blocking());
+  StreamRequest(StreamRequest&&) noexcept = default;
+  StreamRequest& operator=(StreamRequest&&) noexcept;
+  ~StreamRequest() { close(); }
+
+  /// @name Receiving
+  /// @{
+
+  /// Waits for bytes and returns what there is, `max` at the most; empty when the peer sends no more.
+  std::string recv(std::size_t max);
+  /// The same into memory of the caller's; returns the count, 0 when the peer sends no more.
+  std::size_t recv(boost::asio::mutable_buffer buffer);
+  std::size_t recv(boost::asio::mutable_buffer buffer, error_code& error) noexcept;
+
+  /// Fills the whole buffer. Reports `errc::end_of_stream` if the peer stops before; returns the count received.
+  std::size_t recv_exactly(boost::asio::mutable_buffer buffer);
+  std::size_t recv_exactly(boost::asio::mutable_buffer buffer, error_code& error) noexcept;
+  /// @}
+
+  /// @name Sending
+  /// @{
+
+  /// Sends at least one byte, perhaps not all; returns how many.
+  std::size_t send(boost::asio::const_buffer bytes);
+  std::size_t send(boost::asio::const_buffer bytes, error_code& error) noexcept;
+
+  /// Sends everything; returns how many bytes that were (on an error: how many had been sent before it).
+  std::size_t sendall(std::string_view bytes);
+  std::size_t sendall(std::string_view bytes, error_code& error) noexcept;
+
+  /// Sends a sequence of buffers, gathered into one system call for every 16 buffers.
+  template <class ConstBufferSequence>
+    requires boost::asio::is_const_buffer_sequence<ConstBufferSequence>::value
+  std::size_t sendall(const ConstBufferSequence& buffers, error_code& error) noexcept {
+    std::size_t sent = 0;
+    for_chunks(buffers, [&](std::span<iovec> chunk) {
+      sent += send_chunk(chunk, error);
+      return !error;
+    });
+    return sent;
+  }
+  template <class ConstBufferSequence>
+    requires boost::asio::is_const_buffer_sequence<ConstBufferSequence>::value
+  std::size_t sendall(const ConstBufferSequence& buffers) {
+    error_code error;
+    const std::size_t sent = sendall(buffers, error);
+    detail::check(error, "sendall");
+    return sent;
+  }
+  /// @}
+
+  /// @name Asio's SyncReadStream and SyncWriteStream
+  /// `read_some` reports the end of the stream as `boost::asio::error::eof`.
+  /// @{
+  template <class MutableBufferSequence>
+  std::size_t read_some(const MutableBufferSequence& buffers, error_code& error) {
+    error.clear();
+    std::size_t count = 0;
+    for_chunks(buffers, [&](std::span<const iovec> chunk) {
+      count = read_chunk(chunk, error);
+      return false;
+    });
+    return count;
+  }
+  template <class MutableBufferSequence>
+  std::size_t read_some(const MutableBufferSequence& buffers) {
+    error_code error;
+    const std::size_t count = read_some(buffers, error);
+    detail::check(error, "read_some");
+    return count;
+  }
+  template <class ConstBufferSequence>
+  std::size_t write_some(const ConstBufferSequence& buffers, error_code& error) {
+    error.clear();
+    std::size_t count = 0;
+    for_chunks(buffers, [&](std::span<const iovec> chunk) {
+      count = waiting_->send(fileno(), chunk, error);
+      return false;
+    });
+    return count;
+  }
+  template <class ConstBufferSequence>
+  std::size_t write_some(const ConstBufferSequence& buffers) {
+    error_code error;
+    const std::size_t count = write_some(buffers, error);
+    detail::check(error, "write_some");
+    return count;
+  }
+  /// @}
+
+  /// Limits how long each receive or send may wait; no value (the default): forever. The limit is per system call:
+  /// a peer that sends a byte at a time is never over it.
+  /// @throws std::invalid_argument unless the limit is positive.
+  void settimeout(std::optional<duration> limit);
+  void settimeout(std::optional<duration> limit, error_code& error);
+  std::optional<duration> gettimeout() const noexcept { return timeout_; }
+
+  /// Sends small writes at once instead of waiting for more (TCP_NODELAY); nothing on a Unix socket.
+  void set_no_delay(bool on);
+  void set_no_delay(bool on, error_code& error) noexcept;
+
+  /// Ends one or both directions: `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR` (shutdown(2)). Wakes whoever waits on them.
+  void shutdown(int how);
+  void shutdown(int how, error_code& error) noexcept;
+
+  /// Closes the socket; nothing if it is closed already.
+  void close() noexcept;
+
+  /// The socket's descriptor, -1 once closed. Not to be closed by the caller.
+  int fileno() const noexcept { return socket_.get(); }
+
+  /// The peer's address, as it was when the connection was accepted (it is known even if the peer has gone since).
+  const Address& getpeername() const noexcept { return peer_; }
+  /// This end's address.
+  Address getsockname() const;
+  Address getsockname(error_code& error) const noexcept;
+
+  /// Who the peer is. Unix sockets only; others report `EOPNOTSUPP`.
+  PeerCredentials peer_credentials() const;
+  PeerCredentials peer_credentials(error_code& error) const noexcept;
+
+ private:
+  friend class InputFile;
+  template <class Handler>
+  friend class BaseServer;
+
+  /// Hands the sequence to `action` in pieces of up to 16 buffers, as the system calls want them, until it says no.
+  template <class BufferSequence, class Action>
+  static void for_chunks(const BufferSequence& buffers, Action&& action) {
+    std::array<iovec, 16> chunk;
+    std::size_t count = 0;
+    const auto last = boost::asio::buffer_sequence_end(buffers);
+    for (auto each = boost::asio::buffer_sequence_begin(buffers); each != last; ++each) {
+      const boost::asio::const_buffer buffer(*each);
+      if (buffer.size() == 0) continue;
+      chunk[count++] = {const_cast<void*>(buffer.data()), buffer.size()};
+      if (count == chunk.size()) {
+        if (!action(std::span<iovec>(chunk))) return;
+        count = 0;
+      }
+    }
+    if (count > 0) action(std::span<iovec>(chunk.data(), count));
+  }
+
+  /// Has the server keep account of this request until it is closed.
+  void enter(detail::LiveRequests& all) { live_.enter(all, fileno()); }
+
+  std::size_t send_chunk(std::span<iovec> chunk, error_code& error) noexcept;
+  std::size_t read_chunk(std::span<const iovec> chunk, error_code& error) noexcept;
+  std::size_t receive_more(detail::InputBuffer& buffer, error_code& error);
+
+  detail::Descriptor socket_;
+  detail::LiveRequest live_;
+  detail::Waiting* waiting_;
+  std::optional<duration> timeout_;
+  Address peer_;
+};
+
+/// The socket of a datagram server, as its handlers see it: they answer with it.
+///
+/// @par Thread safety
+/// Safe: any number of threads may send.
+class DatagramSocket {
+ public:
+  explicit DatagramSocket(std::shared_ptr<detail::ServerSocket> socket,
+                          detail::Waiting& waiting = detail::blocking()) noexcept;
+
+  /// Sends one datagram. An error, such as `EMSGSIZE` for one too large for the network, concerns that one only.
+  /// Reports `errc::no_reply_address` where `address` is empty.
+  void sendto(std::string_view packet, const Address& address);
+  void sendto(std::string_view packet, const Address& address, error_code& error) noexcept;
+
+  /// The descriptor. It stays open until the last request that came through it has ended, even if the server has
+  /// been closed in between.
+  int fileno() const noexcept;
+  Address getsockname() const;
+
+ private:
+  std::shared_ptr<detail::ServerSocket> socket_;
+  detail::Waiting* waiting_;
+};
+
+/// One datagram, and the socket to answer with: what a handler of UDPServer or UnixDatagramServer serves.
+class DatagramRequest {
+ public:
+  DatagramRequest(std::string packet, bool truncated, DatagramSocket socket)
+      : packet_(std::move(packet)), truncated_(truncated), socket_(std::move(socket)) {}
+
+  /// The datagram's content. Empty is a valid datagram.
+  const std::string& packet() const noexcept { return packet_; }
+  /// True if the datagram was longer than `ServerOptions::max_packet_size` and the rest of it is lost.
+  bool truncated() const noexcept { return truncated_; }
+  DatagramSocket& socket() noexcept { return socket_; }
+
+ private:
+  template <class Handler>
+  friend class BaseServer;
+
+  void enter(detail::LiveRequests& all) { live_.enter(all, -1); }
+
+  std::string packet_;
+  bool truncated_;
+  DatagramSocket socket_;
+  detail::LiveRequest live_;
+};
+
+}  // namespace sockserv

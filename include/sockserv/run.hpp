@@ -1,0 +1,60 @@
+#pragma once
+
+/// Serving until told otherwise: in the foreground of a program, or behind a test.
+
+#include <chrono>
+#include <exception>
+#include <sockserv/server/base.hpp>
+#include <thread>
+
+namespace sockserv {
+
+/// How `run()` ends.
+struct RunOptions {
+  /// How long requests in progress may take to finish after the first signal. Zero: they are cut off at once.
+  AbstractServer::duration drain_limit = std::chrono::seconds(30);
+};
+
+/// What `run()` returns, and so what a program's main returns. sysexits(3) calls 75 a temporary failure.
+enum ExitStatus : int {
+  exit_clean = 0,     ///< Every request was finished.
+  exit_error = 1,     ///< Serving ended with an error, which has been logged.
+  exit_forced = 75,   ///< Requests had to be cut off.
+};
+
+/// Serves until SIGINT or SIGTERM (or until something stops the server), then drains and closes it.
+///
+/// A second signal ends the program at once with status 128 + its number. A request that cannot even be cut off (its
+/// handler computes without end) ends the program with status 75 two drain steps after the limit.
+///
+/// To be called from one thread at a time in a program. It handles the two signals meanwhile.
+int run(AbstractServer& server, RunOptions options = {});
+
+/// Serves in a background thread for as long as it lives: for tests, and for programs that do other things.
+///
+///     sockserv::ThreadingTCPServer<Upper> server({"127.0.0.1", 0});
+///     sockserv::ServerThread background(server);
+///     … talk to server.server_address() …
+///     // going out of scope: shutdown(), join, server_close()
+///
+/// @par Lifetime
+/// The server must outlive it.
+class ServerThread {
+ public:
+  /// Starts serving; clients can connect at once, since the server is bound already.
+  explicit ServerThread(AbstractServer& server);
+  ServerThread(const ServerThread&) = delete;
+  ServerThread& operator=(const ServerThread&) = delete;
+  /// As `stop()`, but an error of `serve_forever()` ends the program: call `stop()` to handle it.
+  ~ServerThread() { stop(); }
+
+  /// Stops serving, waits for the thread, and closes the server. Throws what `serve_forever()` threw.
+  void stop();
+
+ private:
+  AbstractServer& server_;
+  std::exception_ptr error_;
+  std::thread thread_;
+};
+
+}  // namespace sockserv

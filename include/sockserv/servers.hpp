@@ -1,0 +1,31 @@
+#pragma once
+
+/// The predefined servers: every mixin around every family, under Python's names.
+
+#include <sockserv/mixin/forking.hpp>
+#include <sockserv/mixin/threading.hpp>
+#include <sockserv/server/tcp.hpp>
+#include <sockserv/server/udp.hpp>
+#include <sockserv/server/unix.hpp>
+
+namespace sockserv {
+
+template <class Handler>
+using ThreadingTCPServer = ThreadingMixIn<TCPServer<Handler>>;
+template <class Handler>
+using ThreadingUDPServer = ThreadingMixIn<UDPServer<Handler>>;
+template <class Handler>
+using ThreadingUnixStreamServer = ThreadingMixIn<UnixStreamServer<Handler>>;
+template <class Handler>
+using ThreadingUnixDatagramServer = ThreadingMixIn<UnixDatagramServer<Handler>>;
+
+template <class Handler>
+using ForkingTCPServer = ForkingMixIn<TCPServer<Handler>>;
+template <class Handler>
+using ForkingUDPServer = ForkingMixIn<UDPServer<Handler>>;
+template <class Handler>
+using ForkingUnixStreamServer = ForkingMixIn<UnixStreamServer<Handler>>;
+template <class Handler>
+using ForkingUnixDatagramServer = ForkingMixIn<UnixDatagramServer<Handler>>;
+
+}  // namespace sockserv

@@ -1,0 +1,81 @@
+#pragma once
+
+/// Trying handlers without a socket, for unit tests of applications.
+
+#include <limits>
+#include <optional>
+#include <sockserv/detail/waiting.hpp>
+#include <sockserv/server/tcp.hpp>
+#include <sockserv/server/udp.hpp>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+namespace sockserv::testing {
+
+/// How the client of `converse` behaves.
+struct ConverseOptions {
+  /// The most bytes that arrive at a time; at least 1. 1 shows whether a handler depends on how its input is cut.
+  std::size_t piece_size = std::numeric_limits<std::size_t>::max();
+  /// What the handler sees as `client_address`.
+  Address client_address{"127.0.0.1", 49152};
+};
+
+}  // namespace sockserv::testing
+
+namespace sockserv::detail {
+
+/// A client made of strings, in place of a socket.
+class ScriptedClient final : public Waiting {
+ public:
+  ScriptedClient(std::string_view input, std::size_t piece_size);
+
+  std::size_t receive(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept override;
+  std::size_t send(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept override;
+  void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override;
+  void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override;
+
+  /// All that was sent on the stream.
+  std::string output;
+  /// The first datagram that was sent.
+  std::optional<std::string> reply;
+
+ private:
+  std::string_view input_;
+  std::size_t piece_size_;
+};
+
+}  // namespace sockserv::detail
+
+namespace sockserv::testing {
+
+/// Has the server's handler serve a client that sends `input` and then no more; returns what the handler sent: all of
+/// it as one string, or for datagrams the reply if there was one. The server need not be bound, and is not served.
+///
+/// @throws whatever escapes the handler.
+template <class Handler>
+auto converse(BaseServer<Handler>& server, std::string_view input, const ConverseOptions& options = {}) {
+  detail::ScriptedClient client(input, options.piece_size);
+  if constexpr (std::is_same_v<typename BaseServer<Handler>::request_type, StreamRequest>) {
+    StreamRequest request({}, {}, client);
+    server.finish_request(request, options.client_address);
+    return client.output;
+  } else {
+    DatagramRequest request(std::string(input), false, DatagramSocket(nullptr, client));
+    server.finish_request(request, options.client_address);
+    return client.reply;
+  }
+}
+
+/// The same for a handler that does not mind whose it is:
+///
+///     CHECK(sockserv::testing::converse<Upper>("hello\n") == "HELLO\n");
+template <class Handler>
+auto converse(std::string_view input, const ConverseOptions& options = {}) {
+  using Server = std::conditional_t<std::is_same_v<detail::request_of<Handler>, StreamRequest>, TCPServer<Handler>,
+                                    UDPServer<Handler>>;
+  Server server(Address("127.0.0.1", 0), {.bind_and_activate = false});
+  return converse(static_cast<BaseServer<Handler>&>(server), input, options);
+}
+
+}  // namespace sockserv::testing

@@ -1,0 +1,201 @@
+#include <sockserv/detail/server_socket.hpp>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <stdexcept>
+
+namespace sockserv::detail {
+namespace {
+
+Descriptor open_socket(int family, int type) {
+  Descriptor socket(::socket(family, type | SOCK_CLOEXEC, 0));
+  if (!socket) throw_error(last_system_error(), "socket");
+  return socket;
+}
+
+int int_option(int descriptor, int option) {
+  int value = 0;
+  socklen_t length = sizeof value;
+  if (::getsockopt(descriptor, SOL_SOCKET, option, &value, &length) != 0) {
+    throw_error(last_system_error(), "descriptor " + std::to_string(descriptor) + " cannot be served");
+  }
+  return value;
+}
+
+void add_flags(int descriptor, int get, int set, int flags) {
+  const int old = ::fcntl(descriptor, get);
+  if (old < 0 || ::fcntl(descriptor, set, old | flags) < 0) throw_error(last_system_error(), "fcntl");
+}
+
+/// How long a reply may wait for room at a Unix peer that does not read, lest it hold up everyone else.
+constexpr timeval longest_reply_wait{5, 0};
+
+void limit_reply_wait(int descriptor) {
+  if (::setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &longest_reply_wait, sizeof longest_reply_wait) != 0) {
+    throw_error(last_system_error(), "SO_SNDTIMEO");
+  }
+}
+
+}  // namespace
+
+ServerSocket::ServerSocket(const Address& address, int type)
+    : socket_(open_socket(address.family(), type)), type_(type) {
+  // Connections are accepted without blocking: one that poll() announced may have gone. A datagram socket is shared
+  // with the handlers, whose replies do wait, so there it is each receive that says it will not.
+  if (type == SOCK_STREAM) {
+    add_flags(fileno(), F_GETFL, F_SETFL, O_NONBLOCK);
+  } else {
+    limit_reply_wait(fileno());
+  }
+}
+
+ServerSocket::ServerSocket(int descriptor, int type) : type_(type) {
+  const std::string name = "descriptor " + std::to_string(descriptor);
+  if (int_option(descriptor, SO_TYPE) != type) {
+    throw std::invalid_argument(name + (type == SOCK_STREAM ? " is not a stream socket" : " is not a datagram socket"));
+  }
+  if (type == SOCK_STREAM && int_option(descriptor, SO_ACCEPTCONN) == 0) {
+    throw std::invalid_argument(name + " is not listening; call listen() before it is adopted");
+  }
+  add_flags(descriptor, F_GETFD, F_SETFD, FD_CLOEXEC);
+  if (type == SOCK_STREAM) {
+    add_flags(descriptor, F_GETFL, F_SETFL, O_NONBLOCK);
+  } else {
+    limit_reply_wait(descriptor);
+  }
+  socket_.reset(descriptor);
+}
+
+Address ServerSocket::address_of(int descriptor) {
+  error_code error;
+  Address address = local_address(descriptor, error);
+  check(error, "descriptor " + std::to_string(descriptor) + " cannot be served");
+  return address;
+}
+
+void ServerSocket::set_option(int level, int option, int value, const char* name) {
+  if (::setsockopt(fileno(), level, option, &value, sizeof value) != 0) throw_error(last_system_error(), name);
+}
+
+Address ServerSocket::bind(const Address& address, const ServerOptions& options) {
+  if (address.is_ip() && type_ == SOCK_STREAM) {
+    set_option(SOL_SOCKET, SO_REUSEADDR, options.allow_reuse_address, "SO_REUSEADDR");
+  }
+  if (options.allow_reuse_port) {
+    if (!address.is_ip()) throw std::invalid_argument("ServerOptions::allow_reuse_port: Unix sockets cannot share");
+    set_option(SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT");
+  }
+  if (address.family() == AF_INET6) {
+    set_option(IPPROTO_IPV6, IPV6_V6ONLY, !options.dual_stack, "IPV6_V6ONLY");
+  } else if (options.dual_stack) {
+    throw std::invalid_argument("ServerOptions::dual_stack needs an IPv6 address (such as \"::\"), not " +
+                                address.to_string());
+  }
+
+  int result = ::bind(fileno(), address.data(), address.size());
+  if (result != 0 && errno == EADDRINUSE && options.allow_reuse_address && is_stale(address)) {
+    ::unlink(address.path().c_str());
+    result = ::bind(fileno(), address.data(), address.size());
+  }
+  if (result != 0) throw_error(last_system_error(), "cannot bind to " + address.to_string());
+
+  if (address.is_unix() && address.path().front() != '\0') {
+    struct stat file{};
+    if (::lstat(address.path().c_str(), &file) == 0) {
+      path_ = address.path();
+      device_ = file.st_dev;
+      inode_ = file.st_ino;
+    }
+  }
+  return address_of(fileno());
+}
+
+/// True for the path of a socket that nobody serves any more: its server ended without removing it.
+bool ServerSocket::is_stale(const Address& address) const {
+  struct stat file{};
+  const std::string path = address.path();
+  if (path.empty() || path.front() == '\0') return false;
+  if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
+  const Descriptor probe(::socket(AF_UNIX, type_ | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return probe && ::connect(probe.get(), address.data(), address.size()) != 0 && errno == ECONNREFUSED;
+}
+
+void ServerSocket::listen(int queue_size) {
+  if (type_ == SOCK_STREAM && ::listen(fileno(), queue_size) != 0) throw_error(last_system_error(), "listen");
+}
+
+std::optional<std::pair<StreamRequest, Address>> ServerSocket::accept() {
+  sockaddr_storage storage;
+  auto* const native = reinterpret_cast<sockaddr*>(&storage);
+  for (;;) {
+    socklen_t length = sizeof storage;
+    Descriptor connection(::accept4(fileno(), native, &length, SOCK_CLOEXEC));
+    if (connection) {
+      const Address peer = Address::from_native(native, length);
+      return std::optional<std::pair<StreamRequest, Address>>(
+          std::in_place, StreamRequest(std::move(connection), peer), peer);
+    }
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
+    throw_error(last_system_error(), "accept");
+  }
+}
+
+std::optional<std::pair<DatagramRequest, Address>> ServerSocket::receive(
+    const std::shared_ptr<ServerSocket>& socket, std::size_t max_packet_size) {
+  if (!socket->packet_) socket->packet_ = std::make_unique_for_overwrite<char[]>(max_packet_size);
+  sockaddr_storage storage;
+  auto* const native = reinterpret_cast<sockaddr*>(&storage);
+  iovec space{socket->packet_.get(), max_packet_size};
+  for (;;) {
+    msghdr message{};
+    message.msg_name = native;
+    message.msg_namelen = sizeof storage;
+    message.msg_iov = &space;
+    message.msg_iovlen = 1;
+    const ssize_t count = ::recvmsg(socket->fileno(), &message, MSG_DONTWAIT);
+    if (count >= 0) {
+      return std::optional<std::pair<DatagramRequest, Address>>(
+          std::in_place,
+          DatagramRequest(std::string(socket->packet_.get(), static_cast<std::size_t>(count)),
+                          (message.msg_flags & MSG_TRUNC) != 0, DatagramSocket(socket)),
+          Address::from_native(native, message.msg_namelen));
+    }
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
+    throw_error(last_system_error(), "recvmsg");
+  }
+}
+
+void ServerSocket::unlink_path() noexcept {
+  struct stat file{};
+  if (!path_.empty() && ::lstat(path_.c_str(), &file) == 0 && file.st_dev == device_ && file.st_ino == inode_) {
+    ::unlink(path_.c_str());
+  }
+  path_.clear();
+}
+
+void require_family(const ServerKind& kind, const Address& address) {
+  if (kind.unix_addresses ? address.is_unix() : address.is_ip()) return;
+  throw std::invalid_argument(std::string(kind.name) +
+                              (kind.unix_addresses ? " needs the path of a Unix socket, not "
+                                                   : " needs a host and a port, not ") +
+                              address.to_string());
+}
+
+Address local_address(int descriptor, error_code& error) noexcept {
+  sockaddr_storage storage;
+  auto* const native = reinterpret_cast<sockaddr*>(&storage);
+  socklen_t length = sizeof storage;
+  if (::getsockname(descriptor, native, &length) != 0) {
+    error = last_system_error();
+    return {};
+  }
+  error.clear();
+  return Address::from_native(native, length);
+}
+
+}  // namespace sockserv::detail

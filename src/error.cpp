@@ -1,0 +1,107 @@
+#include <sockserv/error.hpp>
+
+#include <boost/asio/error.hpp>
+#include <boost/core/demangle.hpp>
+#include <boost/thread/exceptions.hpp>
+#include <cerrno>
+#include <cxxabi.h>
+#include <typeinfo>
+
+namespace sockserv {
+namespace {
+
+class Category final : public boost::system::error_category {
+ public:
+  const char* name() const noexcept override { return "sockserv"; }
+
+  std::string message(int value) const override {
+    switch (static_cast<errc>(value)) {
+      case errc::timed_out: return "the time limit passed";
+      case errc::end_of_stream: return "the peer closed the connection before all the bytes had arrived";
+      case errc::line_too_long: return "no end of line within the limit";
+      case errc::no_reply_address: return "the sender of this datagram has no address to reply to";
+    }
+    return "unknown sockserv error " + std::to_string(value);
+  }
+
+  boost::system::error_condition default_error_condition(int value) const noexcept override {
+    if (static_cast<errc>(value) == errc::timed_out) {
+      return make_error_condition(boost::system::errc::timed_out);
+    }
+    return {value, *this};
+  }
+};
+
+}  // namespace
+
+const boost::system::error_category& error_category() noexcept {
+  static const Category category;
+  return category;
+}
+
+error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), error_category()}; }
+
+timeout_error::timeout_error(const std::string& what) : system_error(make_error_code(errc::timed_out), what) {}
+
+bool is_peer_gone(const error_code& error) noexcept {
+  if (error == boost::asio::error::eof || error == errc::end_of_stream) return true;
+  if (error.category() != boost::system::system_category()) return false;
+  switch (error.value()) {
+    case ECONNRESET:
+    case EPIPE:
+    case ECONNABORTED:
+    case ENOTCONN:
+    case ESHUTDOWN:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case ENETDOWN: return true;
+    default: return false;
+  }
+}
+
+bool is_peer_gone(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& failure) {
+    return is_peer_gone(failure.code());
+  } catch (...) {
+    return false;
+  }
+}
+
+namespace detail {
+
+void throw_error(const error_code& error, const std::string& what) {
+  if (error == errc::timed_out) throw timeout_error(what);
+  throw boost::system::system_error(error, what);
+}
+
+error_code last_system_error() noexcept { return {errno, boost::system::system_category()}; }
+
+std::exception_ptr caught_error() {
+  try {
+    throw;
+  } catch (const boost::thread_interrupted&) {
+    throw;
+  } catch (const abi::__forced_unwind&) {
+    throw;
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+std::string describe(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& exception) {
+    return boost::core::demangle(typeid(exception).name()) + ": " + exception.what();
+  } catch (...) {
+    const std::type_info* type = abi::__cxa_current_exception_type();
+    return "an exception of type " + (type ? boost::core::demangle(type->name()) : std::string("unknown"));
+  }
+}
+
+}  // namespace detail
+}  // namespace sockserv

@@ -1,0 +1,109 @@
+#include <sockserv/files.hpp>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <sockserv/error.hpp>
+#include <sockserv/request.hpp>
+#include <stdexcept>
+
+namespace sockserv {
+
+void InputFile::set_buffer_size(std::size_t size) {
+  if (size == 0) throw std::invalid_argument("rbufsize is 0; it must be at least 1");
+  buffer_.set_initial_capacity(size);
+}
+
+bool InputFile::receive_more() {
+  if (!request_) return false;
+  writer_->flush();
+  error_code error;
+  const std::size_t count = request_->receive_more(buffer_, error);
+  detail::check(error, "rfile");
+  return count > 0;
+}
+
+std::optional<std::string_view> InputFile::read_until(std::string_view delimiter, std::size_t limit) {
+  if (delimiter.empty()) throw std::invalid_argument("read_until: the delimiter is empty");
+  std::size_t searched = 0;
+  for (;;) {
+    const std::string_view unread = buffer_.unread();
+    const std::size_t found = unread.substr(0, limit).find(delimiter, searched);
+    if (found != unread.npos) {
+      const std::size_t length = found + delimiter.size();
+      buffer_.consume(length);
+      return unread.substr(0, length);
+    }
+    if (unread.size() >= limit) {
+      detail::throw_error(errc::line_too_long, "rfile: " + std::to_string(limit) + " bytes without a delimiter");
+    }
+    searched = unread.size() - std::min(unread.size(), delimiter.size() - 1);
+    if (!receive_more()) {
+      const std::string_view rest = buffer_.unread();
+      buffer_.consume(rest.size());
+      return rest.empty() ? std::nullopt : std::optional(rest);
+    }
+  }
+}
+
+std::string InputFile::read(std::size_t count) {
+  std::string bytes;
+  try {
+    for (;;) {
+      const std::string_view part = buffer_.unread().substr(0, count - bytes.size());
+      bytes += part;
+      buffer_.consume(part.size());
+      if (bytes.size() == count || !receive_more()) return bytes;
+    }
+  } catch (...) {
+    buffer_.put_back(bytes);
+    throw;
+  }
+}
+
+std::string InputFile::read_exactly(std::size_t count) {
+  std::string bytes = read(count);
+  if (bytes.size() < count) {
+    buffer_.put_back(bytes);
+    detail::throw_error(errc::end_of_stream, "rfile: " + std::to_string(bytes.size()) + " bytes of " +
+                                                 std::to_string(count));
+  }
+  return bytes;
+}
+
+std::string_view InputFile::peek() {
+  if (buffer_.empty()) receive_more();
+  return buffer_.unread();
+}
+
+std::size_t OutputFile::write(std::string_view bytes) {
+  written_ = true;
+  if (!request_) {
+    pending_ += bytes;
+  } else if (pending_.size() + bytes.size() < buffer_size_) {
+    if (pending_.empty()) pending_.reserve(buffer_size_);
+    pending_ += bytes;
+  } else {
+    send_pending(bytes);
+  }
+  return bytes.size();
+}
+
+void OutputFile::send_pending(std::string_view more) {
+  const std::array<boost::asio::const_buffer, 2> both{boost::asio::buffer(pending_), boost::asio::buffer(more)};
+  error_code error;
+  const std::size_t sent = request_->sendall(both, error);
+  if (!error) [[likely]] {
+    pending_.clear();
+    return;
+  }
+  if (error == errc::timed_out) {
+    pending_ += more;
+    pending_.erase(0, sent);
+  } else {
+    pending_.clear();
+  }
+  detail::throw_error(error, "wfile");
+}
+
+}  // namespace sockserv

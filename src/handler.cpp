@@ -1,0 +1,42 @@
+#include <sockserv/handler.hpp>
+
+#include <boost/core/demangle.hpp>
+#include <sockserv/server/base.hpp>
+
+namespace sockserv {
+
+void detail::throw_wrong_server(const AbstractServer& server, const std::type_info& wanted) {
+  throw std::logic_error("server_as: the server is a " + boost::core::demangle(typeid(server).name()) +
+                         ", not a " + boost::core::demangle(wanted.name()));
+}
+
+template <class Request>
+void BaseRequestHandler<Request>::run() {
+  setup();
+  try {
+    handle();
+  } catch (...) {
+    // The handler's own error is the one worth reporting, whatever finish() makes of what it left behind.
+    detail::error_of([this] { finish(); });
+    throw;
+  }
+  finish();
+}
+
+template class BaseRequestHandler<StreamRequest>;
+template class BaseRequestHandler<DatagramRequest>;
+
+void StreamRequestHandler::setup() {
+  rfile.set_buffer_size(rbufsize);
+  wfile.set_buffer_size(wbufsize);
+  if (timeout) request.settimeout(timeout);
+  if (disable_nagle_algorithm) request.set_no_delay(true);
+}
+
+void StreamRequestHandler::finish() { wfile.flush(); }
+
+void DatagramRequestHandler::finish() {
+  if (wfile.written()) socket.sendto(wfile.pending(), client_address);
+}
+
+}  // namespace sockserv

@@ -1,0 +1,34 @@
+#include <sockserv/options.hpp>
+
+#include <unistd.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace sockserv {
+
+void log_to_stderr(LogLevel, std::string_view message) noexcept {
+  try {
+    std::string line = "sockserv: ";
+    line += message;
+    line += '\n';
+    // One call, so that lines of several threads and processes do not mix. There is nowhere to report a failure.
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+  } catch (...) {
+  }
+}
+
+void detail::validate(const ServerOptions& options) {
+  if (options.request_queue_size < 0) {
+    throw std::invalid_argument("ServerOptions::request_queue_size is " +
+                                std::to_string(options.request_queue_size) + "; it must not be negative");
+  }
+  if (options.max_packet_size == 0) {
+    throw std::invalid_argument("ServerOptions::max_packet_size is 0; it must be at least 1");
+  }
+  if (!options.log) {
+    throw std::invalid_argument("ServerOptions::log is empty; to drop all messages, give it a function that does");
+  }
+}
+
+}  // namespace sockserv

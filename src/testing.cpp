@@ -1,0 +1,40 @@
+#include <sockserv/testing.hpp>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace sockserv::detail {
+
+ScriptedClient::ScriptedClient(std::string_view input, std::size_t piece_size)
+    : input_(input), piece_size_(piece_size) {
+  if (piece_size == 0) throw std::invalid_argument("ConverseOptions::piece_size is 0; it must be at least 1");
+}
+
+std::size_t ScriptedClient::receive(int, std::span<const iovec> buffers, error_code& error) noexcept {
+  error.clear();
+  std::size_t left = piece_size_;
+  std::size_t received = 0;
+  for (const iovec& buffer : buffers) {
+    const std::size_t count = input_.copy(static_cast<char*>(buffer.iov_base), std::min(left, buffer.iov_len));
+    input_.remove_prefix(count);
+    left -= count;
+    received += count;
+  }
+  return received;
+}
+
+std::size_t ScriptedClient::send(int, std::span<const iovec> buffers, error_code& error) noexcept {
+  error.clear();
+  const std::size_t before = output.size();
+  for (const iovec& buffer : buffers) output.append(static_cast<const char*>(buffer.iov_base), buffer.iov_len);
+  return output.size() - before;
+}
+
+void ScriptedClient::send_to(int, std::string_view packet, const Address&, error_code& error) noexcept {
+  error.clear();
+  if (!reply) reply.emplace(packet);
+}
+
+void ScriptedClient::set_timeout(int, std::optional<duration>, error_code& error) noexcept { error.clear(); }
+
+}  // namespace sockserv::detail
