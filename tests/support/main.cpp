@@ -1,0 +1,33 @@
+/// The main function of every test program: runs the cases and then makes sure that they left nothing behind.
+
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cstdio>
+
+#include "support.hpp"
+
+int main(int argc, char** argv) {
+  const std::vector<int> descriptors = support::open_descriptors();
+  const std::size_t threads = support::thread_count();  // a sanitizer may have one of its own
+
+  const int result = doctest::Context(argc, argv).run();
+  if (result != 0) return result;
+
+  if (support::has_children()) {
+    std::fputs("left behind: a child process\n", stderr);
+    return 1;
+  }
+  if (support::open_descriptors() != descriptors) {
+    std::fputs("left behind: open descriptors:", stderr);
+    for (const int descriptor : support::open_descriptors()) std::fprintf(stderr, " %d", descriptor);
+    std::fputs("\n", stderr);
+    return 1;
+  }
+  // A thread that has been joined, or has said that it is done, may still be on its way out of the kernel's list.
+  if (!support::eventually([&] { return support::thread_count() <= threads; })) {
+    std::fputs("left behind: a thread\n", stderr);
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,182 @@
+#include "support.hpp"
+
+#include <dirent.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <string>
+#include <system_error>
+#include <thread>
+
+namespace support {
+namespace {
+
+using sockserv::detail::Descriptor;
+
+[[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::system_category(), what); }
+
+void check(bool good, const char* what) {
+  if (!good) fail(what);
+}
+
+/// Calls the system again when the end of some child interrupts it.
+template <class Call>
+ssize_t retry(Call&& call) {
+  for (;;) {
+    const ssize_t result = call();
+    if (result >= 0 || errno != EINTR) return result;
+  }
+}
+
+Descriptor open_socket(int family, int type) {
+  Descriptor socket(::socket(family, type | SOCK_CLOEXEC, 0));
+  check(bool(socket), "client: socket");
+  const timeval limit{patience.count(), 0};
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  return socket;
+}
+
+}  // namespace
+
+bool eventually(const std::function<bool()>& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(1ms);
+  }
+  return true;
+}
+
+TemporaryFolder::TemporaryFolder() {
+  std::string name = std::filesystem::temp_directory_path() / "sockserv-test-XXXXXX";
+  check(::mkdtemp(name.data()) != nullptr, "mkdtemp");
+  path_ = name;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+StreamClient::StreamClient(const Address& server) : socket_(open_socket(server.family(), SOCK_STREAM)) {
+  // A Unix socket's full backlog makes a connect with a time limit fail; the server is about to make room.
+  const bool connected = eventually(
+      [&] { return ::connect(fileno(), server.data(), server.size()) == 0 || (errno != EAGAIN && errno != EINTR); });
+  check(connected && errno != ECONNREFUSED, "client: connect");
+}
+
+void StreamClient::send(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = retry([&] { return ::send(fileno(), bytes.data(), bytes.size(), MSG_NOSIGNAL); });
+    check(count > 0, "client: send");
+    bytes.remove_prefix(static_cast<std::size_t>(count));
+  }
+}
+
+std::string StreamClient::read_line() {
+  std::size_t end = 0;
+  while ((end = unread_.find('\n')) == unread_.npos) {
+    char buffer[4096];
+    const ssize_t count = retry([&] { return ::recv(fileno(), buffer, sizeof buffer, 0); });
+    check(count >= 0, "client: recv");
+    if (count == 0) return std::exchange(unread_, {});
+    unread_.append(buffer, static_cast<std::size_t>(count));
+  }
+  std::string line = unread_.substr(0, end + 1);
+  unread_.erase(0, end + 1);
+  return line;
+}
+
+std::string StreamClient::read_all() {
+  std::string all;
+  for (std::string line; !(line = read_line()).empty();) all += line;
+  return all;
+}
+
+void StreamClient::shutdown_write() { check(::shutdown(fileno(), SHUT_WR) == 0, "client: shutdown"); }
+
+void StreamClient::reset() {
+  const linger at_once{1, 0};
+  ::setsockopt(fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  socket_.reset();
+}
+
+DatagramClient::DatagramClient(const Address& server, Reply reply)
+    : socket_(open_socket(server.family(), SOCK_DGRAM)), server_(server) {
+  if (server.is_unix() && reply == Reply::wanted) {
+    static std::atomic<int> next = 0;
+    path_ = server.path() + ".client" + std::to_string(next++);
+    const Address own(path_);
+    check(::bind(socket_.get(), own.data(), own.size()) == 0, "client: bind");
+  }
+}
+
+DatagramClient::~DatagramClient() {
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
+void DatagramClient::send(std::string_view packet) {
+  const ssize_t count =
+      retry([&] { return ::sendto(socket_.get(), packet.data(), packet.size(), 0, server_.data(), server_.size()); });
+  check(count == static_cast<ssize_t>(packet.size()), "client: sendto");
+}
+
+std::string DatagramClient::receive() {
+  std::string packet(65536, '\0');
+  const ssize_t count = retry([&] { return ::recv(socket_.get(), packet.data(), packet.size(), 0); });
+  check(count >= 0, "client: recv");
+  packet.resize(static_cast<std::size_t>(count));
+  return packet;
+}
+
+std::optional<std::string> DatagramClient::receive_soon() {
+  pollfd readable{socket_.get(), POLLIN, 0};
+  if (::poll(&readable, 1, 50) <= 0) return std::nullopt;
+  return receive();
+}
+
+Address DatagramClient::address() const {
+  sockaddr_storage storage;
+  socklen_t length = sizeof storage;
+  auto* const native = reinterpret_cast<sockaddr*>(&storage);
+  check(::getsockname(socket_.get(), native, &length) == 0, "client: getsockname");
+  return Address::from_native(native, length);
+}
+
+sockserv::ServerOptions quiet(sockserv::ServerOptions options) {
+  options.log = [](sockserv::LogLevel, std::string_view) {};
+  return options;
+}
+
+namespace {
+
+std::vector<int> numbers_in(const char* folder) {
+  std::vector<int> numbers;
+  DIR* const directory = ::opendir(folder);
+  check(directory != nullptr, folder);
+  while (const dirent* entry = ::readdir(directory)) {
+    if (entry->d_name[0] != '.') numbers.push_back(std::atoi(entry->d_name));
+  }
+  std::erase(numbers, ::dirfd(directory));
+  ::closedir(directory);
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+}  // namespace
+
+std::vector<int> open_descriptors() { return numbers_in("/proc/self/fd"); }
+
+std::size_t thread_count() { return numbers_in("/proc/self/task").size(); }
+
+bool has_children() { return ::waitid(P_ALL, 0, nullptr, WEXITED | WNOHANG | WNOWAIT) == 0; }
+
+}  // namespace support

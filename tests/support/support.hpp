@@ -1,0 +1,117 @@
+#pragma once
+
+/// What the tests share: clients that are plain sockets (so that the library is not tested against itself), places in
+/// the file system, and waiting for conditions.
+
+#include <sys/mman.h>
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <new>
+#include <optional>
+#include <sockserv/address.hpp>
+#include <sockserv/detail/descriptor.hpp>
+#include <sockserv/options.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace support {
+
+using sockserv::Address;
+using namespace std::chrono_literals;
+
+/// How long anything may take before a test gives up; far more than it takes, since machines can be busy.
+inline constexpr std::chrono::seconds patience{30};
+
+/// Waits until the condition holds; false if it does not in time.
+bool eventually(const std::function<bool()>& condition);
+
+/// A folder for one test's sockets, removed with all that is in it.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder();
+
+  std::string operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// A value that child processes share with the test.
+template <class Value>
+class Shared {
+ public:
+  Shared()
+      : value_(new (::mmap(nullptr, sizeof(Value), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Value()) {
+  }
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
+  ~Shared() { ::munmap(value_, sizeof(Value)); }
+
+  Value& operator*() const { return *value_; }
+  Value* operator->() const { return value_; }
+
+ private:
+  Value* value_;
+};
+
+/// The client's end of a connection. All operations throw std::system_error, also when they take too long.
+class StreamClient {
+ public:
+  explicit StreamClient(const Address& server);
+
+  void send(std::string_view bytes);
+  /// The next line with its newline, or what comes before the end of the stream.
+  std::string read_line();
+  /// Everything until the server closes.
+  std::string read_all();
+  void shutdown_write();
+  /// Closes so that the server sees a reset.
+  void reset();
+  void close() { socket_.reset(); }
+  int fileno() const { return socket_.get(); }
+
+ private:
+  sockserv::detail::Descriptor socket_;
+  std::string unread_;
+};
+
+/// A datagram client; for a Unix server it binds a path of its own beside the server's, to be replied to.
+class DatagramClient {
+ public:
+  enum class Reply { wanted, impossible };
+
+  explicit DatagramClient(const Address& server, Reply reply = Reply::wanted);
+  ~DatagramClient();
+  DatagramClient(const DatagramClient&) = delete;
+  DatagramClient& operator=(const DatagramClient&) = delete;
+
+  void send(std::string_view packet);
+  std::string receive();
+  /// A reply that comes within a moment, for the tests that expect none.
+  std::optional<std::string> receive_soon();
+  void close() { socket_.reset(); }
+  Address address() const;
+
+ private:
+  sockserv::detail::Descriptor socket_;
+  Address server_;
+  std::string path_;
+};
+
+/// Options whose log goes nowhere, for tests that provoke errors.
+sockserv::ServerOptions quiet(sockserv::ServerOptions options = {});
+
+/// The numbers of this process's open descriptors.
+std::vector<int> open_descriptors();
+/// How many threads this process has.
+std::size_t thread_count();
+/// True if this process has a child, ended or not.
+bool has_children();
+
+}  // namespace support
