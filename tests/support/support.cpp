@@ -68,9 +68,12 @@ TemporaryFolder::~TemporaryFolder() {
 
 StreamClient::StreamClient(const Address& server) : socket_(open_socket(server.family(), SOCK_STREAM)) {
   // A Unix socket's full backlog makes a connect with a time limit fail; the server is about to make room.
-  const bool connected = eventually(
-      [&] { return ::connect(fileno(), server.data(), server.size()) == 0 || (errno != EAGAIN && errno != EINTR); });
-  check(connected && errno != ECONNREFUSED, "client: connect");
+  int result = -1;
+  eventually([&] {
+    result = ::connect(fileno(), server.data(), server.size());
+    return result == 0 || (errno != EAGAIN && errno != EINTR);
+  });
+  check(result == 0, "client: connect");
 }
 
 void StreamClient::send(std::string_view bytes) {
@@ -104,8 +107,14 @@ std::string StreamClient::read_all() {
 void StreamClient::shutdown_write() { check(::shutdown(fileno(), SHUT_WR) == 0, "client: shutdown"); }
 
 void StreamClient::reset() {
-  const linger at_once{1, 0};
-  ::setsockopt(fileno(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  sockaddr nowhere{};
+  nowhere.sa_family = AF_UNSPEC;
+  ::connect(fileno(), &nowhere, sizeof nowhere);
+  close();
+}
+
+void StreamClient::close() {
+  ::shutdown(fileno(), SHUT_RDWR);
   socket_.reset();
 }
 

@@ -64,6 +64,8 @@ class Shared {
 class StreamClient {
  public:
   explicit StreamClient(const Address& server);
+  StreamClient(StreamClient&&) = default;
+  ~StreamClient() { close(); }
 
   void send(std::string_view bytes);
   /// The next line with its newline, or what comes before the end of the stream.
@@ -71,9 +73,10 @@ class StreamClient {
   /// Everything until the server closes.
   std::string read_all();
   void shutdown_write();
-  /// Closes so that the server sees a reset.
+  /// Ends the connection so that a TCP server sees a reset.
   void reset();
-  void close() { socket_.reset(); }
+  /// Ends the connection, even where a forked child has a copy of the descriptor.
+  void close();
   int fileno() const { return socket_.get(); }
 
  private:
