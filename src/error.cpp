@@ -56,7 +56,10 @@ bool is_peer_gone(const error_code& error) noexcept {
     case EHOSTUNREACH:
     case ENETUNREACH:
     case EHOSTDOWN:
-    case ENETDOWN: return true;
+    case ENETDOWN:
+    case ECONNREFUSED:  // a datagram's sender that has closed its socket,
+    case ENOENT:        // or removed its path
+      return true;
     default: return false;
   }
 }
@@ -64,8 +67,12 @@ bool is_peer_gone(const error_code& error) noexcept {
 bool is_peer_gone(const std::exception_ptr& error) noexcept {
   try {
     std::rethrow_exception(error);
+  } catch (const peer_gone_error&) {
+    return true;
   } catch (const boost::system::system_error& failure) {
-    return is_peer_gone(failure.code());
+    // Fewer than above: a handler may have connections of its own, whose failures are not the peer's.
+    return failure.code() == boost::asio::error::eof || failure.code() == boost::system::errc::connection_reset ||
+           failure.code() == boost::system::errc::broken_pipe;
   } catch (...) {
     return false;
   }
@@ -74,8 +81,13 @@ bool is_peer_gone(const std::exception_ptr& error) noexcept {
 namespace detail {
 
 void throw_error(const error_code& error, const std::string& what) {
-  if (error == errc::timed_out) throw timeout_error(what);
   throw boost::system::system_error(error, what);
+}
+
+void throw_request_error(const error_code& error, const std::string& what) {
+  if (error == errc::timed_out) throw timeout_error(what);
+  if (is_peer_gone(error)) throw peer_gone_error(error, what);
+  throw_error(error, what);
 }
 
 error_code last_system_error() noexcept { return {errno, boost::system::system_category()}; }

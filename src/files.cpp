@@ -65,7 +65,7 @@ std::string InputFile::read_exactly(std::size_t count) {
   std::string bytes = read(count);
   if (bytes.size() < count) {
     buffer_.put_back(bytes);
-    detail::throw_error(errc::end_of_stream, "rfile: " + std::to_string(bytes.size()) + " bytes of " +
+    detail::throw_request_error(errc::end_of_stream, "rfile: " + std::to_string(bytes.size()) + " bytes of " +
                                                  std::to_string(count));
   }
   return bytes;
@@ -103,7 +103,7 @@ void OutputFile::send_pending(std::string_view more) {
   } else {
     pending_.clear();
   }
-  detail::throw_error(error, "wfile");
+  detail::throw_request_error(error, "wfile");
 }
 
 }  // namespace sockserv

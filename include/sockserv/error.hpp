@@ -36,23 +36,35 @@ class timeout_error : public boost::system::system_error {
   explicit timeout_error(const std::string& what);
 };
 
-/// True where the error says that the peer has gone (connection reset, broken pipe, …): an everyday event, which
-/// is counted and logged in one quiet line rather than reported as a fault of the handler.
+/// Thrown by a request's operations when the peer has gone (connection reset, broken pipe, …): an everyday event,
+/// which a server counts and logs in one quiet line instead of reporting it as a fault of the handler.
+class peer_gone_error : public boost::system::system_error {
+ public:
+  using system_error::system_error;
+};
+
+/// True for the errors of a request's operations that say that the peer has gone.
 bool is_peer_gone(const error_code& error) noexcept;
+
+/// True for a `peer_gone_error`, and for a `boost::system::system_error` that says as much: Asio's functions throw
+/// that when they work on a request.
 bool is_peer_gone(const std::exception_ptr& error) noexcept;
 
 namespace detail {
 
-/// Throws `timeout_error` or `boost::system::system_error`, as `error` requires; `what` names the operation.
+/// Throws boost::system::system_error; `what` names the operation.
 [[noreturn]] void throw_error(const error_code& error, const std::string& what);
 
-/// Throws as above if there is an error.
-inline void check(const error_code& error, const auto& what) {
+/// Throws the error of a request's operation: as `timeout_error` or `peer_gone_error`, if it is one.
+[[noreturn]] void throw_request_error(const error_code& error, const std::string& what);
+
+/// Throws as `throw_request_error` if there is an error.
+inline void check(const error_code& error, const char* what) {
   if (error) [[unlikely]]
-    throw_error(error, what);
+    throw_request_error(error, what);
 }
 
-/// The error that errno holds.
+/// The error that errno holds: to be taken before anything else can change it.
 error_code last_system_error() noexcept;
 
 /// To be called while handling an exception: returns it, but throws it on if it is a request to end the thread

@@ -20,7 +20,8 @@ int int_option(int descriptor, int option) {
   int value = 0;
   socklen_t length = sizeof value;
   if (::getsockopt(descriptor, SOL_SOCKET, option, &value, &length) != 0) {
-    throw_error(last_system_error(), "descriptor " + std::to_string(descriptor) + " cannot be served");
+    const error_code error = last_system_error();
+    throw_error(error, "descriptor " + std::to_string(descriptor) + " cannot be served");
   }
   return value;
 }
@@ -72,7 +73,7 @@ ServerSocket::ServerSocket(int descriptor, int type) : type_(type) {
 Address ServerSocket::address_of(int descriptor) {
   error_code error;
   Address address = local_address(descriptor, error);
-  check(error, "descriptor " + std::to_string(descriptor) + " cannot be served");
+  if (error) throw_error(error, "descriptor " + std::to_string(descriptor) + " cannot be served");
   return address;
 }
 
@@ -95,12 +96,15 @@ Address ServerSocket::bind(const Address& address, const ServerOptions& options)
                                 address.to_string());
   }
 
-  int result = ::bind(fileno(), address.data(), address.size());
-  if (result != 0 && errno == EADDRINUSE && options.allow_reuse_address && is_stale(address)) {
+  const auto try_to_bind = [&] {
+    return ::bind(fileno(), address.data(), address.size()) == 0 ? error_code() : last_system_error();
+  };
+  error_code error = try_to_bind();
+  if (error == boost::system::errc::address_in_use && options.allow_reuse_address && is_stale(address)) {
     ::unlink(address.path().c_str());
-    result = ::bind(fileno(), address.data(), address.size());
+    error = try_to_bind();
   }
-  if (result != 0) throw_error(last_system_error(), "cannot bind to " + address.to_string());
+  if (error) throw_error(error, "cannot bind to " + address.to_string());
 
   if (address.is_unix() && address.path().front() != '\0') {
     struct stat file{};

@@ -402,7 +402,7 @@ pid_t AbstractServer::fork_process() {
     become_child();
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  detail::check(error, "fork");
+  if (error) detail::throw_error(error, "fork");
   return child;
 }
 

@@ -236,10 +236,6 @@ class AbstractServer {
 /// `Handler` derives from `StreamRequestHandler`, `DatagramRequestHandler` or `BaseRequestHandler`.
 template <class Handler>
 class BaseServer : public AbstractServer {
-  static_assert(detail::is_handler<Handler>,
-                "a server's handler derives from StreamRequestHandler, DatagramRequestHandler or BaseRequestHandler");
-  static_assert(!std::is_abstract_v<Handler>, "a request handler overrides handle()");
-
  public:
   using RequestHandlerClass = Handler;
   using request_type = detail::request_of<Handler>;
@@ -272,7 +268,13 @@ class BaseServer : public AbstractServer {
   virtual void close_request(request_type&) {}
 
  protected:
-  using AbstractServer::AbstractServer;
+  explicit BaseServer(ServerOptions options) : AbstractServer(std::move(options)) {
+    // Not in the class itself: Clang would then complain about all that derives from it, too.
+    static_assert(detail::is_handler<Handler>,
+                  "a server's handler derives from StreamRequestHandler, DatagramRequestHandler or "
+                  "BaseRequestHandler");
+    static_assert(!std::is_abstract_v<Handler>, "a request handler overrides handle()");
+  }
 
   /// What mixins run elsewhere: `finish_request`, errors to `handle_error`, and in any case `shutdown_request`.
   /// Returns whether all went well.

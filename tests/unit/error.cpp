@@ -1,0 +1,56 @@
+#include <sockserv/error.hpp>  // first, to test that it is self-contained
+
+#include <doctest/doctest.h>
+
+#include <boost/asio/error.hpp>
+#include <boost/thread/exceptions.hpp>
+#include <stdexcept>
+
+namespace {
+
+using namespace sockserv;
+
+TEST_CASE("every errc has a message of its own") {
+  const error_code first = errc::timed_out;
+  CHECK(std::string(first.category().name()) == "sockserv");
+  for (const errc code : {errc::timed_out, errc::end_of_stream, errc::line_too_long, errc::no_reply_address}) {
+    CHECK(make_error_code(code).message().find("unknown") == std::string::npos);
+  }
+  CHECK(error_code(99, error_category()).message() == "unknown sockserv error 99");
+}
+
+TEST_CASE("a time limit is the generic timed_out, and a class of its own") {
+  CHECK(error_code(errc::timed_out) == boost::system::errc::timed_out);
+  CHECK(error_code(errc::line_too_long) != boost::system::errc::timed_out);
+  CHECK_THROWS_AS(detail::throw_request_error(errc::timed_out, "recv"), timeout_error);
+}
+
+TEST_CASE("a peer gone is told from other errors") {
+  const auto system = [](int value) { return error_code(value, boost::system::system_category()); };
+  CHECK(is_peer_gone(system(ECONNRESET)));
+  CHECK(is_peer_gone(system(EPIPE)));
+  CHECK(is_peer_gone(error_code(boost::asio::error::eof)));
+  CHECK_FALSE(is_peer_gone(system(EMFILE)));
+  CHECK_FALSE(is_peer_gone(error_code(errc::timed_out)));
+
+  const auto thrown = [](auto&& exception) { return std::make_exception_ptr(exception); };
+  CHECK(is_peer_gone(thrown(peer_gone_error(system(ETIMEDOUT), "recv"))));
+  CHECK(is_peer_gone(thrown(boost::system::system_error(system(ECONNRESET), "from Asio"))));
+  // A handler's own connection to a database, say, that was refused: not the peer's doing.
+  CHECK_FALSE(is_peer_gone(thrown(boost::system::system_error(system(ECONNREFUSED), "connect"))));
+  CHECK_FALSE(is_peer_gone(thrown(std::runtime_error("no"))));
+  CHECK_FALSE(is_peer_gone(thrown(42)));
+}
+
+TEST_CASE("error_of catches errors and lets the end of a thread pass") {
+  CHECK_FALSE(detail::error_of([] {}));
+  CHECK(detail::error_of([] { throw 42; }));
+  CHECK_THROWS_AS(detail::error_of([] { throw boost::thread_interrupted(); }), boost::thread_interrupted);
+}
+
+TEST_CASE("any error can be described") {
+  CHECK(detail::describe(std::make_exception_ptr(std::out_of_range("why"))) == "std::out_of_range: why");
+  CHECK(detail::describe(std::make_exception_ptr(42)) == "an exception of type int");
+}
+
+}  // namespace

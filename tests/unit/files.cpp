@@ -1,0 +1,221 @@
+#include <sockserv/files.hpp>  // first, to test that it is self-contained
+
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <sockserv/error.hpp>
+#include <sockserv/request.hpp>
+#include <sockserv/testing.hpp>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using namespace sockserv;
+using namespace std::chrono_literals;
+
+/// A connection, and the peer's descriptor.
+struct Connection {
+  std::array<int, 2> pair = [] {
+    std::array<int, 2> made{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, made.data()) == 0);
+    return made;
+  }();
+  StreamRequest request{detail::Descriptor(pair[0]), {}};
+  StreamRequest peer{detail::Descriptor(pair[1]), {}};
+  OutputFile wfile{request};
+  InputFile rfile{request, wfile};
+};
+
+TEST_CASE("lines keep their newline, and the last may have none") {
+  InputFile file("one\n\nthree");
+  CHECK(file.readline() == "one\n");
+  CHECK(file.readline() == "\n");
+  CHECK(file.readline() == "three");
+  CHECK(file.readline() == std::nullopt);
+  CHECK(file.readline() == std::nullopt);
+}
+
+TEST_CASE("a file is a range of its lines") {
+  InputFile file("one\ntwo\n");
+  std::vector<std::string> lines;
+  for (const std::string_view line : file) lines.emplace_back(line);
+  CHECK(lines == std::vector<std::string>{"one\n", "two\n"});
+  static_assert(std::input_iterator<InputFile::iterator>);
+}
+
+TEST_CASE("a line beyond the limit is an error that loses nothing") {
+  InputFile file("12345678\nrest");
+  CHECK_THROWS_WITH_AS(file.readline(8), doctest::Contains("8 bytes without a delimiter"),
+                       boost::system::system_error);
+  CHECK(file.readline(9) == "12345678\n");
+  CHECK_THROWS_AS(file.readline(4), boost::system::system_error);
+  CHECK(file.readline(5) == "rest");
+  CHECK(file.readline(5) == std::nullopt);
+}
+
+TEST_CASE("a line exactly as long as the limit is within it") {
+  InputFile file("1234567\n");
+  CHECK(file.readline(8) == "1234567\n");
+  InputFile without_newline("1234567");
+  CHECK(without_newline.readline(8) == "1234567");
+}
+
+TEST_CASE("read takes so many bytes, or all; read_exactly insists") {
+  InputFile file("abcdef");
+  CHECK(file.read(0).empty());
+  CHECK(file.read(2) == "ab");
+  CHECK_THROWS_AS(file.read_exactly(5), peer_gone_error);
+  CHECK(file.read_exactly(3) == "cde");
+  CHECK(file.read() == "f");
+  CHECK(file.read().empty());
+}
+
+TEST_CASE("peek shows what is there and takes nothing") {
+  InputFile file("abc");
+  CHECK(file.peek() == "abc");
+  CHECK(file.read(1) == "a");
+  CHECK(file.peek() == "bc");
+  file.read();
+  CHECK(file.peek().empty());
+}
+
+TEST_CASE("any delimiter, also one that arrives in pieces") {
+  struct Blocks : StreamRequestHandler {
+    void handle() override {
+      while (const auto block = rfile.read_until("\r\n\r\n")) wfile.write("[" + std::string(*block) + "]");
+    }
+  };
+  for (const std::size_t piece : {1, 2, 3, 4, 5, 100}) {
+    CHECK(testing::converse<Blocks>("a\r\nb\r\n\r\n\r\n\r\nend", {.piece_size = piece}) ==
+          "[a\r\nb\r\n\r\n][\r\n\r\n][end]");
+  }
+  InputFile file("abc");
+  CHECK_THROWS_AS(file.read_until(""), std::invalid_argument);
+}
+
+TEST_CASE("a line longer than the buffer makes it grow") {
+  struct Lines : StreamRequestHandler {
+    Lines() { rbufsize = 4; }
+    void handle() override {
+      for (const std::string_view line : rfile) wfile.write(std::to_string(line.size()) + " ");
+    }
+  };
+  CHECK(testing::converse<Lines>(std::string(5000, 'x') + "\n" + std::string(10, 'y') + "\nz") == "5001 11 1 ");
+  CHECK_THROWS_AS(testing::converse<Lines>(std::string(70000, 'x')), boost::system::system_error);
+}
+
+TEST_CASE("a buffer size of 0 is refused") {
+  struct Lines : StreamRequestHandler {
+    Lines() { rbufsize = 0; }
+    void handle() override {}
+  };
+  CHECK_THROWS_AS(testing::converse<Lines>(""), std::invalid_argument);
+}
+
+TEST_CASE("no read loses bytes to a time limit") {
+  Connection both;
+  both.request.settimeout(10ms);
+  both.peer.sendall("half");
+  CHECK_THROWS_AS(both.rfile.readline(), timeout_error);
+  CHECK_THROWS_AS(both.rfile.read(10), timeout_error);
+  CHECK_THROWS_AS(both.rfile.read_exactly(10), timeout_error);
+  both.peer.sendall(" and half\n");
+  CHECK(both.rfile.readline() == "half and half\n");
+}
+
+TEST_CASE("read_exactly loses nothing at the end of the stream") {
+  Connection both;
+  both.peer.sendall("abc");
+  both.peer.shutdown(SHUT_WR);
+  CHECK_THROWS_AS(both.rfile.read_exactly(4), peer_gone_error);
+  CHECK(both.rfile.read() == "abc");
+}
+
+TEST_CASE("without a buffer, a write leaves at once") {
+  Connection both;
+  CHECK(both.wfile.write("now") == 3);
+  CHECK(both.peer.recv(10) == "now");
+  CHECK(both.wfile.write("") == 0);
+  CHECK(both.wfile.pending().empty());
+}
+
+TEST_CASE("with a buffer, writes leave when it is full, on flush, and before reading waits") {
+  Connection both;
+  both.wfile.set_buffer_size(8);
+  const auto nothing_came = [&] {
+    error_code error;
+    both.peer.settimeout(1ms);
+    char byte = 0;
+    both.peer.recv(boost::asio::buffer(&byte, 1), error);
+    both.peer.settimeout(std::nullopt);
+    return error == errc::timed_out;
+  };
+  both.wfile.write("abc");
+  CHECK(nothing_came());
+  CHECK(both.wfile.pending() == "abc");
+  both.wfile.write("defgh");
+  CHECK(both.peer.recv(20) == "abcdefgh");
+
+  both.wfile.write("one ");
+  both.wfile.flush();
+  CHECK(both.peer.recv(20) == "one ");
+
+  both.wfile.write("reply");
+  std::thread peer([&] {
+    CHECK(both.peer.recv(20) == "reply");  // or both would wait for ever
+    both.peer.sendall("next\n");
+  });
+  CHECK(both.rfile.readline() == "next\n");
+  peer.join();
+}
+
+TEST_CASE("a buffered reply to pipelined requests is one write") {
+  Connection both;
+  both.wfile.set_buffer_size(1024);
+  both.peer.sendall("1\n2\n3\n");
+  both.peer.shutdown(SHUT_WR);
+  for (const std::string_view line : both.rfile) both.wfile.write(line);
+  CHECK(both.peer.recv(100) == "1\n2\n3\n");
+}
+
+TEST_CASE("what a time limit kept from leaving leaves with the next flush") {
+  Connection both;
+  both.request.settimeout(10ms);
+  const std::string large(1 << 20, 'x');
+  CHECK_THROWS_AS(both.wfile.write(large), timeout_error);
+  const std::size_t kept = both.wfile.pending().size();
+  CHECK(kept > 0);
+  CHECK(kept < large.size());
+  both.request.settimeout(std::nullopt);
+  std::string received;
+  std::thread peer([&] {
+    while (received.size() < large.size()) received += both.peer.recv(1 << 16);
+  });
+  both.wfile.flush();
+  peer.join();
+  CHECK(received == large);
+}
+
+TEST_CASE("a peer that has gone is reported once, not again by the last flush") {
+  Connection both;
+  both.wfile.set_buffer_size(100);
+  both.wfile.write("lost");
+  both.peer.close();
+  CHECK_THROWS_AS(both.wfile.flush(), peer_gone_error);
+  CHECK_NOTHROW(both.wfile.flush());
+}
+
+TEST_CASE("a datagram's output is collected, and knows whether there is any") {
+  OutputFile file;
+  CHECK_FALSE(file.written());
+  file.write("");
+  CHECK(file.written());
+  file.write("a");
+  file.write(boost::asio::buffer("b", 1));
+  file.flush();
+  CHECK(file.pending() == "ab");
+}
+
+}  // namespace

@@ -1,0 +1,168 @@
+#include <sockserv/mixin/forking.hpp>  // first, to test that it is self-contained
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <csignal>
+#include <cstdio>
+#include <sockserv.hpp>
+
+#include "support/support.hpp"
+
+namespace {
+
+using namespace sockserv;
+using namespace support;
+
+Address loopback() { return {"127.0.0.1", 0}; }
+
+TEST_CASE("the child has only what it needs: no listener, and SIGTERM ends it") {
+  struct Look : StreamRequestHandler {
+    void handle() override {
+      struct sigaction terminate {};
+      ::sigaction(SIGTERM, nullptr, &terminate);
+      wfile.write(std::to_string(server.fileno()) + (terminate.sa_handler == SIG_DFL ? " default" : " handled") +
+                  " " + std::to_string(open_descriptors().size()));
+    }
+  };
+  struct sigaction handled {};
+  handled.sa_handler = [](int) {};
+  struct sigaction before {};
+  REQUIRE(::sigaction(SIGTERM, &handled, &before) == 0);
+  const std::size_t outside = open_descriptors().size();
+  ForkingTCPServer<Look> server(loopback());
+  StreamClient client(server.server_address());
+  server.handle_request();
+  // Besides what was open before the server: the client's end (it lives in this process too) and the connection.
+  CHECK(client.read_all() == "-1 default " + std::to_string(outside + 2));
+  ::sigaction(SIGTERM, &before, nullptr);
+  server.server_close();
+}
+
+TEST_CASE("the child's status says whether the handler succeeded") {
+  struct Obeys : StreamRequestHandler {
+    void handle() override {
+      if (*rfile.readline() == "fail\n") throw std::runtime_error("as told");
+    }
+  };
+  const auto status_of = [](const char* command) {
+    ForkingTCPServer<Obeys> server(loopback(), quiet());
+    StreamClient client(server.server_address());
+    server.handle_request();
+    const auto children = server.active_children();
+    REQUIRE(children.size() == 1);
+    client.send(command);
+    siginfo_t end{};  // looks at the status and leaves the child to its server
+    REQUIRE(::waitid(P_PID, static_cast<id_t>(*children.begin()), &end, WEXITED | WNOWAIT) == 0);
+    CHECK(end.si_code == CLD_EXITED);
+    return end.si_status;
+  };
+  CHECK(status_of("succeed\n") == 0);
+  CHECK(status_of("fail\n") == 1);
+}
+
+TEST_CASE("what is buffered for standard output is written once, and the child's own is written too") {
+  struct Prints : StreamRequestHandler {
+    void handle() override { std::fputs("child ", stdout); }
+  };
+  const TemporaryFolder folder;
+  std::fflush(stdout);
+  const int original = ::dup(STDOUT_FILENO);
+  const int file = ::open((folder / "out").c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_APPEND, 0600);
+  ::dup2(file, STDOUT_FILENO);
+  std::fputs("parent ", stdout);
+  {
+    ForkingTCPServer<Prints> server(loopback());
+    StreamClient client(server.server_address());
+    server.handle_request();
+    server.server_close();
+  }
+  std::fflush(stdout);
+  ::dup2(original, STDOUT_FILENO);
+  ::close(original);
+  std::array<char, 100> text{};
+  const ssize_t count = ::pread(file, text.data(), text.size(), 0);
+  ::close(file);
+  CHECK(std::string_view(text.data(), static_cast<std::size_t>(count)) == "parent child ");
+}
+
+TEST_CASE("notify_fork is called around each fork, as Asio's contexts need it") {
+  using boost::asio::execution_context;
+  static const Shared<std::array<std::atomic<int>, 3>> calls;
+  struct Nothing : StreamRequestHandler {
+    void handle() override {}
+  };
+  struct Notified : ForkingTCPServer<Nothing> {
+    Notified() : ForkingTCPServer<Nothing>(loopback()) {}
+    ~Notified() override { server_close(); }
+    void notify_fork(execution_context::fork_event event) override {
+      context.notify_fork(event);
+      ++(*calls)[event];
+    }
+    boost::asio::io_context context;
+  };
+  Notified server;
+  StreamClient client(server.server_address());
+  server.handle_request();
+  CHECK(client.read_all().empty());
+  server.server_close();
+  CHECK((*calls)[execution_context::fork_prepare] == 1);
+  CHECK((*calls)[execution_context::fork_parent] == 1);
+  CHECK((*calls)[execution_context::fork_child] == 1);
+}
+
+TEST_CASE("max_children 0 is refused before serving") {
+  struct Nothing : StreamRequestHandler {
+    void handle() override {}
+  };
+  ForkingTCPServer<Nothing> server(loopback());
+  server.max_children = 0;
+  CHECK_THROWS_WITH_AS(server.serve_forever(), doctest::Contains("max_children"), std::invalid_argument);
+}
+
+TEST_CASE("children are reaped where the program ignores SIGCHLD or reaps them itself") {
+  struct Nothing : StreamRequestHandler {
+    void handle() override {}
+  };
+  ForkingTCPServer<Nothing> server(loopback());
+  const auto old = ::signal(SIGCHLD, SIG_IGN);
+  for (int i = 0; i < 3; ++i) {
+    StreamClient client(server.server_address());
+    server.handle_request();
+    CHECK(client.read_all().empty());
+  }
+  server.collect_children(true);
+  CHECK(server.active_children().empty());
+  ::signal(SIGCHLD, old);
+
+  StreamClient client(server.server_address());
+  server.handle_request();
+  CHECK(client.read_all().empty());
+  const pid_t child = *server.active_children().begin();
+  CHECK(::waitpid(child, nullptr, 0) == child);
+  server.collect_children(true);
+  CHECK(server.active_children().empty());
+}
+
+TEST_CASE("a child that ignores SIGTERM is killed in the end") {
+  struct Stubborn : StreamRequestHandler {
+    void handle() override {
+      ::signal(SIGTERM, SIG_IGN);
+      request.sendall("ready\n");
+      for (;;) ::pause();
+    }
+  };
+  ForkingTCPServer<Stubborn> server(loopback());
+  ServerThread background(server);
+  StreamClient client(server.server_address());
+  CHECK(client.read_line() == "ready\n");
+  const DrainResult result = server.drain(10ms);
+  CHECK(result.forced == 1);
+  CHECK(result.remaining == 0);
+  CHECK(server.active_children().empty());
+}
+
+}  // namespace

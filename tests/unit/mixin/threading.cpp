@@ -1,0 +1,80 @@
+#include <sockserv/mixin/threading.hpp>  // first, to test that it is self-contained
+
+#include <doctest/doctest.h>
+#include <pthread.h>
+
+#include <sockserv.hpp>
+
+#include "support/support.hpp"
+
+namespace {
+
+using namespace sockserv;
+using namespace support;
+
+Address loopback() { return {"127.0.0.1", 0}; }
+
+struct StackSize : StreamRequestHandler {
+  void handle() override {
+    pthread_attr_t attributes;
+    REQUIRE(::pthread_getattr_np(::pthread_self(), &attributes) == 0);
+    std::size_t size = 0;
+    ::pthread_attr_getstacksize(&attributes, &size);
+    ::pthread_attr_destroy(&attributes);
+    wfile.write(std::to_string(size));
+  }
+};
+
+TEST_CASE("stack_size is the size of each thread's stack") {
+  ThreadingTCPServer<StackSize> server(loopback());
+  server.stack_size = 1 << 20;
+  StreamClient client(server.server_address());
+  server.handle_request();
+  CHECK(client.read_all() == std::to_string(1 << 20));
+}
+
+TEST_CASE("a thread that cannot be made closes its request, and serving goes on") {
+  struct Recording : ThreadingTCPServer<StackSize> {
+    Recording() : ThreadingTCPServer<StackSize>(loopback()) {}
+    ~Recording() override { server_close(); }
+    void handle_error(const Address&, std::exception_ptr) override { ++errors; }
+    void shutdown_request(StreamRequest& request) override {
+      CHECK(request.fileno() >= 0);
+      ++ended;
+      ThreadingTCPServer<StackSize>::shutdown_request(request);
+    }
+    int errors = 0;
+    int ended = 0;
+  };
+  Recording server;
+  server.stack_size = std::size_t{1} << 46;  // more than there is address space
+  StreamClient refused(server.server_address());
+  server.handle_request();
+  CHECK(refused.read_all().empty());
+  CHECK(server.errors == 1);
+  CHECK(server.ended == 1);
+  CHECK(server.requests_running() == 0);
+
+  server.stack_size = 1 << 20;
+  StreamClient served(server.server_address());
+  server.handle_request();
+  CHECK(served.read_all() == std::to_string(1 << 20));
+  server.server_close();
+}
+
+TEST_CASE("process_request_thread may be extended") {
+  struct Extended : ThreadingTCPServer<StackSize> {
+    Extended() : ThreadingTCPServer<StackSize>(loopback()) {}
+    ~Extended() override { server_close(); }
+    void process_request_thread(StreamRequest& request, const Address& client_address) override {
+      request.sendall("before ");
+      ThreadingTCPServer<StackSize>::process_request_thread(request, client_address);
+    }
+  };
+  Extended server;
+  StreamClient client(server.server_address());
+  server.handle_request();
+  CHECK(client.read_all().starts_with("before "));
+}
+
+}  // namespace

@@ -1,0 +1,51 @@
+#include <sockserv/options.hpp>  // first, to test that it is self-contained
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <array>
+#include <stdexcept>
+#include <string>
+
+namespace {
+
+using namespace sockserv;
+
+TEST_CASE("a value that makes no sense is refused by the field's name") {
+  CHECK_NOTHROW(detail::validate({}));
+  CHECK_NOTHROW(detail::validate({.request_queue_size = 0}));
+  CHECK_NOTHROW(detail::validate({.max_packet_size = 1}));
+  CHECK_THROWS_WITH_AS(detail::validate({.request_queue_size = -1}), doctest::Contains("request_queue_size"),
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(detail::validate({.max_packet_size = 0}), doctest::Contains("max_packet_size"),
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(detail::validate({.log = nullptr}), doctest::Contains("ServerOptions::log"),
+                       std::invalid_argument);
+}
+
+TEST_CASE("the defaults are those that the documentation gives") {
+  const ServerOptions options;
+  CHECK(options.bind_and_activate);
+  CHECK(options.allow_reuse_address);
+  CHECK_FALSE(options.allow_reuse_port);
+  CHECK_FALSE(options.dual_stack);
+  CHECK(options.request_queue_size == SOMAXCONN);
+  CHECK(options.max_packet_size == 65535);
+}
+
+TEST_CASE("the default log writes one line to standard error") {
+  std::array<int, 2> pipe{};
+  REQUIRE(::pipe(pipe.data()) == 0);
+  const int original = ::dup(STDERR_FILENO);
+  ::dup2(pipe[1], STDERR_FILENO);
+  log_to_stderr(LogLevel::warning, "something happened");
+  ::dup2(original, STDERR_FILENO);
+  ::close(original);
+  ::close(pipe[1]);
+  std::array<char, 100> text{};
+  const ssize_t count = ::read(pipe[0], text.data(), text.size());
+  ::close(pipe[0]);
+  CHECK(std::string_view(text.data(), static_cast<std::size_t>(count)) == "sockserv: something happened\n");
+}
+
+}  // namespace
