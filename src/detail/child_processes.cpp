@@ -31,8 +31,21 @@ ChildProcesses::ChildProcesses() : ended_(::epoll_create1(EPOLL_CLOEXEC)) {
   if (!ended_) throw_error(last_system_error(), "epoll_create1");
 }
 
-void ChildProcesses::add(pid_t child) {
-  const std::scoped_lock lock(mutex_);
+pid_t ChildProcesses::add(const std::function<pid_t()>& fork) {
+  const std::scoped_lock lock(mutex_);  // across the fork, so that the child's copy is whole and free
+  const pid_t child = fork();
+  if (child == 0) {
+    children_.clear();
+    unwatched_ = 0;
+    ended_.reset();
+  } else {
+    watch(child);
+  }
+  return child;
+}
+
+/// Never fails: where the system has no descriptor left, the child is found by looking.
+void ChildProcesses::watch(pid_t child) {
   Descriptor watched(open_pidfd(child));
   if (watched) {
     epoll_event event{};
@@ -118,12 +131,6 @@ std::size_t ChildProcesses::signal_all(int signal) noexcept {
     }
   }
   return children_.size();
-}
-
-void ChildProcesses::forget() noexcept {
-  children_.clear();
-  unwatched_ = 0;
-  ended_.reset();
 }
 
 void exit_child(int status) noexcept {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -20,8 +21,9 @@ class ChildProcesses {
  public:
   ChildProcesses();
 
-  /// Takes charge of a child. Never fails: where the system has no descriptor left, the child is found by looking.
-  void add(pid_t child);
+  /// Calls `fork`, which forks and returns as fork() does or throws, and takes charge of the child: from outside, the
+  /// child is never there without being counted. In the child, forgets all: they are its siblings.
+  pid_t add(const std::function<pid_t()>& fork);
 
   std::set<pid_t> active() const;
   std::size_t size() const;
@@ -36,12 +38,8 @@ class ChildProcesses {
   /// Sends each a signal; returns how many there are.
   std::size_t signal_all(int signal) noexcept;
 
-  /// Held across fork(), so that the child's copy is whole and free.
-  std::unique_lock<std::mutex> hold() { return std::unique_lock(mutex_); }
-  /// In a child, while that is held: forgets them; they are its siblings.
-  void forget() noexcept;
-
  private:
+  void watch(pid_t child);
   bool collect_one(std::map<pid_t, Descriptor>::iterator& child);
 
   mutable std::mutex mutex_;

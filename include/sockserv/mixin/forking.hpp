@@ -57,15 +57,13 @@ class ForkingMixIn : public Server {
     notify_fork(boost::asio::execution_context::fork_prepare);
     pid_t child = -1;
     try {
-      const auto held = children_.hold();
-      child = this->fork_process();
+      child = children_.add([this] { return this->fork_process(); });
     } catch (...) {
       notify_fork(boost::asio::execution_context::fork_parent);
       throw;
     }
     if (child == 0) process_request_child(request, client_address);
     notify_fork(boost::asio::execution_context::fork_parent);
-    children_.add(child);
     this->close_request(request);
   }
 
@@ -100,10 +98,6 @@ class ForkingMixIn : public Server {
   }
   std::size_t force_requests(bool last_resort) noexcept override {
     return Server::force_requests(last_resort) + children_.signal_all(last_resort ? SIGKILL : SIGTERM);
-  }
-  void become_child() noexcept override {
-    children_.forget();
-    Server::become_child();
   }
 
  private:
