@@ -1,0 +1,84 @@
+/// What happens when the system cannot give the server its next process.
+
+#include <doctest/doctest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include <array>
+#include <cstddef>
+#include <sockserv.hpp>
+#include <thread>
+
+#include "support/support.hpp"
+
+namespace {
+
+using namespace sockserv;
+using namespace support;
+
+/// From here on, fork() fails with EAGAIN in the calling thread.
+void let_fork_fail() {
+  const auto number = static_cast<__u32>(offsetof(seccomp_data, nr));
+  const auto fails_for = [](__u32 call, __u8 distance) {
+    return sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, distance, 0);
+  };
+  std::array<sock_filter, 6> filter{{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number),
+      fails_for(SYS_clone, 3),
+      fails_for(SYS_clone3, 2),
+      fails_for(SYS_vfork, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
+  }};
+  sock_fprog program{static_cast<unsigned short>(filter.size()), filter.data()};
+  REQUIRE(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+  REQUIRE(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+struct Greet : StreamRequestHandler {
+  void handle() override { wfile.write("hello\n"); }
+};
+
+TEST_CASE("fork that fails closes that request, tells handle_error, and serving goes on") {
+  struct Recording : ForkingTCPServer<Greet> {
+    Recording() : ForkingTCPServer<Greet>({"127.0.0.1", 0}) {}
+    ~Recording() override { server_close(); }
+    void handle_error(const Address&, std::exception_ptr error) override {
+      ++errors;
+      CHECK(detail::describe(error).find("fork") != std::string::npos);
+    }
+    void shutdown_request(StreamRequest& request) override {
+      ++ended;
+      ForkingTCPServer<Greet>::shutdown_request(request);
+    }
+    void notify_fork(boost::asio::execution_context::fork_event event) override {
+      open_notifications += event == boost::asio::execution_context::fork_prepare ? 1 : -1;
+    }
+    int errors = 0;
+    int ended = 0;
+    int open_notifications = 0;
+  };
+  Recording server;
+  StreamClient first(server.server_address());
+  StreamClient second(server.server_address());
+  std::thread([&] {
+    let_fork_fail();
+    server.handle_request();
+    server.handle_request();
+  }).join();
+  CHECK(first.read_all().empty());
+  CHECK(second.read_all().empty());
+  CHECK(server.errors == 2);
+  CHECK(server.ended == 2);
+  CHECK(server.open_notifications == 0);
+  CHECK(server.requests_running() == 0);
+
+  StreamClient third(server.server_address());
+  server.handle_request();
+  CHECK(third.read_all() == "hello\n");
+  server.server_close();
+}
+
+}  // namespace
