@@ -27,7 +27,11 @@ ip::address resolve(std::string_view host) {
   boost::asio::io_context context;
   boost::system::error_code error;
   const auto found = ip::tcp::resolver(context).resolve(host, "", error);
-  if (error) throw boost::system::system_error(error, "cannot resolve host '" + std::string(host) + "'");
+  if (error) {
+    // Made anew without the place in Asio's source where it came from, which tells a user nothing.
+    const boost::system::error_code plain(error.value(), error.category());
+    throw boost::system::system_error(plain, "cannot resolve host '" + std::string(host) + "'");
+  }
   return found.begin()->endpoint().address();
 }
 
@@ -60,8 +64,7 @@ Address::Address(std::string_view unix_path) : Address() {
   }
   if (unix_path.size() > longest_path) {
     throw std::invalid_argument("a Unix socket's path of " + std::to_string(unix_path.size()) + " bytes ('" +
-                                std::string(unix_path) + "') is too long: " + std::to_string(longest_path) +
-                                " fit");
+                                std::string(unix_path) + "') is too long: " + std::to_string(longest_path) + " fit");
   }
   sockaddr_un native{};
   native.sun_family = AF_UNIX;

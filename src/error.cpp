@@ -1,10 +1,10 @@
 #include <sockserv/error.hpp>
 
+#include <cxxabi.h>
 #include <boost/asio/error.hpp>
 #include <boost/core/demangle.hpp>
 #include <boost/thread/exceptions.hpp>
 #include <cerrno>
-#include <cxxabi.h>
 #include <typeinfo>
 
 namespace sockserv {
@@ -16,10 +16,14 @@ class Category final : public boost::system::error_category {
 
   std::string message(int value) const override {
     switch (static_cast<errc>(value)) {
-      case errc::timed_out: return "the time limit passed";
-      case errc::end_of_stream: return "the peer closed the connection before all the bytes had arrived";
-      case errc::line_too_long: return "no end of line within the limit";
-      case errc::no_reply_address: return "the sender of this datagram has no address to reply to";
+      case errc::timed_out:
+        return "the time limit passed";
+      case errc::end_of_stream:
+        return "the peer closed the connection before all the bytes had arrived";
+      case errc::line_too_long:
+        return "no end of line within the limit";
+      case errc::no_reply_address:
+        return "the sender of this datagram has no address to reply to";
     }
     return "unknown sockserv error " + std::to_string(value);
   }
@@ -60,7 +64,8 @@ bool is_peer_gone(const error_code& error) noexcept {
     case ECONNREFUSED:  // a datagram's sender that has closed its socket,
     case ENOENT:        // or removed its path
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -80,9 +85,7 @@ bool is_peer_gone(const std::exception_ptr& error) noexcept {
 
 namespace detail {
 
-void throw_error(const error_code& error, const std::string& what) {
-  throw boost::system::system_error(error, what);
-}
+void throw_error(const error_code& error, const std::string& what) { throw boost::system::system_error(error, what); }
 
 void throw_request_error(const error_code& error, const std::string& what) {
   if (error == errc::timed_out) throw timeout_error(what);

@@ -65,8 +65,8 @@ std::string InputFile::read_exactly(std::size_t count) {
   std::string bytes = read(count);
   if (bytes.size() < count) {
     buffer_.put_back(bytes);
-    detail::throw_request_error(errc::end_of_stream, "rfile: " + std::to_string(bytes.size()) + " bytes of " +
-                                                 std::to_string(count));
+    detail::throw_request_error(errc::end_of_stream,
+                                "rfile: " + std::to_string(bytes.size()) + " bytes of " + std::to_string(count));
   }
   return bytes;
 }

@@ -6,8 +6,8 @@
 namespace sockserv {
 
 void detail::throw_wrong_server(const AbstractServer& server, const std::type_info& wanted) {
-  throw std::logic_error("server_as: the server is a " + boost::core::demangle(typeid(server).name()) +
-                         ", not a " + boost::core::demangle(wanted.name()));
+  throw std::logic_error("server_as: the server is a " + boost::core::demangle(typeid(server).name()) + ", not a " +
+                         boost::core::demangle(wanted.name()));
 }
 
 template <class Request>

@@ -20,8 +20,8 @@ void log_to_stderr(LogLevel, std::string_view message) noexcept {
 
 void detail::validate(const ServerOptions& options) {
   if (options.request_queue_size < 0) {
-    throw std::invalid_argument("ServerOptions::request_queue_size is " +
-                                std::to_string(options.request_queue_size) + "; it must not be negative");
+    throw std::invalid_argument("ServerOptions::request_queue_size is " + std::to_string(options.request_queue_size) +
+                                "; it must not be negative");
   }
   if (options.max_packet_size == 0) {
     throw std::invalid_argument("ServerOptions::max_packet_size is 0; it must be at least 1");

@@ -11,9 +11,7 @@
 namespace sockserv {
 namespace {
 
-iovec vector_of(boost::asio::const_buffer buffer) noexcept {
-  return {const_cast<void*>(buffer.data()), buffer.size()};
-}
+iovec vector_of(boost::asio::const_buffer buffer) noexcept { return {const_cast<void*>(buffer.data()), buffer.size()}; }
 
 }  // namespace
 
@@ -181,9 +179,7 @@ Address StreamRequest::getsockname() const {
   return address;
 }
 
-Address StreamRequest::getsockname(error_code& error) const noexcept {
-  return detail::local_address(fileno(), error);
-}
+Address StreamRequest::getsockname(error_code& error) const noexcept { return detail::local_address(fileno(), error); }
 
 PeerCredentials StreamRequest::peer_credentials() const {
   error_code error;

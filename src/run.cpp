@@ -76,9 +76,13 @@ class SignalWatch {
 
 }  // namespace
 
-int run(AbstractServer& server, RunOptions options) {
+int run(AbstractServer& server, const RunOptions& options) {
   SignalWatch watch(server, options.drain_limit);
-  if (const auto error = detail::error_of([&] { server.serve_forever(); })) {
+  const auto error = detail::error_of([&] {
+    if (options.on_ready) options.on_ready();
+    server.serve_forever();
+  });
+  if (error) {
     server.options().log(LogLevel::error, "serving ended: " + detail::describe(error));
     server.server_close();
     return exit_error;

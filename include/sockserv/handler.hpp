@@ -29,7 +29,7 @@ struct RequestOf {
   using type = void;
 };
 template <class Handler>
-  requires is_handler<Handler>
+requires is_handler<Handler>
 struct RequestOf<Handler> {
   using type = typename Handler::request_type;
 };

@@ -86,8 +86,9 @@ class StreamRequest {
 
   /// Sends a sequence of buffers, gathered into one system call for every 16 buffers.
   template <class ConstBufferSequence>
-    requires boost::asio::is_const_buffer_sequence<ConstBufferSequence>::value
-  std::size_t sendall(const ConstBufferSequence& buffers, error_code& error) noexcept {
+  requires boost::asio::is_const_buffer_sequence<ConstBufferSequence>::value std::size_t sendall(
+      const ConstBufferSequence& buffers, error_code& error)
+  noexcept {
     std::size_t sent = 0;
     for_chunks(buffers, [&](std::span<iovec> chunk) {
       sent += send_chunk(chunk, error);
@@ -96,8 +97,8 @@ class StreamRequest {
     return sent;
   }
   template <class ConstBufferSequence>
-    requires boost::asio::is_const_buffer_sequence<ConstBufferSequence>::value
-  std::size_t sendall(const ConstBufferSequence& buffers) {
+  requires boost::asio::is_const_buffer_sequence<ConstBufferSequence>::value std::size_t sendall(
+      const ConstBufferSequence& buffers) {
     error_code error;
     const std::size_t sent = sendall(buffers, error);
     detail::check(error, "sendall");

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <sockserv/server/base.hpp>
 #include <thread>
 
@@ -13,13 +14,16 @@ namespace sockserv {
 struct RunOptions {
   /// How long requests in progress may take to finish after the first signal. Zero: they are cut off at once.
   AbstractServer::duration drain_limit = std::chrono::seconds(30);
+  /// Called once signals are handled, just before serving: the place to tell the world that the server is ready.
+  /// Empty: nothing is called.
+  std::function<void()> on_ready = {};
 };
 
 /// What `run()` returns, and so what a program's main returns. sysexits(3) calls 75 a temporary failure.
 enum ExitStatus : int {
-  exit_clean = 0,     ///< Every request was finished.
-  exit_error = 1,     ///< Serving ended with an error, which has been logged.
-  exit_forced = 75,   ///< Requests had to be cut off.
+  exit_clean = 0,    ///< Every request was finished.
+  exit_error = 1,    ///< Serving ended with an error, which has been logged.
+  exit_forced = 75,  ///< Requests had to be cut off.
 };
 
 /// Serves until SIGINT or SIGTERM (or until something stops the server), then drains and closes it.
@@ -28,7 +32,7 @@ enum ExitStatus : int {
 /// handler computes without end) ends the program with status 75 two drain steps after the limit.
 ///
 /// To be called from one thread at a time in a program. It handles the two signals meanwhile.
-int run(AbstractServer& server, RunOptions options = {});
+int run(AbstractServer& server, const RunOptions& options = {});
 
 /// Serves in a background thread for as long as it lives: for tests, and for programs that do other things.
 ///

@@ -114,7 +114,8 @@ bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
     }
     const auto now = steady_clock::now();
     if (now >= deadline) return false;
-    auto wait = std::chrono::ceil<milliseconds>(std::min<steady_clock::duration>(deadline - now, std::chrono::hours(1)));
+    auto wait =
+        std::chrono::ceil<milliseconds>(std::min<steady_clock::duration>(deadline - now, std::chrono::hours(1)));
     if (must_look) wait = std::min(wait, look_interval);
     pollfd ended{ended_.get(), POLLIN, 0};
     ::poll(&ended, 1, static_cast<int>(wait.count()));

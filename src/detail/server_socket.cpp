@@ -107,7 +107,7 @@ Address ServerSocket::bind(const Address& address, const ServerOptions& options)
   if (error) throw_error(error, "cannot bind to " + address.to_string());
 
   if (address.is_unix() && address.path().front() != '\0') {
-    struct stat file{};
+    struct stat file {};
     if (::lstat(address.path().c_str(), &file) == 0) {
       path_ = address.path();
       device_ = file.st_dev;
@@ -119,7 +119,7 @@ Address ServerSocket::bind(const Address& address, const ServerOptions& options)
 
 /// True for the path of a socket that nobody serves any more: its server ended without removing it.
 bool ServerSocket::is_stale(const Address& address) const {
-  struct stat file{};
+  struct stat file {};
   const std::string path = address.path();
   if (path.empty() || path.front() == '\0') return false;
   if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
@@ -139,8 +139,8 @@ std::optional<std::pair<StreamRequest, Address>> ServerSocket::accept() {
     Descriptor connection(::accept4(fileno(), native, &length, SOCK_CLOEXEC));
     if (connection) {
       const Address peer = Address::from_native(native, length);
-      return std::optional<std::pair<StreamRequest, Address>>(
-          std::in_place, StreamRequest(std::move(connection), peer), peer);
+      return std::optional<std::pair<StreamRequest, Address>>(std::in_place, StreamRequest(std::move(connection), peer),
+                                                              peer);
     }
     if (errno == EINTR) continue;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
@@ -148,8 +148,8 @@ std::optional<std::pair<StreamRequest, Address>> ServerSocket::accept() {
   }
 }
 
-std::optional<std::pair<DatagramRequest, Address>> ServerSocket::receive(
-    const std::shared_ptr<ServerSocket>& socket, std::size_t max_packet_size) {
+std::optional<std::pair<DatagramRequest, Address>> ServerSocket::receive(const std::shared_ptr<ServerSocket>& socket,
+                                                                         std::size_t max_packet_size) {
   if (!socket->packet_) socket->packet_ = std::make_unique_for_overwrite<char[]>(max_packet_size);
   sockaddr_storage storage;
   auto* const native = reinterpret_cast<sockaddr*>(&storage);
@@ -175,7 +175,7 @@ std::optional<std::pair<DatagramRequest, Address>> ServerSocket::receive(
 }
 
 void ServerSocket::unlink_path() noexcept {
-  struct stat file{};
+  struct stat file {};
   if (!path_.empty() && ::lstat(path_.c_str(), &file) == 0 && file.st_dev == device_ && file.st_ino == inode_) {
     ::unlink(path_.c_str());
   }
@@ -184,10 +184,10 @@ void ServerSocket::unlink_path() noexcept {
 
 void require_family(const ServerKind& kind, const Address& address) {
   if (kind.unix_addresses ? address.is_unix() : address.is_ip()) return;
-  throw std::invalid_argument(std::string(kind.name) +
-                              (kind.unix_addresses ? " needs the path of a Unix socket, not "
-                                                   : " needs a host and a port, not ") +
-                              address.to_string());
+  throw std::invalid_argument(
+      std::string(kind.name) +
+      (kind.unix_addresses ? " needs the path of a Unix socket, not " : " needs a host and a port, not ") +
+      address.to_string());
 }
 
 Address local_address(int descriptor, error_code& error) noexcept {

@@ -44,15 +44,13 @@ class Blocking final : public Waiting {
 
   std::size_t send(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept override {
     if (buffers.size() == 1) {
-      return retry(
-          [&] { return ::send(descriptor, buffers[0].iov_base, buffers[0].iov_len, MSG_NOSIGNAL); }, error);
+      return retry([&] { return ::send(descriptor, buffers[0].iov_base, buffers[0].iov_len, MSG_NOSIGNAL); }, error);
     }
     const msghdr message = message_of(buffers);
     return retry([&] { return ::sendmsg(descriptor, &message, MSG_NOSIGNAL); }, error);
   }
 
-  void send_to(int descriptor, std::string_view packet, const Address& address,
-               error_code& error) noexcept override {
+  void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override {
     retry(
         [&] {
           return ::sendto(descriptor, packet.data(), packet.size(), MSG_NOSIGNAL, address.data(), address.size());

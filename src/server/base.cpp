@@ -39,8 +39,10 @@ bool concerns_one_connection(int error) noexcept {
     case EOPNOTSUPP:
     case ENETUNREACH:
     case ECONNREFUSED:
-    case ECONNRESET: return true;
-    default: return false;
+    case ECONNRESET:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -102,7 +104,8 @@ void AbstractServer::handle_request() {
 
 void AbstractServer::prepare(const char* caller) const {
   if (fileno() < 0) {
-    throw std::logic_error(std::string(caller) + ": the server has no socket; it is closed, or was made with "
+    throw std::logic_error(std::string(caller) +
+                           ": the server has no socket; it is closed, or was made with "
                            "bind_and_activate = false and server_bind() and server_activate() were not called");
   }
   check_settings();
@@ -308,15 +311,14 @@ void AbstractServer::handle_error(const Address& client_address, std::exception_
   const std::string peer = client_address.to_string();
   if (is_peer_gone(error)) return log(LogLevel::info, peer + " has gone: " + detail::describe(error));
   const std::string dashes(40, '-');
-  log(LogLevel::error,
-      dashes + "\nError while serving " + peer + "\n" + detail::describe(error) + "\n" + dashes);
+  log(LogLevel::error, dashes + "\nError while serving " + peer + "\n" + detail::describe(error) + "\n" + dashes);
 }
 
 void AbstractServer::report_error(const Address& client_address, const std::exception_ptr& error) noexcept {
   (is_peer_gone(error) ? peers_gone_ : handler_errors_).fetch_add(1, std::memory_order_relaxed);
   if (const auto another = detail::error_of([&] { handle_error(client_address, error); })) {
-    log(LogLevel::error, "handle_error itself failed: " + detail::describe(another) + "; it was given " +
-                             detail::describe(error));
+    log(LogLevel::error,
+        "handle_error itself failed: " + detail::describe(another) + "; it was given " + detail::describe(error));
   }
 }
 

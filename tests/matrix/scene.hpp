@@ -38,7 +38,7 @@ class Client {
   virtual void end_of_commands() = 0;
   /// Goes away without a word.
   virtual void vanish() = 0;
-  /// Sends part of a command.
+  /// Sends part of a command; nothing as datagrams, which come whole or not at all.
   virtual void say_half() = 0;
   /// Makes a hanging handler of this client go on.
   virtual void release() = 0;
@@ -72,8 +72,8 @@ struct Scene {
   std::unique_ptr<sockserv::AbstractServer> server;
   std::unique_ptr<sockserv::ServerThread> background;
   bool streams = true;
-  bool concurrent = true;   // serves several requests at a time
-  bool processes = false;   // … in processes
+  bool concurrent = true;  // serves several requests at a time
+  bool processes = false;  // … in processes
   bool is_ip = true;
 
   std::unique_ptr<Client> connect() const {

@@ -148,9 +148,8 @@ TEST_CASE("the hooks are called in Python's order") {
   Server server(loopback());
   StreamClient client(server.server_address());
   server.serve_forever();
-  CHECK(calls == std::vector<std::string>{"get_request", "verify_request", "process_request", "finish_request",
-                                          "setup", "handle", "finish", "shutdown_request", "close_request",
-                                          "service_actions"});
+  CHECK(calls == std::vector<std::string>{"get_request", "verify_request", "process_request", "finish_request", "setup",
+                                          "handle", "finish", "shutdown_request", "close_request", "service_actions"});
 }
 
 TEST_CASE("finish runs exactly when setup has succeeded") {
@@ -470,8 +469,7 @@ struct MottoServer : TCPServer<Motto> {
   std::string motto = "serve\n";
 };
 void Motto::handle() {
-  CHECK_THROWS_WITH_AS(server_as<TCPServer<Echo>>(), doctest::Contains("server_as: the server is a"),
-                       std::logic_error);
+  CHECK_THROWS_WITH_AS(server_as<TCPServer<Echo>>(), doctest::Contains("server_as: the server is a"), std::logic_error);
   wfile.write(server_as<MottoServer>().motto);
 }
 

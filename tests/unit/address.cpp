@@ -38,8 +38,7 @@ TEST_CASE("an empty host is every IPv4 interface, and a name is looked up") {
 }
 
 TEST_CASE("a port out of range is refused by name") {
-  CHECK_THROWS_WITH_AS(Address("127.0.0.1", 65536), "port 65536 is out of range: 0 to 65535",
-                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(Address("127.0.0.1", 65536), "port 65536 is out of range: 0 to 65535", std::invalid_argument);
   CHECK_THROWS_AS(Address("127.0.0.1", -1), std::invalid_argument);
 }
 

@@ -40,7 +40,8 @@ struct Http : BaseRequestHandler<StreamRequest> {
       if (error == http::error::end_of_stream) return;
       detail::check(error, "http::read");
       http::response<http::string_body> response{http::status::ok, message.version()};
-      response.body() = std::string(message.method_string()) + " " + std::string(message.target()) + " " + message.body();
+      response.body() =
+          std::string(message.method_string()) + " " + std::string(message.target()) + " " + message.body();
       response.keep_alive(message.keep_alive());
       response.prepare_payload();
       http::write(request, response);

@@ -47,8 +47,7 @@ TEST_CASE("a file is a range of its lines") {
 
 TEST_CASE("a line beyond the limit is an error that loses nothing") {
   InputFile file("12345678\nrest");
-  CHECK_THROWS_WITH_AS(file.readline(8), doctest::Contains("8 bytes without a delimiter"),
-                       boost::system::system_error);
+  CHECK_THROWS_WITH_AS(file.readline(8), doctest::Contains("8 bytes without a delimiter"), boost::system::system_error);
   CHECK(file.readline(9) == "12345678\n");
   CHECK_THROWS_AS(file.readline(4), boost::system::system_error);
   CHECK(file.readline(5) == "rest");

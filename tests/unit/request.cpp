@@ -56,7 +56,8 @@ TEST_CASE("sendall gathers any number of buffers, in order, empty ones included"
   std::vector<std::string> pieces;
   std::string expected;
   for (int i = 0; i < 50; ++i) {
-    pieces.push_back(i % 7 == 0 ? "" : std::string(static_cast<std::size_t>(i) * 1000, static_cast<char>('a' + i % 26)));
+    pieces.push_back(i % 7 == 0 ? ""
+                                : std::string(static_cast<std::size_t>(i) * 1000, static_cast<char>('a' + i % 26)));
     expected += pieces.back();
   }
   std::vector<boost::asio::const_buffer> sequence;

@@ -158,12 +158,12 @@ TEST_CASE("run ends with 0 when something else stops the server, and with 1 on a
   };
   TCPServer<Stop> server({"127.0.0.1", 0});
   StreamClient client(server.server_address());
-  CHECK(run(server) == exit_clean);
+  bool ready = false;
+  CHECK(run(server, {.on_ready = [&] { ready = server.state() == ServerState::created; }}) == exit_clean);
+  CHECK(ready);
   CHECK(server.fileno() == -1);
 
   std::string said;
-  TCPServer<Stop> unbound({"127.0.0.1", 0},
-                          {.log = [&](LogLevel, std::string_view message) { said = message; }});
   struct Broken : TCPServer<Stop> {
     using TCPServer::TCPServer;
     void service_actions() override { throw std::runtime_error("broken"); }

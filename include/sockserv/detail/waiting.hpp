@@ -5,9 +5,9 @@
 #include <chrono>
 #include <cstddef>
 #include <optional>
-#include <span>
 #include <sockserv/detail/input_buffer.hpp>
 #include <sockserv/error.hpp>
+#include <span>
 #include <string_view>
 
 namespace sockserv {
@@ -38,8 +38,7 @@ class Waiting {
   virtual std::size_t send(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept = 0;
 
   /// Sends one datagram.
-  virtual void send_to(int descriptor, std::string_view packet, const Address& address,
-                       error_code& error) noexcept = 0;
+  virtual void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept = 0;
 
   /// Limits how long each of the above may wait; no value: forever.
   virtual void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept = 0;

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/types.h>
 
+#include <algorithm>
 #include <boost/asio/execution_context.hpp>
 #include <chrono>
 #include <cstddef>
@@ -84,7 +85,9 @@ class ForkingMixIn : public Server {
     collect_children(block_on_close && !this->called_from_within());
   }
 
-  std::size_t requests_running() const override { return Server::requests_running() + children_.size(); }
+  std::size_t requests_running() const override {
+    return std::max(Server::requests_running(), children_.size());  // while it forks, a request is in both
+  }
 
  protected:
   void check_settings() const override {

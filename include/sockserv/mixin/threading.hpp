@@ -21,8 +21,8 @@ namespace sockserv {
 template <detail::ServerClass Server>
 class ThreadingMixIn : public Server {
  public:
-  using typename Server::request_type;
   using Server::Server;
+  using typename Server::request_type;
   ~ThreadingMixIn() override {
     this->begin_destruction(typeid(ThreadingMixIn));
     // Threads that server_close() did not wait for use this object, so it cannot go before they have.

@@ -21,8 +21,8 @@
 #include <stdexcept>
 #include <string_view>
 #include <thread>
-#include <typeinfo>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 
 namespace sockserv {
@@ -312,7 +312,8 @@ bool BaseServer<Handler>::handle_request_noblock() {
   }
   if (!next) return false;
   accept_succeeded();
-  auto& [request, client_address] = *next;
+  request_type& request = next->first;
+  const Address& client_address = next->second;
   request.enter(live_requests());
   try {
     const auto error = detail::error_of([&] {

@@ -24,8 +24,8 @@ TEST_CASE("the child has only what it needs: no listener, and SIGTERM ends it") 
     void handle() override {
       struct sigaction terminate {};
       ::sigaction(SIGTERM, nullptr, &terminate);
-      wfile.write(std::to_string(server.fileno()) + (terminate.sa_handler == SIG_DFL ? " default" : " handled") +
-                  " " + std::to_string(open_descriptors().size()));
+      wfile.write(std::to_string(server.fileno()) + (terminate.sa_handler == SIG_DFL ? " default" : " handled") + " " +
+                  std::to_string(open_descriptors().size()));
     }
   };
   struct sigaction handled {};

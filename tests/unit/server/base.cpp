@@ -212,8 +212,8 @@ TEST_CASE("the default handle_error: a block for an error, one line for a peer t
     }
   };
   std::vector<std::pair<LogLevel, std::string>> lines;
-  TCPServer<Fails> server(
-      loopback(), {.log = [&](LogLevel level, std::string_view line) { lines.emplace_back(level, line); }});
+  TCPServer<Fails> server(loopback(),
+                          {.log = [&](LogLevel level, std::string_view line) { lines.emplace_back(level, line); }});
   for (const char* what : {"error\n", "gone\n"}) {
     StreamClient client(server.server_address());
     client.send(what);

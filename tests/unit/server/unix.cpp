@@ -96,8 +96,8 @@ TEST_CASE("an abstract name leaves no file") {
 TEST_CASE("a datagram without a sender's address cannot be answered, and that is said clearly") {
   const TemporaryFolder folder;
   std::string said;
-  UnixDatagramServer<EchoPacket> server(
-      folder / "socket", {.log = [&](LogLevel, std::string_view message) { said = message; }});
+  UnixDatagramServer<EchoPacket> server(folder / "socket",
+                                        {.log = [&](LogLevel, std::string_view message) { said = message; }});
   DatagramClient nobody(server.server_address(), DatagramClient::Reply::impossible);
   nobody.send("x");
   server.handle_request();
