@@ -1,0 +1,160 @@
+#include "serve.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <stdexcept>
+
+namespace example {
+namespace {
+
+/// The command line as it was given.
+struct Arguments {
+  std::string listen;
+  std::string mixin;
+  std::optional<std::size_t> workers;
+  int drain = 30;
+};
+
+bool is_unix(std::string_view scheme) { return scheme.starts_with("unix"); }
+
+sockserv::Address unix_address(std::string_view path) {
+  std::string name(path);
+  if (name.starts_with('@')) name.front() = '\0';  // that is how the system marks abstract names
+  return {name};
+}
+
+sockserv::Address ip_address(std::string_view host_and_port) {
+  const std::size_t colon = host_and_port.rfind(':');
+  if (colon == host_and_port.npos) throw std::invalid_argument("the port is missing");
+  std::string_view host = host_and_port.substr(0, colon);
+  const std::string_view port = host_and_port.substr(colon + 1);
+
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != host.npos) {
+    throw std::invalid_argument("an IPv6 address goes in brackets, as in [::1]:9000");
+  }
+  int number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (error != std::errc() || end != port.data() + port.size()) {
+    throw std::invalid_argument("'" + std::string(port) + "' is not a port number");
+  }
+  return {host, number};
+}
+
+/// The schemes or the mixins among the choices, each once.
+std::vector<std::string> distinct(std::span<const Choice> choices, std::string_view Choice::*member) {
+  std::vector<std::string> values;
+  for (const Choice& choice : choices) {
+    if (std::find(values.begin(), values.end(), choice.*member) == values.end()) {
+      values.emplace_back(choice.*member);
+    }
+  }
+  return values;
+}
+
+/// "tcp://HOST:PORT, unix://PATH|@NAME"
+std::string url_forms(std::span<const Choice> choices) {
+  std::string forms;
+  for (const std::string& scheme : distinct(choices, &Choice::scheme)) {
+    forms += (forms.empty() ? "" : ", ") + scheme + (is_unix(scheme) ? "://PATH|@NAME" : "://HOST:PORT");
+  }
+  return forms;
+}
+
+void declare_options(CLI::App& app, std::span<const Choice> choices, Arguments& arguments) {
+  const std::string where = "Where to listen: " + url_forms(choices);
+  app.add_option("--listen", arguments.listen, where + "\n(port 0 picks a free one)")
+      ->type_name("URL")
+      ->capture_default_str();
+  if (!arguments.mixin.empty()) {
+    app.add_option("--mixin", arguments.mixin, "Who runs a request")
+        ->type_name("NAME")
+        ->check(CLI::IsMember(distinct(choices, &Choice::mixin)))
+        ->capture_default_str();
+    app.add_option("--workers", arguments.workers, "The most requests at a time, under a mixin")
+        ->type_name("N")
+        ->check(CLI::Range(1, 1'000'000));
+  }
+  app.add_option("--drain", arguments.drain, "How long requests may take to finish at the end")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0, 86'400))
+      ->capture_default_str();
+  app.footer(
+      "SIGINT and SIGTERM let requests finish and then end the server; a second one\n"
+      "ends it at once. Exit codes: 0 all requests were finished, 1 an error such as\n"
+      "an address in use, 2 bad usage, 75 requests had to be cut off.");
+}
+
+/// Takes a URL apart into scheme and address.
+void read_url(const std::string& url, std::span<const Choice> choices, Options& options) {
+  const std::size_t colon = url.find("://");
+  options.scheme = url.substr(0, colon);
+  const std::vector<std::string> schemes = distinct(choices, &Choice::scheme);
+  if (colon == url.npos || std::find(schemes.begin(), schemes.end(), options.scheme) == schemes.end()) {
+    throw std::invalid_argument("this server listens on " + url_forms(choices));
+  }
+  const std::string_view rest = std::string_view(url).substr(colon + 3);
+  options.address = is_unix(options.scheme) ? unix_address(rest) : ip_address(rest);
+}
+
+/// What the arguments mean.
+/// @throws CLI::ValidationError if they mean nothing.
+std::pair<const Choice&, Options> interpret(const Arguments& arguments, std::span<const Choice> choices) {
+  Options options;
+  options.workers = arguments.workers;
+  options.run.drain_limit = std::chrono::seconds(arguments.drain);
+  if (options.workers && arguments.mixin == "none") {
+    throw CLI::ValidationError("--workers", "there are none without a mixin; see --mixin");
+  }
+  try {
+    read_url(arguments.listen, choices, options);
+  } catch (const std::invalid_argument& error) {
+    throw CLI::ValidationError("--listen", arguments.listen + ": " + error.what());
+  }
+  const auto chosen = std::find_if(choices.begin(), choices.end(), [&](const Choice& choice) {
+    return choice.scheme == options.scheme && choice.mixin == arguments.mixin;
+  });
+  return {*chosen, options};
+}
+
+}  // namespace
+
+int announce_and_run(sockserv::AbstractServer& server, const Options& options) {
+  // Whoever has read the line may send a signal at once, so it is printed when signals are handled.
+  sockserv::RunOptions run_options = options.run;
+  run_options.on_ready = [&] {
+    std::cout << "listening on " << options.scheme << "://" << server.server_address() << std::endl;
+  };
+  return sockserv::run(server, run_options);
+}
+
+int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices) {
+  const std::string program = std::filesystem::path(argv[0]).filename();
+  CLI::App app(std::string(about.purpose), program);
+  app.failure_message([&](const CLI::App*, const CLI::Error& error) {
+    return program + ": " + error.what() + "\nTry " + program + " --help.\n";
+  });
+  Arguments arguments;
+  arguments.listen = about.listen;
+  arguments.mixin = choices.front().mixin;
+  declare_options(app, choices, arguments);
+
+  try {
+    app.parse(argc, argv);
+    const auto [choice, options] = interpret(arguments, choices);
+    return choice.serve(options);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? sockserv::exit_clean : exit_usage;  // 0: it was --help
+  } catch (const std::exception& error) {
+    std::cerr << program << ": " << error.what() << '\n';
+    return sockserv::exit_error;
+  }
+}
+
+}  // namespace example

@@ -1,0 +1,89 @@
+#pragma once
+
+/// The main() of the example servers: one command line for all, so that each example is about its handler.
+///
+///     int main(int argc, char** argv) {
+///       return example::serve<sockserv::ThreadingTCPServer<Upper>>(
+///           argc, argv, {.purpose = "Shouts.", .listen = "tcp://127.0.0.1:9000"});
+///     }
+///
+/// Such a program prints one line, `listening on URL`, on standard output once it accepts, and ends with
+/// `sockserv::ExitStatus` or `exit_usage`.
+
+#include <cstddef>
+#include <optional>
+#include <sockserv.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace example {
+
+/// The exit code for a command line that makes no sense.
+inline constexpr int exit_usage = 2;
+
+/// What a program says about itself.
+struct About {
+  std::string_view purpose;  ///< One sentence, for --help.
+  std::string_view listen;   ///< The URL of --listen if there is none.
+};
+
+/// What the command line asks for.
+struct Options {
+  std::string scheme;
+  sockserv::Address address;
+  std::optional<std::size_t> workers;
+  sockserv::RunOptions run;
+};
+
+/// A server that the command line can choose.
+struct Choice {
+  std::string_view scheme;  ///< Of the URL: tcp, udp, unix or unixgram.
+  std::string_view mixin;   ///< Empty in a program without --mixin.
+  int (*serve)(const Options&);
+};
+
+/// Reads the command line, serves what it chooses, and reports what goes wrong; returns the exit code.
+int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices);
+
+/// Says where the server listens, and runs it.
+int announce_and_run(sockserv::AbstractServer& server, const Options& options);
+
+template <class Server>
+int serve_one(const Options& options) {
+  Server server(options.address);
+  if (options.workers) {
+    if constexpr (requires { server.max_threads; }) server.max_threads = *options.workers;
+    if constexpr (requires { server.max_children; }) server.max_children = *options.workers;
+  }
+  return announce_and_run(server, options);
+}
+
+/// A program that is one kind of server; its URL has the scheme of `about.listen`.
+template <class Server>
+int serve(int argc, char** argv, const About& about) {
+  const Choice only{about.listen.substr(0, about.listen.find(':')), "", serve_one<Server>};
+  return serve_choice(argc, argv, about, {&only, 1});
+}
+
+/// Adds a server under every mixin.
+template <class Server>
+void add_mixins(std::string_view scheme, std::vector<Choice>& choices) {
+  choices.push_back({scheme, "none", serve_one<Server>});
+  choices.push_back({scheme, "threading", serve_one<sockserv::ThreadingMixIn<Server>>});
+  choices.push_back({scheme, "forking", serve_one<sockserv::ForkingMixIn<Server>>});
+}
+
+/// A program that is every kind of server, as --listen and --mixin say.
+template <class StreamHandler, class DatagramHandler>
+int serve_any(int argc, char** argv, const About& about) {
+  std::vector<Choice> choices;
+  add_mixins<sockserv::TCPServer<StreamHandler>>("tcp", choices);
+  add_mixins<sockserv::UDPServer<DatagramHandler>>("udp", choices);
+  add_mixins<sockserv::UnixStreamServer<StreamHandler>>("unix", choices);
+  add_mixins<sockserv::UnixDatagramServer<DatagramHandler>>("unixgram", choices);
+  return serve_choice(argc, argv, about, choices);
+}
+
+}  // namespace example

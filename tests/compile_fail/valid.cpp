@@ -1,0 +1,18 @@
+// All that the other files get wrong, done right. Compiles.
+
+#include <sockserv.hpp>
+
+struct Stream : sockserv::StreamRequestHandler {
+  void handle() override {}
+};
+
+struct Datagram : sockserv::DatagramRequestHandler {
+  void handle() override {}
+};
+
+int main() {
+  sockserv::TCPServer<Stream> tcp({"127.0.0.1", 0});
+  sockserv::UDPServer<Datagram> udp({"127.0.0.1", 0});
+  sockserv::ThreadingMixIn<sockserv::TCPServer<Stream>> threading({"127.0.0.1", 0});
+  sockserv::ForkingMixIn<sockserv::UDPServer<Datagram>> forking({"127.0.0.1", 0});
+}
