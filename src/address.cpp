@@ -21,7 +21,7 @@ constexpr std::size_t longest_path = sizeof(sockaddr_un::sun_path) - 1;
 ip::address resolve(std::string_view host) {
   if (host.empty()) return ip::address_v4::any();
   boost::system::error_code not_numeric;
-  const ip::address numeric = ip::make_address(host, not_numeric);
+  ip::address numeric = ip::make_address(host, not_numeric);
   if (!not_numeric) return numeric;
 
   boost::asio::io_context context;

@@ -3,24 +3,28 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <iostream>
 #include <mutex>
+#include <optional>
 #include <string>
 
 namespace sockserv {
 namespace {
 
-/// Listens for the signals in a thread of its own, because the serving thread may be in a handler that waits for ever;
-/// and drains in another, so that a second signal is heard meanwhile.
+/// Drains the server when the first signal comes, and ends the program when the second does.
+///
+/// It listens in a thread of its own, because the serving thread may be in a handler that waits for ever, and drains
+/// in another, so that a second signal is heard meanwhile.
 class SignalWatch {
  public:
   SignalWatch(AbstractServer& server, AbstractServer::duration drain_limit)
       : server_(server), drain_limit_(drain_limit) {
-    signals_.async_wait([this](error_code error, int) {
-      if (!error) first_signal();
-    });
+    listen();
     listener_ = std::thread([this] { context_.run(); });
   }
 
@@ -28,6 +32,11 @@ class SignalWatch {
     context_.stop();
     listener_.join();
     if (drainer_.joinable()) drainer_.join();
+  }
+
+  /// Takes account of a signal that came before there was a watch.
+  void has_come(int signal) {
+    boost::asio::post(context_, [this, signal] { heard(signal); });
   }
 
   /// Waits for the drain that a signal began, or that begins now if the server stopped for another reason.
@@ -38,11 +47,18 @@ class SignalWatch {
   }
 
  private:
-  void first_signal() {
+  void listen() {
     signals_.async_wait([this](error_code error, int signal) {
-      if (!error) end_at_once(signal);
+      if (error) return;
+      heard(signal);
+      listen();
     });
-    begin_drain();
+  }
+
+  void heard(int signal) {
+    if (++signals_heard_ == 1) return begin_drain();
+    server_.kill_requests();
+    ::_exit(128 + signal);
   }
 
   void begin_drain() {
@@ -59,25 +75,57 @@ class SignalWatch {
     ::_exit(exit_forced);
   }
 
-  [[noreturn]] void end_at_once(int signal) {
-    server_.kill_requests();
-    ::_exit(128 + signal);
-  }
-
   AbstractServer& server_;
   const AbstractServer::duration drain_limit_;
   boost::asio::io_context context_{1};
   boost::asio::signal_set signals_{context_, SIGINT, SIGTERM};
+  int signals_heard_ = 0;
   std::thread listener_;
   std::once_flag drain_begun_;
   std::thread drainer_;
   DrainResult result_;
 };
 
+/// Makes the first signal end the serving loop, without a thread: a program that forks had better have only one (with
+/// several, each fork takes about 15 µs longer, and leaves the child with locks that nobody holds).
+class FirstSignal {
+ public:
+  explicit FirstSignal(AbstractServer& server) {
+    served = &server;
+    came = 0;
+    struct sigaction action {};
+    action.sa_flags = SA_RESTART;
+    action.sa_handler = [](int signal) {
+      if (came.exchange(signal) != 0) ::_exit(128 + signal);
+      served->request_stop();
+    };
+    for (std::size_t i = 0; i < numbers.size(); ++i) ::sigaction(numbers[i], &action, &before_[i]);
+  }
+  FirstSignal(const FirstSignal&) = delete;
+  FirstSignal& operator=(const FirstSignal&) = delete;
+  ~FirstSignal() {
+    for (std::size_t i = 0; i < numbers.size(); ++i) ::sigaction(numbers[i], &before_[i], nullptr);
+  }
+
+  /// Its number; 0: none.
+  int number() const noexcept { return came; }
+
+ private:
+  static constexpr std::array<int, 2> numbers{SIGINT, SIGTERM};
+  static inline AbstractServer* served = nullptr;
+  static inline std::atomic<int> came = 0;
+  std::array<struct sigaction, numbers.size()> before_{};
+};
+
 }  // namespace
 
 int run(AbstractServer& server, const RunOptions& options) {
-  SignalWatch watch(server, options.drain_limit);
+  const FirstSignal first(server);
+  std::optional<SignalWatch> watch;  // takes over from `first`
+  // A loop that runs handlers cannot be relied on to notice a signal; the others are left without a thread until they
+  // have noticed one.
+  if (server.handlers_run_in_loop()) watch.emplace(server, options.drain_limit);
+
   const auto error = detail::error_of([&] {
     if (options.on_ready) options.on_ready();
     server.serve_forever();
@@ -87,7 +135,9 @@ int run(AbstractServer& server, const RunOptions& options) {
     server.server_close();
     return exit_error;
   }
-  const DrainResult result = watch.finish();
+  if (!watch) watch.emplace(server, options.drain_limit);
+  if (first.number() != 0) watch->has_come(first.number());
+  const DrainResult result = watch->finish();
   server.server_close();
   return result.forced > 0 ? exit_forced : exit_clean;
 }

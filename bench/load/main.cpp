@@ -78,14 +78,11 @@ int put_under_load(const Options& options, load::Target& target) {
   return result.errors + result.stalled == 0 ? 0 : 1;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int load_as_told(int argc, char** argv) {
   CLI::App app(
-      "Puts a server on this machine under load, checks that every line comes back as it was, and prints "
-      "the\n"
-      "figures as one line of JSON. Exit status: 0 if all went well, 1 if clients failed or stalled, 2 on "
-      "bad usage.");
+      "Puts a server on this machine under load, checks that every line comes back as it was, and prints\n"
+      "the figures as one line of JSON. Exit status: 0 if all went well, 1 if clients failed or stalled,\n"
+      "2 on bad usage.");
   Options options;
   describe(app, options);
   try {
@@ -100,6 +97,14 @@ int main(int argc, char** argv) {
   } catch (const std::invalid_argument& error) {
     std::fprintf(stderr, "sockserv-load: %s\n", error.what());
     return 2;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return load_as_told(argc, argv);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "sockserv-load: %s\n", error.what());
     return 1;

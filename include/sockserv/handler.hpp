@@ -23,10 +23,10 @@ struct HandlerBase {};
 template <class Class>
 inline constexpr bool is_handler = std::is_base_of_v<HandlerBase, Class>;
 
-/// The request type of a handler; of something else, void (a server then says what it wants instead).
+/// The request type of a handler; of something else, any, so that a server's complaint about it stands alone.
 template <class Handler>
 struct RequestOf {
-  using type = void;
+  using type = StreamRequest;
 };
 template <class Handler>
 requires is_handler<Handler>

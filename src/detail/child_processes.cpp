@@ -12,7 +12,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <iostream>
+#include <new>
 #include <sockserv/error.hpp>
+#include <span>
 
 namespace sockserv::detail {
 namespace {
@@ -27,6 +29,12 @@ int open_pidfd(pid_t child) noexcept { return static_cast<int>(::syscall(SYS_pid
 
 }  // namespace
 
+ChildProcesses::~ChildProcesses() {
+  for (const Child& child : children_) {
+    if (child.descriptor >= 0) ::close(child.descriptor);
+  }
+}
+
 ChildProcesses::ChildProcesses() : ended_(::epoll_create1(EPOLL_CLOEXEC)) {
   if (!ended_) throw_error(last_system_error(), "epoll_create1");
 }
@@ -34,33 +42,35 @@ ChildProcesses::ChildProcesses() : ended_(::epoll_create1(EPOLL_CLOEXEC)) {
 pid_t ChildProcesses::add(const std::function<pid_t()>& fork) {
   const std::scoped_lock lock(mutex_);  // across the fork, so that the child's copy is whole and free
   const pid_t child = fork();
-  if (child == 0) {
-    children_.clear();
-    unwatched_ = 0;
-    ended_.reset();
-  } else {
+  if (child != 0) {
     watch(child);
+    return child;
   }
+  // Only the descriptors: memory that a child frees is memory that it must copy first, and it is about to end.
+  for (const Child& sibling : children_) {
+    if (sibling.descriptor >= 0) ::close(sibling.descriptor);
+  }
+  new (&children_) std::vector<Child>();
+  unwatched_ = 0;
+  ended_.reset();
   return child;
 }
 
 /// Never fails: where the system has no descriptor left, the child is found by looking.
 void ChildProcesses::watch(pid_t child) {
   Descriptor watched(open_pidfd(child));
-  if (watched) {
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.fd = child;
-    if (::epoll_ctl(ended_.get(), EPOLL_CTL_ADD, watched.get(), &event) != 0) watched.reset();
-  }
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = child;
+  if (watched && ::epoll_ctl(ended_.get(), EPOLL_CTL_ADD, watched.get(), &event) != 0) watched.reset();
   if (!watched) ++unwatched_;
-  children_.emplace(child, std::move(watched));
+  children_.push_back({child, watched.release()});
 }
 
 std::set<pid_t> ChildProcesses::active() const {
   const std::scoped_lock lock(mutex_);
   std::set<pid_t> ids;
-  for (const auto& [child, watched] : children_) ids.insert(child);
+  for (const Child& child : children_) ids.insert(child.id);
   return ids;
 }
 
@@ -69,36 +79,43 @@ std::size_t ChildProcesses::size() const {
   return children_.size();
 }
 
-/// Reaps the child if it has ended, and moves on to the next.
-bool ChildProcesses::collect_one(std::map<pid_t, Descriptor>::iterator& child) {
+/// Reaps the child if it has ended; the last one then takes its place.
+bool ChildProcesses::collect_one(std::size_t index) {
+  const Child child = children_[index];
   pid_t result = 0;
   do {
-    result = ::waitpid(child->first, nullptr, WNOHANG);
+    result = ::waitpid(child.id, nullptr, WNOHANG);
   } while (result < 0 && errno == EINTR);
   // An error means that somebody else has reaped it, or that the program ignores SIGCHLD: it is gone either way.
-  const bool ended = result != 0;
-  if (!ended) {
-    ++child;
-    return false;
+  if (result == 0) return false;
+  if (child.descriptor >= 0) {
+    // Closing alone would leave it in the set for as long as a sibling has yet to close its inherited copy.
+    ::epoll_ctl(ended_.get(), EPOLL_CTL_DEL, child.descriptor, nullptr);
+    ::close(child.descriptor);
+  } else {
+    --unwatched_;
   }
-  if (!child->second) --unwatched_;
-  child = children_.erase(child);
+  children_[index] = children_.back();
+  children_.pop_back();
   return true;
 }
 
 void ChildProcesses::collect() {
   const std::scoped_lock lock(mutex_);
   if (unwatched_ > 0) {
-    for (auto child = children_.begin(); child != children_.end();) collect_one(child);
+    for (std::size_t index = 0; index < children_.size();) {
+      if (!collect_one(index)) ++index;
+    }
     return;
   }
   std::array<epoll_event, 16> events;
   for (bool more = !children_.empty(); more;) {
     const int count = ::epoll_wait(ended_.get(), events.data(), static_cast<int>(events.size()), 0);
     more = count == static_cast<int>(events.size());
-    for (int i = 0; i < count; ++i) {
-      auto child = children_.find(events[static_cast<std::size_t>(i)].data.fd);
-      if (child != children_.end()) collect_one(child);
+    for (const epoll_event& event : std::span(events).first(static_cast<std::size_t>(std::max(count, 0)))) {
+      const auto child =
+          std::find_if(children_.begin(), children_.end(), [&](const Child& each) { return each.id == event.data.fd; });
+      if (child != children_.end()) collect_one(static_cast<std::size_t>(child - children_.begin()));
     }
   }
 }
@@ -124,20 +141,25 @@ bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
 
 std::size_t ChildProcesses::signal_all(int signal) noexcept {
   const std::scoped_lock lock(mutex_);
-  for (const auto& [child, watched] : children_) {
-    if (watched) {
-      ::syscall(SYS_pidfd_send_signal, watched.get(), signal, nullptr, 0);
+  for (const Child& child : children_) {
+    if (child.descriptor >= 0) {
+      ::syscall(SYS_pidfd_send_signal, child.descriptor, signal, nullptr, 0);
     } else {
-      ::kill(child, signal);  // a child that we have not reaped: the id cannot be another's
+      ::kill(child.id, signal);  // a child that we have not reaped: the id cannot be another's
     }
   }
   return children_.size();
 }
 
-void exit_child(int status) noexcept {
-  std::fflush(nullptr);
+void flush_standard_streams() noexcept {
+  std::fflush(stdout);
+  std::fflush(stderr);
   std::cout.flush();
   std::clog.flush();
+}
+
+void exit_child(int status) noexcept {
+  flush_standard_streams();
   ::_exit(status);
 }
 

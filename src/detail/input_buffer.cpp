@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
+#include <utility>
 
 namespace sockserv::detail {
 
@@ -32,7 +34,9 @@ void InputBuffer::move_to(std::size_t capacity, std::size_t begin) {
   if (capacity == capacity_) {
     std::memmove(memory_.get() + begin, memory_.get() + begin_, unread);
   } else {
-    auto memory = std::make_unique_for_overwrite<char[]>(capacity);
+    // From malloc, because a forked child, which needs it once, would pay for binding operator new[] each time.
+    std::unique_ptr<char[], Free> memory(static_cast<char*>(std::malloc(capacity)));
+    if (!memory) throw std::bad_alloc();
     if (unread > 0) std::memcpy(memory.get() + begin, memory_.get() + begin_, unread);
     memory_ = std::move(memory);
     capacity_ = capacity;

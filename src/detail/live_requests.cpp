@@ -32,7 +32,7 @@ void LiveRequest::leave() noexcept {
   (previous_ ? previous_->next_ : all.first_) = next_;
   if (next_) next_->previous_ = previous_;
   previous_ = next_ = nullptr;
-  if (--all.size_ == 0) all.none_left_.notify_all();
+  if (--all.size_ == 0 && all.waiting_ > 0) all.none_left_.notify_all();
 }
 
 void LiveRequest::take_place_of(LiveRequest& other) noexcept {
@@ -53,7 +53,10 @@ std::size_t LiveRequests::size() const {
 
 bool LiveRequests::wait_until_none(std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
-  return none_left_.wait_until(lock, deadline, [&] { return size_ == 0; });
+  ++waiting_;
+  const bool none = none_left_.wait_until(lock, deadline, [&] { return size_ == 0; });
+  --waiting_;
+  return none;
 }
 
 std::size_t LiveRequests::shut_all_down() {

@@ -8,10 +8,9 @@
 #include <algorithm>
 #include <boost/core/demangle.hpp>
 #include <cerrno>
-#include <cstdio>
-#include <iostream>
 #include <limits>
 #include <new>
+#include <sockserv/detail/child_processes.hpp>
 #include <string>
 #include <system_error>
 
@@ -384,9 +383,7 @@ void AbstractServer::begin_destruction(const std::type_info& destructor_of) noex
 
 pid_t AbstractServer::fork_process() {
   // A child starts with copies of the buffers of the standard streams; what they hold must not be written twice.
-  std::fflush(nullptr);
-  std::cout.flush();
-  std::clog.flush();
+  detail::flush_standard_streams();
 
   // No signal may find the child with its parent's handlers, and no lock may be held there by a thread that the child
   // does not have.

@@ -242,7 +242,7 @@ TEST_CASE("test_basics") {
 
 /// Writes at once, without a flush, and whole, however many signals interrupt it.
 TEST_CASE("test_write") {
-  static constexpr std::size_t large = 16 * 1024 * 1024;
+  static constexpr std::size_t large = std::size_t{16} << 20;
   static std::promise<pthread_t> writer;
   static std::atomic<std::size_t> returned = 0;
   struct Handler : StreamRequestHandler {

@@ -358,7 +358,7 @@ TEST_CASE("allow_reuse_address: a restart after connections in TIME_WAIT, on by 
   struct CloseFirst : StreamRequestHandler {
     void handle() override { wfile.write("bye\n"); }
   };
-  const auto leave_time_wait = [](ServerOptions options) {
+  const auto leave_time_wait = [](const ServerOptions& options) {
     TCPServer<CloseFirst> server(loopback(), options);
     StreamClient client(server.server_address());
     server.handle_request();

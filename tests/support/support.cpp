@@ -109,7 +109,7 @@ void StreamClient::shutdown_write() { check(::shutdown(fileno(), SHUT_WR) == 0, 
 void StreamClient::reset() {
   sockaddr nowhere{};
   nowhere.sa_family = AF_UNSPEC;
-  ::connect(fileno(), &nowhere, sizeof nowhere);
+  check(::connect(fileno(), &nowhere, sizeof nowhere) == 0, "client: reset");
   close();
 }
 
@@ -128,8 +128,11 @@ DatagramClient::DatagramClient(const Address& server, Reply reply)
   }
 }
 
-DatagramClient::~DatagramClient() {
+DatagramClient::~DatagramClient() { close(); }
+
+void DatagramClient::close() {
   if (!path_.empty()) ::unlink(path_.c_str());
+  socket_.reset();
 }
 
 void DatagramClient::send(std::string_view packet) {

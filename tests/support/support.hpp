@@ -98,7 +98,8 @@ class DatagramClient {
   std::string receive();
   /// A reply that comes within a moment, for the tests that expect none.
   std::optional<std::string> receive_soon();
-  void close() { socket_.reset(); }
+  /// Goes away, even where a forked child has a copy of the descriptor.
+  void close();
   Address address() const;
 
  private:

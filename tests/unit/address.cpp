@@ -1,8 +1,10 @@
 #include <sockserv/address.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
+#include <netdb.h>
 #include <netinet/in.h>
 
+#include <boost/system/system_error.hpp>
 #include <cstring>
 #include <sstream>
 #include <stdexcept>
@@ -33,7 +35,11 @@ TEST_CASE("an IP address has a host and a port, and prints as both") {
 
 TEST_CASE("an empty host is every IPv4 interface, and a name is looked up") {
   CHECK(Address("", 1).host() == "0.0.0.0");
-  CHECK(Address("localhost", 1).is_ip());
+  addrinfo* found = nullptr;  // a bare machine may know no name at all
+  if (::getaddrinfo("localhost", nullptr, nullptr, &found) == 0) {
+    CHECK(Address("localhost", 1).is_ip());
+    ::freeaddrinfo(found);
+  }
   CHECK_THROWS_AS(Address("no.such.host.invalid", 1), boost::system::system_error);
 }
 

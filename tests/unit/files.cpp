@@ -86,7 +86,7 @@ TEST_CASE("any delimiter, also one that arrives in pieces") {
       while (const auto block = rfile.read_until("\r\n\r\n")) wfile.write("[" + std::string(*block) + "]");
     }
   };
-  for (const std::size_t piece : {1, 2, 3, 4, 5, 100}) {
+  for (const std::size_t piece : {1U, 2U, 3U, 4U, 5U, 100U}) {
     CHECK(testing::converse<Blocks>("a\r\nb\r\n\r\n\r\n\r\nend", {.piece_size = piece}) ==
           "[a\r\nb\r\n\r\n][\r\n\r\n][end]");
   }

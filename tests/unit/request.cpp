@@ -1,6 +1,7 @@
 #include <sockserv/request.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 

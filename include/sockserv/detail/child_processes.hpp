@@ -5,10 +5,10 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <set>
 #include <sockserv/detail/descriptor.hpp>
+#include <vector>
 
 namespace sockserv::detail {
 
@@ -20,6 +20,9 @@ namespace sockserv::detail {
 class ChildProcesses {
  public:
   ChildProcesses();
+  ChildProcesses(const ChildProcesses&) = delete;
+  ChildProcesses& operator=(const ChildProcesses&) = delete;
+  ~ChildProcesses();
 
   /// Calls `fork`, which forks and returns as fork() does or throws, and takes charge of the child: from outside, the
   /// child is never there without being counted. In the child, forgets all: they are its siblings.
@@ -39,14 +42,22 @@ class ChildProcesses {
   std::size_t signal_all(int signal) noexcept;
 
  private:
+  struct Child {
+    pid_t id;
+    int descriptor;  // -1: there was none left
+  };
+
   void watch(pid_t child);
-  bool collect_one(std::map<pid_t, Descriptor>::iterator& child);
+  bool collect_one(std::size_t index);
 
   mutable std::mutex mutex_;
-  std::map<pid_t, Descriptor> children_;
-  std::size_t unwatched_ = 0;  // children without a descriptor
-  Descriptor ended_;           // an epoll set of the children's descriptors
+  std::vector<Child> children_;  // flat, in no order: what a fork dirties, every child pays for
+  std::size_t unwatched_ = 0;    // children without a descriptor
+  Descriptor ended_;             // an epoll set of the children's descriptors
 };
+
+/// Writes out what standard output and standard error hold in their buffers.
+void flush_standard_streams() noexcept;
 
 /// Ends a child process: flushes the standard streams, and leaves without unwinding or exit handlers, which belong to
 /// the parent.

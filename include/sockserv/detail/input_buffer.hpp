@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -38,7 +39,11 @@ class InputBuffer {
  private:
   void move_to(std::size_t capacity, std::size_t begin);
 
-  std::unique_ptr<char[]> memory_;
+  struct Free {
+    void operator()(char* memory) const noexcept { std::free(memory); }
+  };
+
+  std::unique_ptr<char[], Free> memory_;
   std::size_t initial_capacity_ = 1;
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;

@@ -62,6 +62,7 @@ class LiveRequests {
   std::condition_variable none_left_;
   LiveRequest* first_ = nullptr;
   std::size_t size_ = 0;
+  std::size_t waiting_ = 0;  // threads in wait_until_none()
 };
 
 }  // namespace sockserv::detail

@@ -85,6 +85,7 @@ class ForkingMixIn : public Server {
     collect_children(block_on_close && !this->called_from_within());
   }
 
+  bool handlers_run_in_loop() const noexcept override { return false; }
   std::size_t requests_running() const override {
     return std::max(Server::requests_running(), children_.size());  // while it forks, a request is in both
   }

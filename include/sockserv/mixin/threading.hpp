@@ -60,6 +60,7 @@ class ThreadingMixIn : public Server {
     if (block_on_close && !daemon_threads && !this->called_from_within()) threads_.wait_until_none();
   }
 
+  bool handlers_run_in_loop() const noexcept override { return false; }
   std::size_t requests_running() const override { return std::max(Server::requests_running(), threads_.running()); }
 
  protected:

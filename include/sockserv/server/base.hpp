@@ -118,6 +118,10 @@ class AbstractServer {
   ServerState state() const;
   ServerStats stats() const noexcept;
 
+  /// True if handlers run in the thread that serves, where they keep the loop from noticing anything meanwhile; false
+  /// under a mixin that runs them elsewhere.
+  virtual bool handlers_run_in_loop() const noexcept { return true; }
+
   /// Requests that have been accepted and have not ended.
   virtual std::size_t requests_running() const { return live_requests_.size(); }
 

@@ -105,7 +105,9 @@ class TCPServer : public BaseServer<Handler> {
   }
 
   void become_child() noexcept override {
-    own(nullptr);
+    // Closed but not freed: see ChildProcesses::add. A datagram's child answers through it.
+    if (socket_ && serves_streams) socket_->close();
+    descriptor_ = -1;
     BaseServer<Handler>::become_child();
   }
 

@@ -20,7 +20,7 @@ void add(InputBuffer& buffer, std::string_view bytes) {
 }
 
 TEST_CASE("bytes come out in the order in which they went in, whatever the capacity") {
-  for (const std::size_t capacity : {1, 2, 3, 8, 100}) {
+  for (const std::size_t capacity : {1U, 2U, 3U, 8U, 100U}) {
     InputBuffer buffer;
     buffer.set_initial_capacity(capacity);
     std::string expected;
