@@ -28,7 +28,9 @@ std::optional<std::string_view> InputFile::read_until(std::string_view delimiter
   std::size_t searched = 0;
   for (;;) {
     const std::string_view unread = buffer_.unread();
-    const std::size_t found = unread.substr(0, limit).find(delimiter, searched);
+    const std::string_view within = unread.substr(0, limit);
+    const std::size_t found =
+        delimiter.size() == 1 ? within.find(delimiter.front(), searched) : within.find(delimiter, searched);
     if (found != unread.npos) {
       const std::size_t length = found + delimiter.size();
       buffer_.consume(length);

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdio_ext.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -15,6 +16,7 @@
 #include <new>
 #include <sockserv/error.hpp>
 #include <span>
+#include <streambuf>
 
 namespace sockserv::detail {
 namespace {
@@ -24,6 +26,13 @@ using std::chrono::steady_clock;
 
 /// How often to look for children that could not be given a descriptor.
 constexpr milliseconds look_interval(20);
+
+/// Knows whether a stream holds output of its own, as it does if the program has called sync_with_stdio(false).
+struct Pending : std::streambuf {
+  static bool any(const std::streambuf& buffer) {
+    return (buffer.*(&Pending::pptr))() != (buffer.*(&Pending::pbase))();
+  }
+};
 
 int open_pidfd(pid_t child) noexcept { return static_cast<int>(::syscall(SYS_pidfd_open, child, 0)); }
 
@@ -50,7 +59,7 @@ pid_t ChildProcesses::add(const std::function<pid_t()>& fork) {
   for (const Child& sibling : children_) {
     if (sibling.descriptor >= 0) ::close(sibling.descriptor);
   }
-  new (&children_) std::vector<Child>();
+  new (&children_) decltype(children_)();
   unwatched_ = 0;
   ended_.reset();
   return child;
@@ -152,10 +161,14 @@ std::size_t ChildProcesses::signal_all(int signal) noexcept {
 }
 
 void flush_standard_streams() noexcept {
-  std::fflush(stdout);
-  std::fflush(stderr);
-  std::cout.flush();
-  std::clog.flush();
+  // Looks first, because flushing writes to memory even where there is nothing to flush, and around a fork each page
+  // that is written to has to be copied.
+  for (std::FILE* const file : {stdout, stderr}) {
+    if (::__fpending(file) > 0) std::fflush(file);
+  }
+  for (std::ostream* const stream : {&std::cout, &std::cerr, &std::clog}) {
+    if (Pending::any(*stream->rdbuf())) stream->flush();
+  }
 }
 
 void exit_child(int status) noexcept {

@@ -2,13 +2,13 @@
 
 #include <sys/types.h>
 
+#include <boost/container/small_vector.hpp>
 #include <chrono>
 #include <cstddef>
 #include <functional>
 #include <mutex>
 #include <set>
 #include <sockserv/detail/descriptor.hpp>
-#include <vector>
 
 namespace sockserv::detail {
 
@@ -51,9 +51,10 @@ class ChildProcesses {
   bool collect_one(std::size_t index);
 
   mutable std::mutex mutex_;
-  std::vector<Child> children_;  // flat, in no order: what a fork dirties, every child pays for
-  std::size_t unwatched_ = 0;    // children without a descriptor
-  Descriptor ended_;             // an epoll set of the children's descriptors
+  // In no order, and usually within this object: each page that is written to between forks has to be copied.
+  boost::container::small_vector<Child, 40> children_;
+  std::size_t unwatched_ = 0;  // children without a descriptor
+  Descriptor ended_;           // an epoll set of the children's descriptors
 };
 
 /// Writes out what standard output and standard error hold in their buffers.

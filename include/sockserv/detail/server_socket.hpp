@@ -45,8 +45,6 @@ class ServerSocket {
   /// Removes the Unix path that `bind` made, if it is still the same file.
   void unlink_path() noexcept;
 
-  /// Closes the descriptor, whoever else owns this.
-  void close() noexcept { socket_.reset(); }
   int fileno() const noexcept { return socket_.get(); }
 
  private:

@@ -100,14 +100,15 @@ class TCPServer : public BaseServer<Handler> {
   }
 
   void stop_listening() noexcept override {
-    if (socket_) socket_->unlink_path();
+    if (descriptor_ < 0) return;  // closed; in a child, by become_child()
+    socket_->unlink_path();
     own(nullptr);
   }
 
   void become_child() noexcept override {
-    // Closed but not freed: see ChildProcesses::add. A datagram's child answers through it.
-    if (socket_ && serves_streams) socket_->close();
-    descriptor_ = -1;
+    // Closed, except where the child answers through it, and not freed: see ChildProcesses::add.
+    const int descriptor = descriptor_.exchange(-1);
+    if (serves_streams) ::close(descriptor);
     BaseServer<Handler>::become_child();
   }
 
