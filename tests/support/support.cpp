@@ -109,7 +109,8 @@ void StreamClient::shutdown_write() { check(::shutdown(fileno(), SHUT_WR) == 0, 
 void StreamClient::reset() {
   sockaddr nowhere{};
   nowhere.sa_family = AF_UNSPEC;
-  check(::connect(fileno(), &nowhere, sizeof nowhere) == 0, "client: reset");
+  // A Unix socket has no reset, so there this fails, and closing is all there is.
+  [[maybe_unused]] const int result = ::connect(fileno(), &nowhere, sizeof nowhere);
   close();
 }
 
