@@ -77,7 +77,8 @@ Address Address::from_native(const sockaddr* address, socklen_t length) noexcept
   Address result;
   // An unnamed Unix socket reports a family and nothing more.
   if (length <= sizeof(sa_family_t)) return result;
-  result.length_ = std::min<socklen_t>(length, sizeof(Storage));
+  // A path that fills its field is reported one byte longer than the field, for the NUL that did not fit.
+  result.length_ = std::min<socklen_t>(length, address->sa_family == AF_UNIX ? sizeof(sockaddr_un) : sizeof(Storage));
   std::memcpy(&result.storage_, address, result.length_);
   return result;
 }
@@ -114,9 +115,12 @@ std::string Address::path() const {
 std::string Address::to_string() const {
   if (empty()) return "(unnamed)";
   if (is_unix()) {
-    std::string path = this->path();
-    std::replace(path.begin(), path.end(), '\0', '@');
-    return path;
+    // A peer names itself as it likes, and this goes into logs and on screens.
+    std::string text = path();
+    if (text.front() == '\0') text.front() = '@';
+    std::replace_if(
+        text.begin(), text.end(), [](unsigned char byte) { return byte < ' ' || byte == 0x7f; }, '?');
+    return text;
   }
   const std::string host = this->host();
   const bool brackets = host.find(':') != host.npos;

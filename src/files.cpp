@@ -78,6 +78,10 @@ std::string_view InputFile::peek() {
   return buffer_.unread();
 }
 
+int InputFile::fileno() const noexcept { return request_ ? request_->fileno() : -1; }
+
+int OutputFile::fileno() const noexcept { return request_ ? request_->fileno() : -1; }
+
 std::size_t OutputFile::write(std::string_view bytes) {
   written_ = true;
   if (!request_) {

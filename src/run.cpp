@@ -69,8 +69,8 @@ class SignalWatch {
     result_ = server_.drain(drain_limit_);
     if (result_.remaining == 0) return;
     // Their threads use the server, so it cannot be destroyed, and main cannot return.
-    server_.options().log(LogLevel::error, std::to_string(result_.remaining) +
-                                               " request(s) cannot be cut off; the program ends without them");
+    server_.log(LogLevel::error,
+                std::to_string(result_.remaining) + " request(s) cannot be cut off; the program ends without them");
     std::cout.flush();
     ::_exit(exit_forced);
   }
@@ -87,7 +87,8 @@ class SignalWatch {
 };
 
 /// Makes the first signal end the serving loop, without a thread: a program that forks had better have only one (with
-/// several, each fork takes about 15 µs longer, and leaves the child with locks that nobody holds).
+/// several, each fork takes about 15 µs longer, and leaves the child with locks that nobody holds). A hook that keeps
+/// the loop from noticing is ended by the second signal.
 class FirstSignal {
  public:
   explicit FirstSignal(AbstractServer& server) {
@@ -122,28 +123,29 @@ class FirstSignal {
 int run(AbstractServer& server, const RunOptions& options) {
   const FirstSignal first(server);
   std::optional<SignalWatch> watch;  // takes over from `first`
-  // A loop that runs handlers cannot be relied on to notice a signal; the others are left without a thread until they
-  // have noticed one.
-  if (server.handlers_run_in_loop()) watch.emplace(server, options.drain_limit);
+  if (!server.prefers_single_thread()) watch.emplace(server, options.drain_limit);
 
   const auto error = detail::error_of([&] {
     if (options.on_ready) options.on_ready();
     server.serve_forever();
   });
-  if (error) {
-    server.options().log(LogLevel::error, "serving ended: " + detail::describe(error));
-    server.server_close();
-    return exit_error;
-  }
+  if (error) server.log(LogLevel::error, "serving ended: " + detail::describe(error));
   if (!watch) watch.emplace(server, options.drain_limit);
   if (first.number() != 0) watch->has_come(first.number());
   const DrainResult result = watch->finish();
   server.server_close();
+  if (error) return exit_error;
   return result.forced > 0 ? exit_forced : exit_clean;
 }
 
 ServerThread::ServerThread(AbstractServer& server)
-    : server_(server), thread_([this] { error_ = detail::error_of([this] { server_.serve_forever(); }); }) {}
+    : server_(server), thread_([this] {
+        try {
+          server_.serve_forever();
+        } catch (...) {  // also a request to end the thread, which ends here in any case
+          error_ = std::current_exception();
+        }
+      }) {}
 
 void ServerThread::stop() {
   if (!thread_.joinable()) return;

@@ -53,7 +53,8 @@ class Address {
   /// The path, or a NUL byte and the abstract name. "" if not a Unix address.
   std::string path() const;
 
-  /// "192.0.2.1:80", "[2001:db8::1]:80", "/run/server.sock", "@abstract", or "(unnamed)".
+  /// "192.0.2.1:80", "[2001:db8::1]:80", "/run/server.sock", "@abstract", or "(unnamed)". Control characters in a path
+  /// or name are shown as "?".
   std::string to_string() const;
 
   /// For the socket calls.

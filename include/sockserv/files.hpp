@@ -58,6 +58,9 @@ class InputFile {
   /// The bytes at hand, without reading them; waits for some if there are none. Empty only at the end of the stream.
   std::string_view peek();
 
+  /// The connection's descriptor; -1 for a packet.
+  int fileno() const noexcept;
+
   /// @name The lines, for range-for
   /// @{
   class iterator {
@@ -128,6 +131,9 @@ class OutputFile {
   void flush() {
     if (request_ && !pending_.empty()) send_pending({});
   }
+
+  /// The connection's descriptor; -1 for a datagram.
+  int fileno() const noexcept;
 
   /// What has been written and not been sent.
   std::string_view pending() const noexcept { return pending_; }

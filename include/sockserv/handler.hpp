@@ -44,8 +44,8 @@ using request_of = typename RequestOf<Handler>::type;
 /// override `handle()`.
 ///
 /// The server constructs a handler for each request (by its default constructor, or by
-/// `BaseServer::handler_factory`) and calls `setup()`, `handle()` and `finish()`, in the thread, process or fiber
-/// that its mixin chooses. `request`, `client_address` and `server` are there from the constructor on. Constructing a
+/// `BaseServer::handler_factory`) and calls `setup()`, `handle()` and `finish()`, in the thread or process that its
+/// mixin chooses. `request`, `client_address` and `server` are there from the constructor on. Constructing a
 /// handler anywhere else throws std::logic_error; `sockserv::testing::converse` runs one without a server.
 ///
 /// `Request` is `StreamRequest` or `DatagramRequest`.
@@ -111,7 +111,7 @@ extern template class BaseRequestHandler<DatagramRequest>;
 class StreamRequestHandler : public BaseRequestHandler<StreamRequest> {
  public:
   /// The size of `rfile`'s buffer, in bytes. At least 1.
-  std::size_t rbufsize = 16384;
+  std::size_t rbufsize = detail::InputBuffer::default_capacity;
   /// The size of `wfile`'s buffer, in bytes. 0: every write is sent at once.
   std::size_t wbufsize = 0;
   /// The longest wait of each receive and send, which then throw `timeout_error`; must be positive. No value: forever.

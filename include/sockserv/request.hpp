@@ -24,7 +24,11 @@ namespace sockserv {
 
 namespace detail {
 class ServerSocket;
-}
+
+/// Asio's requirement of that name.
+template <class Type>
+concept ConstBufferSequence = boost::asio::is_const_buffer_sequence<Type>::value;
+}  // namespace detail
 
 /// Who is at the other end of a Unix socket, as the kernel saw it when the connection was made (unix(7),
 /// SO_PEERCRED).
@@ -85,10 +89,9 @@ class StreamRequest {
   std::size_t sendall(std::string_view bytes, error_code& error) noexcept;
 
   /// Sends a sequence of buffers, gathered into one system call for every 16 buffers.
-  template <class ConstBufferSequence>
-  requires boost::asio::is_const_buffer_sequence<ConstBufferSequence>::value std::size_t sendall(
-      const ConstBufferSequence& buffers, error_code& error)
-  noexcept {
+  template <detail::ConstBufferSequence Buffers>
+  std::size_t sendall(const Buffers& buffers, error_code& error) noexcept {
+    error.clear();
     std::size_t sent = 0;
     for_chunks(buffers, [&](std::span<iovec> chunk) {
       sent += send_chunk(chunk, error);
@@ -96,9 +99,8 @@ class StreamRequest {
     });
     return sent;
   }
-  template <class ConstBufferSequence>
-  requires boost::asio::is_const_buffer_sequence<ConstBufferSequence>::value std::size_t sendall(
-      const ConstBufferSequence& buffers) {
+  template <detail::ConstBufferSequence Buffers>
+  std::size_t sendall(const Buffers& buffers) {
     error_code error;
     const std::size_t sent = sendall(buffers, error);
     detail::check(error, "sendall");

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio_ext.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <iostream>
 #include <new>
@@ -24,8 +26,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// How often to look for children that could not be given a descriptor.
-constexpr milliseconds look_interval(20);
+constexpr milliseconds interval_without_descriptor(20);
 
 /// Knows whether a stream holds output of its own, as it does if the program has called sync_with_stdio(false).
 struct Pending : std::streambuf {
@@ -44,12 +45,14 @@ ChildProcesses::~ChildProcesses() {
   }
 }
 
-ChildProcesses::ChildProcesses() : ended_(::epoll_create1(EPOLL_CLOEXEC)) {
-  if (!ended_) throw_error(last_system_error(), "epoll_create1");
+ChildProcesses::ChildProcesses()
+    : ended_(::epoll_create1(EPOLL_CLOEXEC)), none_left_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!ended_ || !none_left_) throw_error(last_system_error(), "descriptors for watching children");
 }
 
 pid_t ChildProcesses::add(const std::function<pid_t()>& fork) {
-  const std::scoped_lock lock(mutex_);  // across the fork, so that the child's copy is whole and free
+  const std::scoped_lock lock(mutex_);      // across the fork, so that the child's copy is whole and free
+  children_.reserve(children_.size() + 1);  // nothing may fail once there is a child
   const pid_t child = fork();
   if (child != 0) {
     watch(child);
@@ -61,7 +64,9 @@ pid_t ChildProcesses::add(const std::function<pid_t()>& fork) {
   }
   new (&children_) decltype(children_)();
   unwatched_ = 0;
+  waiting_ = 0;
   ended_.reset();
+  none_left_.reset();
   return child;
 }
 
@@ -106,11 +111,25 @@ bool ChildProcesses::collect_one(std::size_t index) {
   }
   children_[index] = children_.back();
   children_.pop_back();
+  if (children_.empty() && waiting_ > 0) {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = ::write(none_left_.get(), &one, sizeof one);
+  }
   return true;
+}
+
+std::optional<milliseconds> ChildProcesses::look_interval() const {
+  const std::scoped_lock lock(mutex_);
+  return unwatched_ > 0 ? std::optional(interval_without_descriptor) : std::nullopt;
 }
 
 void ChildProcesses::collect() {
   const std::scoped_lock lock(mutex_);
+  collect_ended();
+}
+
+/// With the mutex held.
+void ChildProcesses::collect_ended() {
   if (unwatched_ > 0) {
     for (std::size_t index = 0; index < children_.size();) {
       if (!collect_one(index)) ++index;
@@ -130,22 +149,25 @@ void ChildProcesses::collect() {
 }
 
 bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  ++waiting_;
   for (;;) {
-    collect();
-    bool must_look = false;
-    {
-      const std::scoped_lock lock(mutex_);
-      if (children_.empty()) return true;
-      must_look = unwatched_ > 0;
-    }
+    collect_ended();
     const auto now = steady_clock::now();
-    if (now >= deadline) return false;
+    if (children_.empty() || now >= deadline) break;
     auto wait =
         std::chrono::ceil<milliseconds>(std::min<steady_clock::duration>(deadline - now, std::chrono::hours(1)));
-    if (must_look) wait = std::min(wait, look_interval);
-    pollfd ended{ended_.get(), POLLIN, 0};
-    ::poll(&ended, 1, static_cast<int>(wait.count()));
+    if (unwatched_ > 0) wait = std::min(wait, interval_without_descriptor);
+    lock.unlock();
+    std::array<pollfd, 2> watched{{{ended_.get(), POLLIN, 0}, {none_left_.get(), POLLIN, 0}}};
+    ::poll(watched.data(), watched.size(), static_cast<int>(wait.count()));
+    lock.lock();
   }
+  if (--waiting_ == 0) {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const ssize_t result = ::read(none_left_.get(), &count, sizeof count);
+  }
+  return children_.empty();
 }
 
 std::size_t ChildProcesses::signal_all(int signal) noexcept {
@@ -167,7 +189,8 @@ void flush_standard_streams() noexcept {
     if (::__fpending(file) > 0) std::fflush(file);
   }
   for (std::ostream* const stream : {&std::cout, &std::cerr, &std::clog}) {
-    if (Pending::any(*stream->rdbuf())) stream->flush();
+    const std::streambuf* const buffer = stream->rdbuf();
+    if (buffer && Pending::any(*buffer)) error_of([&] { stream->flush(); });  // a stream may be set to throw
   }
 }
 

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <stdexcept>
 
 namespace sockserv::detail {
@@ -26,15 +27,19 @@ int int_option(int descriptor, int option) {
   return value;
 }
 
-void add_flags(int descriptor, int get, int set, int flags) {
+void change_flags(int descriptor, int get, int set, int add, int remove) {
   const int old = ::fcntl(descriptor, get);
-  if (old < 0 || ::fcntl(descriptor, set, old | flags) < 0) throw_error(last_system_error(), "fcntl");
+  if (old < 0 || ::fcntl(descriptor, set, (old | add) & ~remove) < 0) throw_error(last_system_error(), "fcntl");
 }
 
 /// How long a reply may wait for room at a Unix peer that does not read, lest it hold up everyone else.
 constexpr timeval longest_reply_wait{5, 0};
 
-void limit_reply_wait(int descriptor) {
+/// Connections are accepted without blocking: one that poll() announced may have gone. A datagram socket is shared with
+/// the handlers, whose replies do wait, so there it is each receive that says it will not.
+void make_ready(int descriptor, int type) {
+  if (type == SOCK_STREAM) return change_flags(descriptor, F_GETFL, F_SETFL, O_NONBLOCK, 0);
+  change_flags(descriptor, F_GETFL, F_SETFL, 0, O_NONBLOCK);
   if (::setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &longest_reply_wait, sizeof longest_reply_wait) != 0) {
     throw_error(last_system_error(), "SO_SNDTIMEO");
   }
@@ -44,13 +49,7 @@ void limit_reply_wait(int descriptor) {
 
 ServerSocket::ServerSocket(const Address& address, int type)
     : socket_(open_socket(address.family(), type)), type_(type) {
-  // Connections are accepted without blocking: one that poll() announced may have gone. A datagram socket is shared
-  // with the handlers, whose replies do wait, so there it is each receive that says it will not.
-  if (type == SOCK_STREAM) {
-    add_flags(fileno(), F_GETFL, F_SETFL, O_NONBLOCK);
-  } else {
-    limit_reply_wait(fileno());
-  }
+  make_ready(fileno(), type);
 }
 
 ServerSocket::ServerSocket(int descriptor, int type) : type_(type) {
@@ -61,12 +60,8 @@ ServerSocket::ServerSocket(int descriptor, int type) : type_(type) {
   if (type == SOCK_STREAM && int_option(descriptor, SO_ACCEPTCONN) == 0) {
     throw std::invalid_argument(name + " is not listening; call listen() before it is adopted");
   }
-  add_flags(descriptor, F_GETFD, F_SETFD, FD_CLOEXEC);
-  if (type == SOCK_STREAM) {
-    add_flags(descriptor, F_GETFL, F_SETFL, O_NONBLOCK);
-  } else {
-    limit_reply_wait(descriptor);
-  }
+  change_flags(descriptor, F_GETFD, F_SETFD, FD_CLOEXEC, 0);
+  make_ready(descriptor, type);
   socket_.reset(descriptor);
 }
 
@@ -109,7 +104,7 @@ Address ServerSocket::bind(const Address& address, const ServerOptions& options)
   if (address.is_unix() && address.path().front() != '\0') {
     struct stat file {};
     if (::lstat(address.path().c_str(), &file) == 0) {
-      path_ = address.path();
+      path_ = std::filesystem::absolute(address.path());  // the program may go elsewhere
       device_ = file.st_dev;
       inode_ = file.st_ino;
     }
@@ -172,6 +167,17 @@ std::optional<std::pair<DatagramRequest, Address>> ServerSocket::receive(const s
     if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
     throw_error(last_system_error(), "recvmsg");
   }
+}
+
+bool ServerSocket::is_listening() const noexcept {
+  if (type_ == SOCK_STREAM) {
+    int listening = 0;
+    socklen_t length = sizeof listening;
+    return ::getsockopt(fileno(), SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening != 0;
+  }
+  error_code error;
+  const Address address = local_address(fileno(), error);
+  return address.is_unix() || address.port() != 0;
 }
 
 void ServerSocket::unlink_path() noexcept {

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <limits>
 #include <new>
-#include <sockserv/detail/child_processes.hpp>
 #include <string>
 #include <system_error>
 
@@ -76,101 +75,106 @@ AbstractServer::AbstractServer(ServerOptions options)
 
 AbstractServer::~AbstractServer() = default;
 
+/// The role of the thread that serves, which one thread has at a time; given up at the end of the scope.
+class AbstractServer::ServingRole {
+ public:
+  explicit ServingRole(AbstractServer& server) : server_(server) {
+    const std::scoped_lock lock(server_.mutex_);
+    server_.serving_thread_ = std::this_thread::get_id();
+  }
+  ServingRole(const ServingRole&) = delete;
+  ServingRole& operator=(const ServingRole&) = delete;
+  ~ServingRole() { server_.give_up_serving_role(); }
+
+ private:
+  AbstractServer& server_;
+};
+
 void AbstractServer::serve_forever(duration poll_interval) {
-  if (stop_requested_) return;
-  prepare("serve_forever");
-  if (begin_loop(false)) run_loop(poll_interval);
-}
-
-void AbstractServer::handle_request() {
-  if (stop_requested_) return;
-  prepare("handle_request");
-  serving_type_ = &typeid(*this);
-  const auto deadline = timeout ? std::optional(after(*timeout)) : std::nullopt;
-  while (!stop_requested_) {
-    const Ready ready = wait(deadline);
-    if (ready.request) {
-      handle_request_noblock();
-      return;
-    }
-    if (ready.anything) service_actions();
-    if (deadline && std::chrono::steady_clock::now() >= *deadline) {
-      handle_timeout();
-      return;
-    }
-  }
-}
-
-void AbstractServer::prepare(const char* caller) const {
-  if (fileno() < 0) {
-    throw std::logic_error(std::string(caller) +
-                           ": the server has no socket; it is closed, or was made with "
-                           "bind_and_activate = false and server_bind() and server_activate() were not called");
-  }
-  check_settings();
-}
-
-/// Takes the role of the thread that serves; false if there is nothing to serve any more.
-bool AbstractServer::begin_loop(bool only_backlog) {
-  const std::scoped_lock lock(mutex_);
-  if (loop_running_) {
-    if (only_backlog) return false;
-    throw std::logic_error("serve_forever: another thread serves already");
-  }
-  if (stop_requested_ && !only_backlog) return false;
-  serving_type_ = &typeid(*this);
-  serving_thread_ = std::this_thread::get_id();
-  loop_running_ = true;
-  return true;
-}
-
-void AbstractServer::end_loop() noexcept {
-  const std::scoped_lock lock(mutex_);
-  loop_running_ = false;
-  serving_thread_ = {};
-  if (close_when_loop_ends_) stop_listening();
-  loop_ended_.notify_all();
-}
-
-/// Between begin_loop() and end_loop(), whatever is thrown.
-void AbstractServer::run_loop(duration poll_interval) {
-  struct End {
-    AbstractServer& server;
-    ~End() { server.end_loop(); }
-  } const end{*this};
-
+  if (poll_interval <= duration::zero()) throw std::invalid_argument("serve_forever: poll_interval must be positive");
+  if (!take_serving_role("serve_forever")) return;
+  const ServingRole role(*this);
   while (!stop_requested_) {
     if (wait(after(poll_interval)).request) handle_request_noblock();
     service_actions();
   }
   take_backlog();
+  throw_fatal_error();
+}
+
+void AbstractServer::handle_request() {
+  if (!take_serving_role("handle_request")) return;
+  const ServingRole role(*this);
+  const auto deadline = timeout ? std::optional(after(*timeout)) : std::nullopt;
+  while (!stop_requested_) {
+    const Ready ready = wait(deadline);
+    if (ready.request) {
+      handle_request_noblock();
+      break;
+    }
+    if (ready.anything) service_actions();
+    if (deadline && std::chrono::steady_clock::now() >= *deadline) {
+      handle_timeout();
+      break;
+    }
+  }
+  throw_fatal_error();
+}
+
+/// False if the server has been told to stop.
+bool AbstractServer::take_serving_role(const char* caller) {
+  const std::scoped_lock lock(mutex_);
+  if (stop_requested_) return false;
+  if (serving_) throw std::logic_error(std::string(caller) + ": another thread serves already");
+  if (!is_listening()) {
+    throw std::logic_error(std::string(caller) +
+                           ": the server does not listen; it was made with bind_and_activate = false, and "
+                           "server_bind() and server_activate() were not called");
+  }
+  check_settings();
+  serving_type_ = &typeid(*this);
+  serving_ = true;
+  return true;
+}
+
+void AbstractServer::give_up_serving_role() noexcept {
+  const std::scoped_lock lock(mutex_);
+  serving_ = false;
+  serving_thread_ = {};
+  if (close_after_serving_) stop_listening();
+  serving_ended_.notify_all();
+}
+
+void AbstractServer::throw_fatal_error() {
+  if (const auto error = std::exchange(fatal_error_, nullptr)) std::rethrow_exception(error);
 }
 
 /// Serves what was waiting to be accepted when the server was told to drain. No more than the backlog can hold, so
 /// that clients who keep coming do not keep the server from ending.
 void AbstractServer::take_backlog() {
-  const int most = std::min(options_.request_queue_size, SOMAXCONN) + 1;
-  for (int taken = 0; taken < most && taking_backlog_;) {
-    if (may_accept() && !backing_off()) {
-      if (handle_request_noblock()) {
-        ++taken;
-      } else if (!backing_off()) {
-        break;
-      }
-    } else {
+  if (!taking_backlog_) return;
+  for (int left = backlog_limit(); left > 0 && taking_backlog_;) {
+    if (!may_accept() || backing_off()) {
       wait(std::nullopt);
       service_actions();
+    } else if (handle_request_noblock()) {
+      --left;
+    } else if (!backing_off()) {
+      break;
     }
   }
-  if (taking_backlog_.exchange(false)) {
-    const std::scoped_lock lock(mutex_);
-    backlog_taken_ = true;
-  }
+  const std::scoped_lock lock(mutex_);
+  backlog_taken_ = true;
+  taking_backlog_ = false;
 }
 
 /// Waits for a request that may be accepted, for the mixin's descriptor, or to be woken.
 AbstractServer::Ready AbstractServer::wait(std::optional<time_point> deadline) {
   pollfd watched[3] = {{wake_.get(), POLLIN, 0}, {service_descriptor(), POLLIN, 0}, {-1, POLLIN, 0}};
+  if (const auto interval = service_interval()) {
+    const time_point next = after(*interval);
+    deadline = std::min(deadline.value_or(next), next);
+  }
   if (may_accept()) {
     if (backing_off()) {
       deadline = std::min(deadline.value_or(accept_again_), accept_again_);
@@ -209,94 +213,90 @@ bool AbstractServer::called_from_within() const noexcept {
   return serving_thread_ == std::this_thread::get_id();
 }
 
-bool AbstractServer::wait_for_loop(time_point deadline) {
+bool AbstractServer::wait_for_serving_thread(time_point deadline) {
   std::unique_lock lock(mutex_);
-  return loop_ended_.wait_until(lock, deadline, [&] { return !loop_running_; });
+  return serving_ended_.wait_until(lock, deadline, [&] { return !serving_; });
 }
 
 void AbstractServer::shutdown() {
   request_stop();
-  if (called_from_within()) return;
-  std::unique_lock lock(mutex_);
-  loop_ended_.wait(lock, [&] { return !loop_running_; });
+  if (!called_from_within()) wait_for_serving_thread(time_point::max());
 }
 
 DrainResult AbstractServer::drain(duration limit) {
   const time_point deadline = after(limit);
   {
     const std::scoped_lock lock(mutex_);
-    if (!backlog_taken_ && fileno() >= 0) taking_backlog_ = true;
+    taking_backlog_ = !backlog_taken_ && is_listening();
   }
   request_stop();
   if (called_from_within()) return {};
 
-  bool done = wait_for_loop(deadline);
-  if (done && taking_backlog_) {
-    take_backlog_elsewhere();
-    done = wait_for_loop(deadline);
-  }
-  if (done) close_listener();
-  if (done && wait_for_requests(deadline)) return {};
+  if (wait_for_serving_thread(deadline)) take_backlog_elsewhere();
+  if (wait_until_done(deadline)) return {};
 
-  DrainResult result;
   taking_backlog_ = false;
   wake();
+  DrainResult result;
   result.forced = force_requests(false);
-  if (!wait_for_end(force_grace)) {
-    force_requests(true);
-    if (!wait_for_end(force_grace)) result.remaining = requests_running();
-  }
+  if (wait_until_done(after(force_grace))) return result;
+  force_requests(true);
+  // What is left may also be a hook that keeps the serving thread, without any request.
+  if (!wait_until_done(after(force_grace))) result.remaining = std::max<std::size_t>(1, requests_running());
   return result;
 }
 
-bool AbstractServer::wait_for_end(duration limit) {
-  const time_point deadline = after(limit);
-  if (!wait_for_loop(deadline)) return false;
+/// Waits for the serving thread, closes the socket, and waits for the requests; false if the deadline came first.
+bool AbstractServer::wait_until_done(time_point deadline) {
+  if (!wait_for_serving_thread(deadline)) return false;
   close_listener();
   return wait_for_requests(deadline);
 }
 
-/// Where no loop runs, a thread takes the backlog while the caller watches the deadline. It is not joined: it may
-/// still be in a handler when the caller gives up. Destruction waits for it as for every loop.
+/// Where nobody serves, a thread takes the backlog while the caller watches the deadline. It is not joined: it may
+/// still be in a handler when the caller gives up. Destruction waits for it as for every serving thread.
 void AbstractServer::take_backlog_elsewhere() {
-  if (!begin_loop(true)) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (serving_ || !taking_backlog_ || !is_listening()) return;
+    serving_type_ = &typeid(*this);
+    serving_ = true;
+  }
   try {
     std::thread([this] {
-      if (const auto error = detail::error_of([this] { run_loop({}); })) {
+      const ServingRole role(*this);
+      if (const auto error = detail::error_of([this] { take_backlog(); })) {
         log(LogLevel::error, "the backlog was not taken whole: " + detail::describe(error));
       }
     }).detach();
   } catch (const std::system_error& failure) {
-    taking_backlog_ = false;
-    end_loop();
     log(LogLevel::error, std::string("the backlog was not taken, for want of a thread: ") + failure.what());
+    give_up_serving_role();
   }
 }
 
+/// Now, or when the thread that serves has ended.
 void AbstractServer::close_listener() noexcept {
   const std::scoped_lock lock(mutex_);
-  stop_listening();
+  close_after_serving_ = true;
+  if (!serving_) stop_listening();
 }
 
 void AbstractServer::server_close() {
   request_stop();
-  const bool within = called_from_within();
-  std::unique_lock lock(mutex_);
-  if (within && loop_running_) {
-    close_when_loop_ends_ = true;
-    return;
-  }
-  loop_ended_.wait(lock, [&] { return !loop_running_; });
-  stop_listening();
+  if (!called_from_within()) wait_for_serving_thread(time_point::max());
+  close_listener();
 }
 
 std::size_t AbstractServer::force_requests(bool) noexcept { return live_requests_.shut_all_down(); }
 
 ServerState AbstractServer::state() const {
-  const bool busy = requests_running() > 0;
-  const std::scoped_lock lock(mutex_);
-  if (!stop_requested_) return serving_type_ ? ServerState::serving : ServerState::created;
-  return loop_running_ || busy ? ServerState::draining : ServerState::stopped;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!stop_requested_) return serving_type_ ? ServerState::serving : ServerState::created;
+    if (serving_ || taking_backlog_) return ServerState::draining;
+  }
+  return requests_running() > 0 ? ServerState::draining : ServerState::stopped;
 }
 
 ServerStats AbstractServer::stats() const noexcept {
@@ -345,16 +345,18 @@ void AbstractServer::accept_failed(const std::exception_ptr& error) noexcept {
     // An override of get_request refused a connection in its own way; the next one may be well.
   }
 
+  if (fatal) {
+    fatal_error_ = error;
+    return request_stop();
+  }
   const auto now = std::chrono::steady_clock::now();
-  if (fatal) request_stop();
   if (lacks_resources) {
     back_off_ = std::clamp(2 * back_off_, shortest_back_off, longest_back_off);
     accept_again_ = now + back_off_;
   }
-  if (!fatal && now < next_accept_log_) return;
+  if (now < next_accept_log_) return;
   next_accept_log_ = now + std::chrono::seconds(1);
-  const char* const then = fatal ? "; the server stops" : lacks_resources ? "; accepting pauses" : "";
-  log(fatal ? LogLevel::error : LogLevel::warning, "cannot accept: " + detail::describe(error) + then);
+  log(LogLevel::warning, "cannot accept: " + detail::describe(error) + (lacks_resources ? "; accepting pauses" : ""));
 }
 
 void AbstractServer::log(LogLevel level, std::string_view message) const noexcept {
@@ -364,12 +366,12 @@ void AbstractServer::log(LogLevel level, std::string_view message) const noexcep
   }
 }
 
-void AbstractServer::begin_destruction(const std::type_info& destructor_of) noexcept {
+void AbstractServer::begin_destruction(const std::type_info& destructor_of, std::size_t requests_using_this) noexcept {
   const std::type_info* const serving = serving_type_;
-  bool running = requests_running() > 0;
+  bool running = requests_using_this > 0;
   {
     const std::scoped_lock lock(mutex_);
-    running = running || loop_running_;
+    running = running || serving_;
   }
   if (running && serving && *serving != destructor_of) {
     const std::string name = boost::core::demangle(serving->name());
@@ -382,9 +384,6 @@ void AbstractServer::begin_destruction(const std::type_info& destructor_of) noex
 }
 
 pid_t AbstractServer::fork_process() {
-  // A child starts with copies of the buffers of the standard streams; what they hold must not be written twice.
-  detail::flush_standard_streams();
-
   // No signal may find the child with its parent's handlers, and no lock may be held there by a thread that the child
   // does not have.
   sigset_t all;
@@ -398,6 +397,7 @@ pid_t AbstractServer::fork_process() {
   const error_code error = child < 0 ? detail::last_system_error() : error_code();
   if (child == 0) {
     let_signals_end_child();
+    sigdelset(&before, SIGTERM);  // blocked or not in the parent
     become_child();
   }
   ::pthread_sigmask(SIG_SETMASK, &before, nullptr);

@@ -230,6 +230,8 @@ TEST_CASE("test_basics") {
     void handle() override {
       static_assert(std::is_same_v<decltype(wfile), OutputFile>);
       CHECK(request.fileno() >= 0);
+      CHECK(wfile.fileno() == request.fileno());
+      CHECK(rfile.fileno() == request.fileno());
       CHECK(connection.fileno() == request.fileno());
       wfile.write("done\n");
     }

@@ -431,14 +431,13 @@ TEST_CASE("a closed or unbound server says so instead of serving") {
   CHECK_NOTHROW(server.serve_forever());  // told to stop: returns at once
   CHECK_NOTHROW(server.handle_request());
 
-  struct Closed : TCPServer<Echo> {
-    using TCPServer::TCPServer;
-    void close() { stop_listening(); }
-  };
-  Closed closed(loopback());
-  closed.close();
-  CHECK_THROWS_AS(closed.serve_forever(), std::logic_error);
-  CHECK_THROWS_AS(closed.handle_request(), std::logic_error);
+  TCPServer<Echo> unbound(loopback(), {.bind_and_activate = false});
+  CHECK_THROWS_WITH_AS(unbound.serve_forever(), doctest::Contains("does not listen"), std::logic_error);
+  unbound.server_bind();
+  CHECK_THROWS_AS(unbound.handle_request(), std::logic_error);
+  UDPServer<EchoPacket> datagrams(loopback(), {.bind_and_activate = false});
+  CHECK_THROWS_AS(datagrams.handle_request(), std::logic_error);
+  CHECK_THROWS_AS(unbound.serve_forever(std::chrono::seconds(0)), std::invalid_argument);
 }
 
 TEST_CASE("handler_factory makes the handlers") {

@@ -94,7 +94,14 @@ TEST_CASE("a path that fills its field has no room for a final NUL") {
   sockaddr_un full{};
   full.sun_family = AF_UNIX;
   std::memset(full.sun_path, 'x', sizeof full.sun_path);
-  CHECK(Address::from_native(reinterpret_cast<const sockaddr*>(&full), sizeof full).path() == std::string(108, 'x'));
+  const auto* const native = reinterpret_cast<const sockaddr*>(&full);
+  CHECK(Address::from_native(native, sizeof full).path() == std::string(108, 'x'));
+  CHECK(Address::from_native(native, sizeof full + 1).path() == std::string(108, 'x'));  // as the kernel reports it
+  CHECK(Address::from_native(native, sizeof full + 1).size() == sizeof full);            // as it wants it back
+}
+
+TEST_CASE("control characters do not reach logs and screens") {
+  CHECK(Address("/run/a\nb\x1b[1m").to_string() == "/run/a?b?[1m");
 }
 
 }  // namespace

@@ -72,6 +72,13 @@ TEST_CASE("sendall gathers any number of buffers, in order, empty ones included"
   CHECK(received == expected);
 }
 
+TEST_CASE("sending nothing is no error, whatever the error was before") {
+  auto [here, there] = connected_pair();
+  error_code error = boost::asio::error::eof;
+  CHECK(here.sendall(std::vector<boost::asio::const_buffer>(), error) == 0);
+  CHECK_FALSE(error);
+}
+
 TEST_CASE("read_some scatters, write_some gathers") {
   auto [here, there] = connected_pair();
   const std::array<boost::asio::const_buffer, 2> out{buffer("ab", 2), buffer("cd", 2)};

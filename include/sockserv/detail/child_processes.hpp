@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <sockserv/detail/descriptor.hpp>
 
@@ -34,6 +35,9 @@ class ChildProcesses {
   /// Becomes readable when a child has ended.
   int descriptor() const noexcept { return ended_.get(); }
 
+  /// How often to call `collect()` without being told: some child could be given no descriptor. No value: never.
+  std::optional<std::chrono::milliseconds> look_interval() const;
+
   /// Reaps the children that have ended.
   void collect();
   /// Reaps children as they end, until there are none or the deadline has come; true if there are none.
@@ -48,13 +52,16 @@ class ChildProcesses {
   };
 
   void watch(pid_t child);
+  void collect_ended();
   bool collect_one(std::size_t index);
 
   mutable std::mutex mutex_;
   // In no order, and usually within this object: each page that is written to between forks has to be copied.
   boost::container::small_vector<Child, 40> children_;
   std::size_t unwatched_ = 0;  // children without a descriptor
+  std::size_t waiting_ = 0;    // threads in wait_until_none()
   Descriptor ended_;           // an epoll set of the children's descriptors
+  Descriptor none_left_;       // an eventfd for those threads: another one may have reaped the last child
 };
 
 /// Writes out what standard output and standard error hold in their buffers.

@@ -16,6 +16,8 @@ namespace sockserv::detail {
 /// The memory comes with the first byte, grows by doubling when one item needs more.
 class InputBuffer {
  public:
+  static constexpr std::size_t default_capacity = 16384;
+
   InputBuffer() noexcept = default;
 
   /// Holds a copy of bytes that are all there is (a packet).
@@ -44,7 +46,7 @@ class InputBuffer {
   };
 
   std::unique_ptr<char[], Free> memory_;
-  std::size_t initial_capacity_ = 1;
+  std::size_t initial_capacity_ = default_capacity;
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

@@ -45,6 +45,10 @@ class ServerSocket {
   /// Removes the Unix path that `bind` made, if it is still the same file.
   void unlink_path() noexcept;
 
+  /// True once it is bound, and for a stream, listening.
+  bool is_listening() const noexcept;
+  /// Closes the descriptor, whoever else owns this.
+  void close() noexcept { socket_.reset(); }
   int fileno() const noexcept { return socket_.get(); }
 
  private:

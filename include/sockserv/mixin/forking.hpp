@@ -34,7 +34,10 @@ class ForkingMixIn : public Server {
   using typename Server::request_type;
 
   using Server::Server;
-  ~ForkingMixIn() override { this->begin_destruction(typeid(ForkingMixIn)); }
+  ~ForkingMixIn() override {
+    collect_children();  // children that are left have a copy of this object, so they do not mind its end
+    this->begin_destruction(typeid(ForkingMixIn), Server::requests_running());
+  }
 
   /// The most children at a time; while so many run, nothing is accepted and the backlog holds what comes. At least 1.
   std::size_t max_children = 40;
@@ -55,6 +58,8 @@ class ForkingMixIn : public Server {
   }
 
   void process_request(request_type& request, const Address& client_address) override {
+    // The child starts with a copy of what the standard streams hold, which must not be written twice.
+    detail::flush_standard_streams();
     notify_fork(boost::asio::execution_context::fork_prepare);
     pid_t child = -1;
     try {
@@ -85,7 +90,7 @@ class ForkingMixIn : public Server {
     collect_children(block_on_close && !this->called_from_within());
   }
 
-  bool handlers_run_in_loop() const noexcept override { return false; }
+  bool prefers_single_thread() const noexcept override { return true; }  // see above
   std::size_t requests_running() const override {
     return std::max(Server::requests_running(), children_.size());  // while it forks, a request is in both
   }
@@ -97,6 +102,7 @@ class ForkingMixIn : public Server {
   }
   bool may_accept() const override { return Server::may_accept() && children_.size() < max_children; }
   int service_descriptor() const noexcept override { return children_.descriptor(); }
+  std::optional<AbstractServer::duration> service_interval() const override { return children_.look_interval(); }
   bool wait_for_requests(AbstractServer::time_point deadline) override {
     return Server::wait_for_requests(deadline) && children_.wait_until_none(deadline);
   }
@@ -106,13 +112,12 @@ class ForkingMixIn : public Server {
 
  private:
   [[noreturn]] void process_request_child(request_type& request, const Address& client_address) noexcept {
-    bool served = false;
     try {
       notify_fork(boost::asio::execution_context::fork_child);
-      served = this->serve_request(request, client_address);
+      detail::exit_child(this->serve_request(request, client_address) ? 0 : 1);
     } catch (...) {  // a request to end the thread, which in this process is the only one
+      detail::exit_child(1);
     }
-    detail::exit_child(served ? 0 : 1);
   }
 
   /// Inherited constructors leave it to the members to change a default of the base.

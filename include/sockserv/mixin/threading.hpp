@@ -60,7 +60,6 @@ class ThreadingMixIn : public Server {
     if (block_on_close && !daemon_threads && !this->called_from_within()) threads_.wait_until_none();
   }
 
-  bool handlers_run_in_loop() const noexcept override { return false; }
   std::size_t requests_running() const override { return std::max(Server::requests_running(), threads_.running()); }
 
  protected:
@@ -75,7 +74,11 @@ class ThreadingMixIn : public Server {
   struct Thread final : detail::ThreadTask {
     Thread(ThreadingMixIn& owner, request_type&& accepted, const Address& peer)
         : server(owner), request(std::move(accepted)), client_address(peer) {}
-    void run() override { server.process_request_thread(request, client_address); }
+    void run() override {
+      // An override may throw; the program must not end for it, nor the request stay open.
+      const auto error = detail::error_of([this] { server.process_request_thread(request, client_address); });
+      if (error) server.report_error(client_address, error);
+    }
 
     ThreadingMixIn& server;
     request_type request;

@@ -27,11 +27,12 @@
 
 namespace sockserv {
 
-/// Where a server is in its life. It only ever moves down this list.
+/// Where a server is in its life. It only ever moves down this list, but for one step: a server that has stopped drains
+/// if `drain()` finds clients in its backlog.
 enum class ServerState {
   created,   ///< Has not served yet.
   serving,   ///< Serves, or has served single requests by `handle_request()`.
-  draining,  ///< Asked to stop; the serving loop or requests are still running.
+  draining,  ///< Asked to stop; the serving thread or requests are still running, or the backlog is being taken.
   stopped,   ///< Serves no more.
 };
 
@@ -43,7 +44,7 @@ struct DrainResult {
   std::size_t remaining = 0;
 };
 
-/// Counts since the server was made.
+/// Counts since the server was made, in its own process: what a forked child's handler does, the child counts.
 struct ServerStats {
   std::uint64_t accepted = 0;        ///< Connections or datagrams taken.
   std::uint64_t handler_errors = 0;  ///< Errors handed to `handle_error()`, except peers gone.
@@ -82,13 +83,16 @@ class AbstractServer {
   /// stopping does not wait for that.
   ///
   /// Returns at once if the server has been told to stop. Failures to accept do not end it: it logs them, and waits
-  /// a little where the system lacks descriptors or memory.
-  /// @throws std::logic_error if the server is not bound, is closed, or is being served by another thread.
+  /// a little where the system lacks descriptors or memory. Hooks that run in this thread (`get_request`,
+  /// `verify_request`, `service_actions`, and without a mixin the handlers) hold up everything else while they wait.
+  /// @throws std::logic_error if the server does not listen, or is being served by another thread.
+  /// @throws std::invalid_argument if `poll_interval` is not positive, or a knob makes no sense.
+  /// @throws boost::system::system_error if the socket turns out to be none (somebody has closed its descriptor).
   void serve_forever(duration poll_interval = std::chrono::milliseconds(500));
 
   /// Serves one request, or calls `handle_timeout()` if none has come within `timeout`. Returns at once if the server
-  /// has been told to stop. For programs with an event loop of their own: call it when `fileno()` is readable.
-  /// @throws std::logic_error if the server is not bound or is closed.
+  /// has been told to stop. For programs with an event loop of their own: call it when `fileno()` is readable. It may
+  /// also call `service_actions()`, when a child has ended, say. Throws what `serve_forever()` does.
   void handle_request();
 
   /// Tells the serving loop to end. Never blocks; may be called from a signal handler.
@@ -118,9 +122,8 @@ class AbstractServer {
   ServerState state() const;
   ServerStats stats() const noexcept;
 
-  /// True if handlers run in the thread that serves, where they keep the loop from noticing anything meanwhile; false
-  /// under a mixin that runs them elsewhere.
-  virtual bool handlers_run_in_loop() const noexcept { return true; }
+  /// True if the program had better have no other thread while it serves.
+  virtual bool prefers_single_thread() const noexcept { return false; }
 
   /// Requests that have been accepted and have not ended.
   virtual std::size_t requests_running() const { return live_requests_.size(); }
@@ -132,6 +135,9 @@ class AbstractServer {
   /// Called with what escaped a hook or a handler, in the thread or process where it did. Logs it: a peer that has
   /// gone in one line, anything else as a block with the peer's address. What an override throws is logged.
   virtual void handle_error(const Address& client_address, std::exception_ptr error);
+
+  /// Hands a message to `ServerOptions::log`.
+  void log(LogLevel level, std::string_view message) const noexcept;
 
   /// Ends the server in a hard way, for when there is no time to drain: shuts down every request's socket, kills
   /// child processes.
@@ -151,10 +157,16 @@ class AbstractServer {
   /// @throws std::invalid_argument for a knob whose value makes no sense.
   virtual void check_settings() const {}
   /// False while a limit is reached: the backlog holds what comes. The loop asks again when `wake()` is called or the
-  /// descriptor below becomes readable.
+  /// `service_descriptor()` becomes readable.
   virtual bool may_accept() const { return true; }
   /// A descriptor whose becoming readable makes the loop call `service_actions()`; -1: none.
   virtual int service_descriptor() const noexcept { return -1; }
+  /// How often to call `service_actions()` even if that descriptor is silent; no value: it can be relied on.
+  virtual std::optional<duration> service_interval() const { return std::nullopt; }
+  /// True once the socket can be served.
+  virtual bool is_listening() const noexcept = 0;
+  /// How many requests may be waiting when the server is told to drain.
+  virtual int backlog_limit() const noexcept = 0;
   /// Waits until no accepted request runs any more, or until the deadline; true if none does.
   virtual bool wait_for_requests(time_point deadline) { return live_requests_.wait_until_none(deadline); }
   /// Cuts off what runs: `last_resort` is false at the deadline and true when that did not help. Returns the count.
@@ -169,14 +181,17 @@ class AbstractServer {
   /// Accounts for an error of `get_request()`; backs off if accepting again at once would fail again.
   void accept_failed(const std::exception_ptr& error) noexcept;
   void accept_succeeded() noexcept;
-  void log(LogLevel level, std::string_view message) const noexcept;
   void set_server_address(const Address& address) { server_address_ = address; }
   detail::LiveRequests& live_requests() noexcept { return live_requests_; }
 
   /// The first thing in each destructor of the hierarchy, with the class that it belongs to. If requests still run
   /// although the object was of a class derived further, members that their handlers use are gone by now: says what
   /// to do, and terminates. Otherwise closes the server.
-  void begin_destruction(const std::type_info& destructor_of) noexcept;
+  void begin_destruction(const std::type_info& destructor_of) noexcept {
+    begin_destruction(destructor_of, requests_running());
+  }
+  /// The same where not all requests that run use the object.
+  void begin_destruction(const std::type_info& destructor_of, std::size_t requests_using_this) noexcept;
 
   /// fork(), with the standard streams flushed before, and in the child `become_child()` called, SIGTERM deadly, and
   /// SIGINT ignored where the parent handles it.
@@ -192,15 +207,16 @@ class AbstractServer {
     bool anything = false;
   };
 
-  void prepare(const char* caller) const;
-  bool begin_loop(bool only_backlog);
-  void end_loop() noexcept;
-  void run_loop(duration poll_interval);
+  class ServingRole;
+
+  bool take_serving_role(const char* caller);
+  void give_up_serving_role() noexcept;
+  void throw_fatal_error();
   void take_backlog();
   void take_backlog_elsewhere();
   bool backing_off() const noexcept;
-  bool wait_for_loop(time_point deadline);
-  bool wait_for_end(duration limit);
+  bool wait_for_serving_thread(time_point deadline);
+  bool wait_until_done(time_point deadline);
   void close_listener() noexcept;
   Ready wait(std::optional<time_point> deadline);
 
@@ -214,13 +230,14 @@ class AbstractServer {
   std::atomic<const std::type_info*> serving_type_ = nullptr;
 
   mutable std::mutex mutex_;  // guards what follows
-  std::condition_variable loop_ended_;
-  bool loop_running_ = false;
+  std::condition_variable serving_ended_;
+  bool serving_ = false;
   bool backlog_taken_ = false;
-  bool close_when_loop_ends_ = false;
+  bool close_after_serving_ = false;
   std::thread::id serving_thread_;
 
-  // The back-off from errors of accept; the serving thread's.
+  // The errors of accept, and the back-off from them; the serving thread's.
+  std::exception_ptr fatal_error_;
   duration back_off_{};
   time_point accept_again_{};
   time_point next_accept_log_{};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -59,7 +60,7 @@ class TCPServer : public BaseServer<Handler> {
     if constexpr (serves_streams) {
       return socket().accept();
     } else {
-      return detail::ServerSocket::receive(socket_, this->options().max_packet_size);
+      return socket().receive(socket_, this->options().max_packet_size);
     }
   }
 
@@ -99,16 +100,22 @@ class TCPServer : public BaseServer<Handler> {
     own(std::make_shared<detail::ServerSocket>(socket.descriptor, kind.socket_type));
   }
 
+  bool is_listening() const noexcept override { return socket_ && socket_->is_listening(); }
+
+  int backlog_limit() const noexcept override {
+    // Datagrams wait in a buffer that is measured in bytes; no more of them than this fit into any.
+    return serves_streams ? std::min(this->options().request_queue_size, SOMAXCONN) + 1 : 65536;
+  }
+
   void stop_listening() noexcept override {
-    if (descriptor_ < 0) return;  // closed; in a child, by become_child()
-    socket_->unlink_path();
+    if (socket_) socket_->unlink_path();
     own(nullptr);
   }
 
   void become_child() noexcept override {
     // Closed, except where the child answers through it, and not freed: see ChildProcesses::add.
-    const int descriptor = descriptor_.exchange(-1);
-    if (serves_streams) ::close(descriptor);
+    if (serves_streams && socket_) socket_->close();
+    descriptor_ = -1;
     BaseServer<Handler>::become_child();
   }
 

@@ -8,7 +8,9 @@
 #include <boost/asio/io_context.hpp>
 #include <csignal>
 #include <cstdio>
+#include <iostream>
 #include <sockserv.hpp>
+#include <thread>
 
 #include "support/support.hpp"
 
@@ -145,6 +147,86 @@ TEST_CASE("children are reaped where the program ignores SIGCHLD or reaps them i
   CHECK(::waitpid(child, nullptr, 0) == child);
   server.collect_children(true);
   CHECK(server.active_children().empty());
+}
+
+TEST_CASE("several threads may wait for the last child, whoever reaps it") {
+  struct Nothing : StreamRequestHandler {
+    void handle() override { rfile.readline(); }
+  };
+  for (int i = 0; i < 20; ++i) {
+    ForkingTCPServer<Nothing> server(loopback());
+    StreamClient client(server.server_address());
+    server.handle_request();
+    std::thread first([&] { server.collect_children(true); });
+    std::thread second([&] { server.collect_children(true); });
+    client.send("go\n");
+    first.join();
+    second.join();
+    CHECK(server.active_children().empty());
+  }
+}
+
+TEST_CASE("a program without a standard output, and one that keeps its own buffers, can fork") {
+  struct Prints : StreamRequestHandler {
+    void handle() override { wfile.write("hello\n"); }
+  };
+  std::streambuf* const original = std::cout.rdbuf(nullptr);
+  {
+    ForkingTCPServer<Prints> server(loopback());
+    StreamClient client(server.server_address());
+    server.handle_request();
+    CHECK(client.read_all() == "hello\n");
+    server.server_close();
+  }
+  std::cout.rdbuf(original);
+}
+
+TEST_CASE("a subclass that does not wait for its children can be destroyed while they run") {
+  struct Nothing : StreamRequestHandler {
+    void handle() override { rfile.readline(); }
+  };
+  struct Careless : ForkingTCPServer<Nothing> {
+    Careless() : ForkingTCPServer<Nothing>(loopback()) { block_on_close = false; }
+    ~Careless() override { server_close(); }
+  };
+  pid_t child = 0;
+  {
+    Careless server;
+    StreamClient client(server.server_address());
+    server.handle_request();
+    child = *server.active_children().begin();
+    server.server_close();
+    client.close();
+  }
+  CHECK(::waitpid(child, nullptr, 0) == child);
+}
+
+TEST_CASE("SIGTERM ends a child even if the program blocks it") {
+  struct Waits : StreamRequestHandler {
+    void handle() override {
+      request.sendall("ready\n");
+      for (;;) ::pause();
+    }
+  };
+  sigset_t term;
+  sigset_t before;
+  sigemptyset(&term);
+  sigaddset(&term, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &term, &before);
+  {
+    ForkingTCPServer<Waits> server(loopback());
+    StreamClient client(server.server_address());
+    server.handle_request();
+    CHECK(client.read_line() == "ready\n");
+    siginfo_t end{};
+    const pid_t child = *server.active_children().begin();
+    ::kill(child, SIGTERM);
+    REQUIRE(::waitid(P_PID, static_cast<id_t>(child), &end, WEXITED | WNOWAIT) == 0);
+    CHECK(end.si_code == CLD_KILLED);
+    CHECK(end.si_status == SIGTERM);
+    server.server_close();
+  }
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 TEST_CASE("a child that ignores SIGTERM is killed in the end") {

@@ -77,4 +77,17 @@ TEST_CASE("process_request_thread may be extended") {
   CHECK(client.read_all().starts_with("before "));
 }
 
+TEST_CASE("what an override of process_request_thread throws goes to handle_error, and closes the request") {
+  struct Throws : ThreadingTCPServer<StackSize> {
+    Throws() : ThreadingTCPServer<StackSize>(loopback(), quiet()) {}
+    ~Throws() override { server_close(); }
+    void process_request_thread(StreamRequest&, const Address&) override { throw std::runtime_error("from override"); }
+  };
+  Throws server;
+  StreamClient client(server.server_address());
+  server.handle_request();
+  CHECK(client.read_all().empty());
+  CHECK(server.stats().handler_errors == 1);
+}
+
 }  // namespace

@@ -174,6 +174,84 @@ TEST_CASE("drain wakes a handler that waits, with an ordinary error or the end o
   CHECK(ended == 2);
 }
 
+TEST_CASE("drain and server_close at the same time, by several threads, for streams and datagrams") {
+  struct EchoPacket : DatagramRequestHandler {
+    void handle() override { wfile.write(packet); }
+  };
+  const auto end_it = [](AbstractServer& server) {
+    std::vector<std::thread> threads;
+    threads.emplace_back([&] { server.drain(patience); });
+    threads.emplace_back([&] { server.drain(std::chrono::milliseconds(1)); });
+    threads.emplace_back([&] { server.server_close(); });
+    threads.emplace_back([&] { server.shutdown(); });
+    for (std::thread& thread : threads) thread.join();
+    CHECK(server.fileno() == -1);
+    CHECK(server.state() == ServerState::stopped);
+    CHECK(server.stats().accept_errors == 0);
+  };
+  for (int i = 0; i < 100; ++i) {
+    UDPServer<EchoPacket> datagrams(loopback());
+    end_it(datagrams);
+    ThreadingTCPServer<Echo> streams(loopback());
+    StreamClient client(streams.server_address());
+    client.shutdown_write();
+    end_it(streams);
+  }
+}
+
+TEST_CASE("serving that begins while the server is being closed ends at once, without an error") {
+  for (int i = 0; i < 1000; ++i) {
+    TCPServer<Echo> server(loopback());
+    std::thread closing([&] { server.server_close(); });
+    CHECK_NOTHROW(server.serve_forever());
+    closing.join();
+  }
+}
+
+TEST_CASE("handle_request is serving: shutdown waits for it, and a second thread is refused") {
+  struct Slow : StreamRequestHandler {
+    void handle() override {
+      wfile.write("serving\n");
+      rfile.readline();
+    }
+  };
+  TCPServer<Slow> server(loopback());
+  StreamClient client(server.server_address());
+  std::atomic<bool> served = false;
+  std::thread serving([&] {
+    server.handle_request();
+    served = true;
+  });
+  CHECK(client.read_line() == "serving\n");
+  CHECK_THROWS_AS(server.handle_request(), std::logic_error);
+  std::thread stopping([&] { server.shutdown(); });
+  CHECK_FALSE(served);
+  client.send("go\n");
+  stopping.join();
+  serving.join();
+}
+
+TEST_CASE("drain reports a hook that keeps the serving thread, although there is no request") {
+  static std::atomic<bool> inside;
+  static std::atomic<bool> go;
+  inside = go = false;
+  struct Stuck : TCPServer<Echo> {
+    using TCPServer::TCPServer;
+    ~Stuck() override { server_close(); }
+    void service_actions() override {
+      inside = true;
+      while (!go) std::this_thread::yield();
+    }
+  };
+  Stuck server(loopback());
+  StreamClient client(server.server_address());
+  client.shutdown_write();
+  ServerThread background(server);
+  CHECK(eventually([] { return inside.load(); }));
+  CHECK(server.drain(std::chrono::milliseconds(1)).remaining == 1);
+  go = true;
+}
+
 TEST_CASE("an outside event loop can serve by fileno and handle_request") {
   TCPServer<Echo> server(loopback());
   StreamClient client(server.server_address());
