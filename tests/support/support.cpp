@@ -56,6 +56,8 @@ bool eventually(const std::function<bool()>& condition) {
 }
 
 TemporaryFolder::TemporaryFolder() {
+  const char* const parent = std::getenv("TMPDIR");  // another run's end may have removed it
+  if (parent) std::filesystem::create_directories(parent);
   std::string name = std::filesystem::temp_directory_path() / "sockserv-test-XXXXXX";
   check(::mkdtemp(name.data()) != nullptr, "mkdtemp");
   path_ = name;
