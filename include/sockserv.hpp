@@ -4,6 +4,9 @@
 ///
 /// Subclass a request handler, override handle(), pick a server, serve:
 ///
+///     #include <boost/algorithm/string/case_conv.hpp>
+///     #include <sockserv.hpp>
+///
 ///     struct Upper : sockserv::StreamRequestHandler {
 ///       void handle() override {
 ///         for (std::string_view line : rfile) wfile.write(boost::to_upper_copy(std::string(line)));
@@ -22,7 +25,7 @@
 ///     BaseServer                (nobody: one at a time)  BaseRequestHandler<Request>
 ///       └ TCPServer             ThreadingMixIn             ├ StreamRequestHandler
 ///           ├ UnixStreamServer  ForkingMixIn               └ DatagramRequestHandler
-///           └ UDPServer
+///           └ UDPServer         ThreadPoolMixIn
 ///               └ UnixDatagramServer
 ///
 /// A mixin goes around a server: ThreadingMixIn<TCPServer<Upper>>, or by its predefined name ThreadingTCPServer<Upper>.

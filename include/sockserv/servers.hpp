@@ -3,6 +3,7 @@
 /// The predefined servers: every mixin around every family, under Python's names.
 
 #include <sockserv/mixin/forking.hpp>
+#include <sockserv/mixin/thread_pool.hpp>
 #include <sockserv/mixin/threading.hpp>
 #include <sockserv/server/tcp.hpp>
 #include <sockserv/server/udp.hpp>
@@ -27,5 +28,14 @@ template <class Handler>
 using ForkingUnixStreamServer = ForkingMixIn<UnixStreamServer<Handler>>;
 template <class Handler>
 using ForkingUnixDatagramServer = ForkingMixIn<UnixDatagramServer<Handler>>;
+
+template <class Handler>
+using ThreadPoolTCPServer = ThreadPoolMixIn<TCPServer<Handler>>;
+template <class Handler>
+using ThreadPoolUDPServer = ThreadPoolMixIn<UDPServer<Handler>>;
+template <class Handler>
+using ThreadPoolUnixStreamServer = ThreadPoolMixIn<UnixStreamServer<Handler>>;
+template <class Handler>
+using ThreadPoolUnixDatagramServer = ThreadPoolMixIn<UnixDatagramServer<Handler>>;
 
 }  // namespace sockserv

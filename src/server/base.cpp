@@ -141,8 +141,15 @@ void AbstractServer::give_up_serving_role() noexcept {
   const std::scoped_lock lock(mutex_);
   serving_ = false;
   serving_thread_ = {};
-  if (close_after_serving_) stop_listening();
+  if (close_after_serving_) end_backlog();
   serving_ended_.notify_all();
+}
+
+/// Closes the socket, and with it the question of who takes the backlog. With the mutex held.
+void AbstractServer::end_backlog() noexcept {
+  stop_listening();
+  backlog_taken_ = true;
+  taking_backlog_ = false;
 }
 
 void AbstractServer::throw_fatal_error() {
@@ -279,7 +286,7 @@ void AbstractServer::take_backlog_elsewhere() {
 void AbstractServer::close_listener() noexcept {
   const std::scoped_lock lock(mutex_);
   close_after_serving_ = true;
-  if (!serving_) stop_listening();
+  if (!serving_) end_backlog();
 }
 
 void AbstractServer::server_close() {
@@ -303,7 +310,8 @@ ServerStats AbstractServer::stats() const noexcept {
   return {.accepted = accepted_,
           .handler_errors = handler_errors_,
           .peers_gone = peers_gone_,
-          .accept_errors = accept_errors_};
+          .accept_errors = accept_errors_,
+          .rejected = rejected_};
 }
 
 void AbstractServer::handle_error(const Address& client_address, std::exception_ptr error) {

@@ -14,15 +14,19 @@ using namespace sockserv;
 TYPE_TO_STRING(TCPServer<StreamActor>);
 TYPE_TO_STRING(ThreadingTCPServer<StreamActor>);
 TYPE_TO_STRING(ForkingTCPServer<StreamActor>);
+TYPE_TO_STRING(ThreadPoolTCPServer<StreamActor>);
 TYPE_TO_STRING(UDPServer<DatagramActor>);
 TYPE_TO_STRING(ThreadingUDPServer<DatagramActor>);
 TYPE_TO_STRING(ForkingUDPServer<DatagramActor>);
+TYPE_TO_STRING(ThreadPoolUDPServer<DatagramActor>);
 TYPE_TO_STRING(UnixStreamServer<StreamActor>);
 TYPE_TO_STRING(ThreadingUnixStreamServer<StreamActor>);
 TYPE_TO_STRING(ForkingUnixStreamServer<StreamActor>);
+TYPE_TO_STRING(ThreadPoolUnixStreamServer<StreamActor>);
 TYPE_TO_STRING(UnixDatagramServer<DatagramActor>);
 TYPE_TO_STRING(ThreadingUnixDatagramServer<DatagramActor>);
 TYPE_TO_STRING(ForkingUnixDatagramServer<DatagramActor>);
+TYPE_TO_STRING(ThreadPoolUnixDatagramServer<DatagramActor>);
 
 namespace {
 
@@ -33,10 +37,13 @@ Scene stage() {
   scene.is_ip = !std::derived_from<Server, UnixStreamServer<StreamActor>> &&
                 !std::derived_from<Server, UnixDatagramServer<DatagramActor>>;
   scene.processes = requires(Server server) { server.max_children; };
-  scene.concurrent = scene.processes || requires(Server server) { server.max_threads; };
+  constexpr bool pooled = requires(Server server) { server.pool_size; };
+  scene.concurrent = scene.processes || pooled || requires(Server server) { server.max_threads; };
   scene.folder = std::make_unique<TemporaryFolder>();
   const Address address = scene.is_ip ? Address("127.0.0.1", 0) : Address(*scene.folder / "server");
-  scene.server = std::make_unique<Counting<Server>>(address);
+  auto server = std::make_unique<Counting<Server>>(address);
+  if constexpr (pooled) server->pool_size = 16;
+  scene.server = std::move(server);
   scene.background = std::make_unique<ServerThread>(*scene.server);
   return scene;
 }
@@ -146,11 +153,12 @@ void drains_by_force(Scene scene) {
   client->expect_end();
 }
 
-#define SERVERS                                                                                                        \
-  TCPServer<StreamActor>, ThreadingTCPServer<StreamActor>, ForkingTCPServer<StreamActor>, UDPServer<DatagramActor>,    \
-      ThreadingUDPServer<DatagramActor>, ForkingUDPServer<DatagramActor>, UnixStreamServer<StreamActor>,               \
-      ThreadingUnixStreamServer<StreamActor>, ForkingUnixStreamServer<StreamActor>, UnixDatagramServer<DatagramActor>, \
-      ThreadingUnixDatagramServer<DatagramActor>, ForkingUnixDatagramServer<DatagramActor>
+#define FAMILY(Family, Actor)                                                              \
+  Family##Server<Actor>, Threading##Family##Server<Actor>, Forking##Family##Server<Actor>, \
+      ThreadPool##Family##Server<Actor>
+#define SERVERS                                                                          \
+  FAMILY(TCP, StreamActor), FAMILY(UDP, DatagramActor), FAMILY(UnixStream, StreamActor), \
+      FAMILY(UnixDatagram, DatagramActor)
 
 TEST_CASE_TEMPLATE("answers", Server, SERVERS) { answers(stage<Server>()); }
 TEST_CASE_TEMPLATE("survives an exception", Server, SERVERS) { survives_an_exception(stage<Server>()); }

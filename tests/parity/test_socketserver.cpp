@@ -297,6 +297,8 @@ TEST_CASE("test_all") {
   static_assert(std::derived_from<ThreadingUDPServer<D>, UDPServer<D>>);
   static_assert(std::derived_from<ThreadingUnixStreamServer<S>, UnixStreamServer<S>>);
   static_assert(std::derived_from<ThreadingUnixDatagramServer<D>, UnixDatagramServer<D>>);
+  static_assert(std::derived_from<ThreadPoolTCPServer<S>, ThreadPoolMixIn<TCPServer<S>>>);
+  static_assert(std::derived_from<ThreadPoolTCPServer<S>, TCPServer<S>>);
   static_assert(std::derived_from<ForkingTCPServer<S>, ForkingMixIn<TCPServer<S>>>);
   static_assert(std::derived_from<ForkingUDPServer<D>, UDPServer<D>>);
   static_assert(std::derived_from<ForkingUnixStreamServer<S>, UnixStreamServer<S>>);

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <memory>
-#include <sockserv/detail/server_class.hpp>
 #include <sockserv/detail/thread_group.hpp>
-#include <utility>
+#include <sockserv/detail/threaded_requests.hpp>
 
 namespace sockserv {
 
@@ -19,9 +17,11 @@ namespace sockserv {
 /// A subclass with members that its handlers use calls `server_close()` in its destructor; otherwise handlers could
 /// outlive those members, and the server then ends the program with a message rather than let them.
 template <detail::ServerClass Server>
-class ThreadingMixIn : public Server {
+class ThreadingMixIn : public detail::ThreadedRequests<Server> {
+  using Base = detail::ThreadedRequests<Server>;
+
  public:
-  using Server::Server;
+  using Base::Base;
   using typename Server::request_type;
   ~ThreadingMixIn() override {
     this->begin_destruction(typeid(ThreadingMixIn));
@@ -40,19 +40,7 @@ class ThreadingMixIn : public Server {
   std::size_t stack_size = 0;
 
   void process_request(request_type& request, const Address& client_address) override {
-    auto thread = std::make_unique<Thread>(*this, std::move(request), client_address);
-    std::unique_ptr<detail::ThreadTask> task = std::move(thread);
-    try {
-      threads_.start(task, stack_size);
-    } catch (...) {
-      request = std::move(static_cast<Thread&>(*task).request);
-      throw;
-    }
-  }
-
-  /// What each thread does: serves the request, hands errors to `handle_error()`, and shuts the request down.
-  virtual void process_request_thread(request_type& request, const Address& client_address) {
-    this->serve_request(request, client_address);
+    this->process_elsewhere(request, client_address, [this](auto& task) { threads_.start(task, stack_size); });
   }
 
   void server_close() override {
@@ -71,20 +59,6 @@ class ThreadingMixIn : public Server {
   }
 
  private:
-  struct Thread final : detail::ThreadTask {
-    Thread(ThreadingMixIn& owner, request_type&& accepted, const Address& peer)
-        : server(owner), request(std::move(accepted)), client_address(peer) {}
-    void run() override {
-      // An override may throw; the program must not end for it, nor the request stay open.
-      const auto error = detail::error_of([this] { server.process_request_thread(request, client_address); });
-      if (error) server.report_error(client_address, error);
-    }
-
-    ThreadingMixIn& server;
-    request_type request;
-    Address client_address;
-  };
-
   detail::ThreadGroup threads_{[this] { this->wake(); }};
 };
 

@@ -50,6 +50,7 @@ struct ServerStats {
   std::uint64_t handler_errors = 0;  ///< Errors handed to `handle_error()`, except peers gone.
   std::uint64_t peers_gone = 0;      ///< Errors that say that the peer has gone.
   std::uint64_t accept_errors = 0;   ///< Failures of `get_request()`.
+  std::uint64_t rejected = 0;        ///< Requests refused because the server was full.
 };
 
 /// What all servers have in common, whatever they serve and whoever runs it: the serving loop, the lifecycle, and the
@@ -181,6 +182,7 @@ class AbstractServer {
   /// Accounts for an error of `get_request()`; backs off if accepting again at once would fail again.
   void accept_failed(const std::exception_ptr& error) noexcept;
   void accept_succeeded() noexcept;
+  void count_rejected() noexcept { rejected_.fetch_add(1, std::memory_order_relaxed); }
   void set_server_address(const Address& address) { server_address_ = address; }
   detail::LiveRequests& live_requests() noexcept { return live_requests_; }
 
@@ -218,6 +220,7 @@ class AbstractServer {
   bool wait_for_serving_thread(time_point deadline);
   bool wait_until_done(time_point deadline);
   void close_listener() noexcept;
+  void end_backlog() noexcept;
   Ready wait(std::optional<time_point> deadline);
 
   ServerOptions options_;
@@ -246,6 +249,7 @@ class AbstractServer {
   std::atomic<std::uint64_t> handler_errors_ = 0;
   std::atomic<std::uint64_t> peers_gone_ = 0;
   std::atomic<std::uint64_t> accept_errors_ = 0;
+  std::atomic<std::uint64_t> rejected_ = 0;
 };
 
 /// The root of the servers that one can name: adds to `AbstractServer` the hooks that see requests.

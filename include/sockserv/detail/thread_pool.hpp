@@ -1,0 +1,69 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <sockserv/detail/thread_group.hpp>
+#include <utility>
+
+namespace sockserv::detail {
+
+/// A bounded number of threads that do tasks one after another, and the tasks that wait for one.
+///
+/// @par Thread safety
+/// Safe.
+class ThreadPool {
+ public:
+  struct Limits {
+    std::size_t threads;
+    std::size_t queue;
+    std::size_t stack_size;
+  };
+
+  /// `on_room` is called when there is room after `has_room` has said no.
+  explicit ThreadPool(std::function<void()> on_room) : on_room_(std::move(on_room)) {}
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+  /// Waits until all tasks are done.
+  ~ThreadPool() { stop(); }
+
+  /// True if a task would be done or queued within the limits.
+  bool has_room(const Limits& limits) const;
+
+  /// Has the task done by a thread that is idle, or by a new one, or by the next that becomes idle.
+  /// @throws boost::thread_resource_error if there is no thread at all and can be none; the task is still the caller's.
+  void submit(std::unique_ptr<ThreadTask>& task, const Limits& limits);
+
+  /// Tasks that have been submitted and are not done.
+  std::size_t running() const;
+  /// Waits until there is none, or until the deadline; true if there is none.
+  bool wait_until_none(std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max());
+
+  /// Waits until all tasks are done, and ends the threads.
+  void stop();
+
+ private:
+  class Worker;
+
+  std::unique_ptr<ThreadTask> next_task();
+  void task_done();
+
+  std::function<void()> on_room_;
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable task_or_end_;
+  std::condition_variable none_left_;
+  std::deque<std::unique_ptr<ThreadTask>> queue_;
+  std::size_t unfinished_ = 0;
+  std::size_t threads_ = 0;
+  std::size_t idle_ = 0;
+  mutable bool room_wanted_ = false;  // has_room() has said no
+  bool ending_ = false;
+
+  ThreadGroup group_{[] {}};  // last, so that its threads end before what they use
+};
+
+}  // namespace sockserv::detail

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <sockserv/detail/thread_pool.hpp>
+#include <sockserv/detail/threaded_requests.hpp>
+#include <stdexcept>
+#include <thread>
+
+namespace sockserv {
+
+/// What a server does when all its threads are busy and its queue is full.
+enum class WhenFull {
+  wait,    ///< Accepts nothing; the backlog holds what comes.
+  reject,  ///< Accepts and closes, after `request_rejected()` has had a chance to tell the client.
+};
+
+/// Serves requests in a bounded number of threads, which are made as they are needed and kept.
+///
+///     ThreadPoolMixIn<TCPServer<Upper>> server({"127.0.0.1", 9000});    // or ThreadPoolTCPServer<Upper>
+///     server.pool_size = 16;
+///
+/// A connection keeps its thread until its handler returns: clients that stay connected and idle fill the pool. Give
+/// handlers a `timeout`, or use another mixin where clients stay.
+///
+/// Handlers of different requests run at the same time: what they share, they protect. If no thread at all can be made,
+/// the request is closed, `handle_error()` hears of it, and serving goes on.
+///
+/// A subclass with members that its handlers use calls `server_close()` in its destructor, as for `ThreadingMixIn`.
+template <detail::ServerClass Server>
+class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
+  using Base = detail::ThreadedRequests<Server>;
+
+ public:
+  using Base::Base;
+  using typename Server::request_type;
+  ~ThreadPoolMixIn() override {
+    this->begin_destruction(typeid(ThreadPoolMixIn));
+    pool_.stop();
+  }
+
+  /// The most threads. At least 1; the default is four more than there are processors, and at most 32.
+  std::size_t pool_size = std::min(std::thread::hardware_concurrency() + 4, 32U);
+  /// The most requests that have been accepted and wait for a thread. 0: none waits but in the backlog.
+  std::size_t queue_limit = 64;
+  WhenFull when_full = WhenFull::wait;
+  /// `server_close()` waits for the requests that are running or queued.
+  bool block_on_close = true;
+  /// The size of each thread's stack, in bytes. 0: the system's default.
+  std::size_t stack_size = 0;
+
+  void process_request(request_type& request, const Address& client_address) override {
+    if (when_full == WhenFull::reject && !pool_.has_room(limits())) {
+      this->count_rejected();
+      request_rejected(request, client_address);
+      this->shutdown_request(request);
+      return;
+    }
+    this->process_elsewhere(request, client_address, [this](auto& task) { pool_.submit(task, limits()); });
+  }
+
+  /// Called for a request that is being refused, before it is shut down: may tell the client why. It runs in the
+  /// serving thread, so it must not wait. Does nothing by default.
+  virtual void request_rejected(request_type&, const Address&) {}
+
+  void server_close() override {
+    Server::server_close();
+    if (block_on_close && !this->called_from_within()) pool_.stop();
+  }
+
+  std::size_t requests_running() const override { return std::max(Server::requests_running(), pool_.running()); }
+
+ protected:
+  void check_settings() const override {
+    if (pool_size == 0) throw std::invalid_argument("pool_size is 0; it must be at least 1");
+    Server::check_settings();
+  }
+  bool may_accept() const override {
+    return Server::may_accept() && (when_full == WhenFull::reject || pool_.has_room(limits()));
+  }
+  bool wait_for_requests(AbstractServer::time_point deadline) override {
+    return Server::wait_for_requests(deadline) && pool_.wait_until_none(deadline);
+  }
+
+ private:
+  detail::ThreadPool::Limits limits() const noexcept { return {pool_size, queue_limit, stack_size}; }
+
+  detail::ThreadPool pool_{[this] { this->wake(); }};
+};
+
+}  // namespace sockserv

@@ -1,0 +1,107 @@
+#include <sockserv/detail/thread_pool.hpp>
+
+#include <boost/thread/exceptions.hpp>
+#include <utility>
+
+namespace sockserv::detail {
+
+/// What each thread of the pool does: tasks, until there are none and the pool ends.
+class ThreadPool::Worker final : public ThreadTask {
+ public:
+  explicit Worker(ThreadPool& pool) : pool_(pool) {}
+  ~Worker() override {
+    const std::scoped_lock lock(pool_.mutex_);
+    --pool_.threads_;
+  }
+
+  void run() override {
+    while (std::unique_ptr<ThreadTask> task = pool_.next_task()) {
+      struct Done {
+        ThreadPool& pool;
+        std::unique_ptr<ThreadTask>& task;
+        ~Done() {
+          task.reset();
+          pool.task_done();
+        }
+      } const done{pool_, task};
+      try {
+        task->run();
+      } catch (const boost::thread_interrupted&) {
+        // Meant for what the thread was doing, which has ended; the thread is the pool's.
+      }
+    }
+  }
+
+ private:
+  ThreadPool& pool_;
+};
+
+std::unique_ptr<ThreadTask> ThreadPool::next_task() {
+  std::unique_lock lock(mutex_);
+  ++idle_;
+  task_or_end_.wait(lock, [this] { return !queue_.empty() || ending_; });
+  --idle_;
+  if (queue_.empty()) return nullptr;
+  std::unique_ptr<ThreadTask> task = std::move(queue_.front());
+  queue_.pop_front();
+  return task;
+}
+
+void ThreadPool::task_done() {
+  const std::scoped_lock lock(mutex_);
+  // Under the lock, because whoever waits for the last task may then destroy what on_room_ refers to.
+  if (std::exchange(room_wanted_, false)) on_room_();
+  if (--unfinished_ == 0) none_left_.notify_all();
+}
+
+bool ThreadPool::has_room(const Limits& limits) const {
+  const std::scoped_lock lock(mutex_);
+  room_wanted_ = unfinished_ >= limits.threads + limits.queue;
+  return !room_wanted_;
+}
+
+void ThreadPool::submit(std::unique_ptr<ThreadTask>& task, const Limits& limits) {
+  bool another_thread = false;
+  {
+    const std::scoped_lock lock(mutex_);
+    queue_.push_back(std::move(task));
+    ++unfinished_;
+    another_thread = idle_ < queue_.size() && threads_ < limits.threads;
+    if (another_thread) ++threads_;
+    task_or_end_.notify_one();
+  }
+  if (!another_thread) return;
+  std::unique_ptr<ThreadTask> worker = std::make_unique<Worker>(*this);
+  try {
+    group_.start(worker, limits.stack_size);
+  } catch (...) {
+    worker.reset();
+    const std::scoped_lock lock(mutex_);
+    if (threads_ > 0) return;  // one of those will do it
+    task = std::move(queue_.back());
+    queue_.pop_back();
+    --unfinished_;
+    throw;
+  }
+}
+
+std::size_t ThreadPool::running() const {
+  const std::scoped_lock lock(mutex_);
+  return unfinished_;
+}
+
+bool ThreadPool::wait_until_none(std::chrono::steady_clock::time_point deadline) {
+  std::unique_lock lock(mutex_);
+  return none_left_.wait_until(lock, deadline, [&] { return unfinished_ == 0; });
+}
+
+void ThreadPool::stop() {
+  {
+    const std::scoped_lock lock(mutex_);
+    ending_ = true;
+    task_or_end_.notify_all();
+  }
+  group_.wait_until_none();
+}
+
+}  // namespace sockserv::detail
