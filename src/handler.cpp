@@ -1,7 +1,7 @@
 #include <sockserv/handler.hpp>
 
 #include <boost/core/demangle.hpp>
-#include <sockserv/server/base.hpp>
+#include <sockserv/server/abstract.hpp>
 
 namespace sockserv {
 

@@ -11,6 +11,7 @@
 #include <iostream>
 #include <mutex>
 #include <optional>
+#include <sockserv/error.hpp>
 #include <string>
 
 namespace sockserv {

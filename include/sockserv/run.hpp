@@ -5,7 +5,7 @@
 #include <chrono>
 #include <exception>
 #include <functional>
-#include <sockserv/server/base.hpp>
+#include <sockserv/server/abstract.hpp>
 #include <thread>
 
 namespace sockserv {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <concepts>
-#include <sockserv/server/base.hpp>
+#include <sockserv/server/abstract.hpp>
 
 namespace sockserv::detail {
 

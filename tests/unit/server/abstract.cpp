@@ -1,4 +1,4 @@
-#include <sockserv/server/base.hpp>  // first, to test that it is self-contained
+#include <sockserv/server/abstract.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
 #include <fcntl.h>

@@ -1,7 +1,6 @@
-#include <sockserv/server/base.hpp>
+#include <sockserv/server/abstract.hpp>
 
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -9,7 +8,10 @@
 #include <boost/core/demangle.hpp>
 #include <cerrno>
 #include <limits>
-#include <new>
+#include <sockserv/detail/fork.hpp>
+#include <sockserv/detail/request_scope.hpp>
+#include <sockserv/error.hpp>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 
@@ -18,40 +20,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr AbstractServer::duration shortest_back_off = milliseconds(10);
-constexpr AbstractServer::duration longest_back_off = std::chrono::seconds(1);
 /// How long a request that was cut off may take to end.
 constexpr AbstractServer::duration force_grace = std::chrono::seconds(2);
-
-/// A connection that failed before it was accepted (accept(2), "Error handling"): the next one may be well.
-bool concerns_one_connection(int error) noexcept {
-  switch (error) {
-    case ECONNABORTED:
-    case EPROTO:
-    case EPERM:
-    case ENETDOWN:
-    case ENOPROTOOPT:
-    case EHOSTDOWN:
-    case ENONET:
-    case EHOSTUNREACH:
-    case EOPNOTSUPP:
-    case ENETUNREACH:
-    case ECONNREFUSED:
-    case ECONNRESET:
-      return true;
-    default:
-      return false;
-  }
-}
-
-/// A child inherits the handlers by which its parent learns that it is to stop; in the child they would tell nobody.
-/// SIGTERM ends it. SIGINT comes from a terminal to parent and children at once: where the parent handles it, it is the
-/// parent who decides what becomes of its children.
-void let_signals_end_child() noexcept {
-  ::signal(SIGTERM, SIG_DFL);
-  struct sigaction interrupt {};
-  if (::sigaction(SIGINT, nullptr, &interrupt) == 0 && interrupt.sa_handler != SIG_DFL) ::signal(SIGINT, SIG_IGN);
-}
 
 /// Adds without overflow: a limit of "for ever" may be duration::max().
 AbstractServer::time_point after(AbstractServer::duration limit) noexcept {
@@ -161,12 +131,12 @@ void AbstractServer::throw_fatal_error() {
 void AbstractServer::take_backlog() {
   if (!taking_backlog_) return;
   for (int left = backlog_limit(); left > 0 && taking_backlog_;) {
-    if (!may_accept() || backing_off()) {
+    if (!may_accept() || accept_pause_.end()) {
       wait(std::nullopt);
       service_actions();
     } else if (handle_request_noblock()) {
       --left;
-    } else if (!backing_off()) {
+    } else if (!accept_pause_.end()) {
       break;
     }
   }
@@ -183,8 +153,8 @@ AbstractServer::Ready AbstractServer::wait(std::optional<time_point> deadline) {
     deadline = std::min(deadline.value_or(next), next);
   }
   if (may_accept()) {
-    if (backing_off()) {
-      deadline = std::min(deadline.value_or(accept_again_), accept_again_);
+    if (const auto pause_end = accept_pause_.end()) {
+      deadline = std::min(deadline.value_or(*pause_end), *pause_end);
     } else {
       watched[2].fd = fileno();
     }
@@ -195,10 +165,6 @@ AbstractServer::Ready AbstractServer::wait(std::optional<time_point> deadline) {
     [[maybe_unused]] const ssize_t result = ::read(wake_.get(), &count, sizeof count);
   }
   return {.request = watched[2].revents != 0 && !stop_requested_, .anything = true};
-}
-
-bool AbstractServer::backing_off() const noexcept {
-  return back_off_ != duration::zero() && std::chrono::steady_clock::now() < accept_again_;
 }
 
 void AbstractServer::wake() noexcept {
@@ -331,40 +297,20 @@ void AbstractServer::report_error(const Address& client_address, const std::exce
 
 void AbstractServer::accept_succeeded() noexcept {
   accepted_.fetch_add(1, std::memory_order_relaxed);
-  back_off_ = {};
+  accept_pause_.succeeded();
 }
 
 void AbstractServer::accept_failed(const std::exception_ptr& error) noexcept {
+  using Verdict = detail::AcceptPause::Verdict;
   accept_errors_.fetch_add(1, std::memory_order_relaxed);
-  bool lacks_resources = false;
-  bool fatal = false;
-  try {
-    std::rethrow_exception(error);
-  } catch (const boost::system::system_error& failure) {
-    const error_code code = failure.code();
-    if (code.category() == boost::system::system_category()) {
-      if (concerns_one_connection(code.value())) return;
-      fatal = code.value() == EBADF || code.value() == EINVAL || code.value() == ENOTSOCK;
-      lacks_resources = !fatal;
-    }
-  } catch (const std::bad_alloc&) {
-    lacks_resources = true;
-  } catch (...) {
-    // An override of get_request refused a connection in its own way; the next one may be well.
-  }
-
-  if (fatal) {
+  const Verdict verdict = accept_pause_.failed(error);
+  if (verdict == Verdict::stop) {
     fatal_error_ = error;
-    return request_stop();
+    request_stop();
+  } else if (accept_pause_.worth_logging(error)) {
+    log(LogLevel::warning,
+        "cannot accept: " + detail::describe(error) + (verdict == Verdict::pause ? "; accepting pauses" : ""));
   }
-  const auto now = std::chrono::steady_clock::now();
-  if (lacks_resources) {
-    back_off_ = std::clamp(2 * back_off_, shortest_back_off, longest_back_off);
-    accept_again_ = now + back_off_;
-  }
-  if (now < next_accept_log_) return;
-  next_accept_log_ = now + std::chrono::seconds(1);
-  log(LogLevel::warning, "cannot accept: " + detail::describe(error) + (lacks_resources ? "; accepting pauses" : ""));
 }
 
 void AbstractServer::log(LogLevel level, std::string_view message) const noexcept {
@@ -392,25 +338,7 @@ void AbstractServer::begin_destruction(const std::type_info& destructor_of, std:
 }
 
 pid_t AbstractServer::fork_process() {
-  // No signal may find the child with its parent's handlers, and no lock may be held there by a thread that the child
-  // does not have.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t child = [&] {
-    const std::scoped_lock lock(mutex_, live_requests_.mutex());
-    return ::fork();
-  }();
-  const error_code error = child < 0 ? detail::last_system_error() : error_code();
-  if (child == 0) {
-    let_signals_end_child();
-    sigdelset(&before, SIGTERM);  // blocked or not in the parent
-    become_child();
-  }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error) detail::throw_error(error, "fork");
-  return child;
+  return detail::fork_holding(mutex_, live_requests_.mutex(), [this] { become_child(); });
 }
 
 void AbstractServer::become_child() noexcept { wake_.reset(); }

@@ -1,0 +1,245 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <sockserv/address.hpp>
+#include <sockserv/detail/accept_pause.hpp>
+#include <sockserv/detail/descriptor.hpp>
+#include <sockserv/detail/live_requests.hpp>
+#include <sockserv/options.hpp>
+#include <string_view>
+#include <thread>
+#include <typeinfo>
+
+namespace sockserv {
+
+/// Where a server is in its life. It only ever moves down this list, but for one step: a server that has stopped drains
+/// if `drain()` finds clients in its backlog.
+enum class ServerState {
+  created,   ///< Has not served yet.
+  serving,   ///< Serves, or has served single requests by `handle_request()`.
+  draining,  ///< Asked to stop; the serving thread or requests are still running, or the backlog is being taken.
+  stopped,   ///< Serves no more.
+};
+
+/// What `AbstractServer::drain()` had to do.
+struct DrainResult {
+  /// Requests that had not ended at the deadline and were cut off.
+  std::size_t forced = 0;
+  /// Requests among them that have not ended yet (a handler that computes, or waits for something else).
+  std::size_t remaining = 0;
+};
+
+/// Counts since the server was made, in its own process: what a forked child's handler does, the child counts.
+struct ServerStats {
+  std::uint64_t accepted = 0;        ///< Connections or datagrams taken.
+  std::uint64_t handler_errors = 0;  ///< Errors handed to `handle_error()`, except peers gone.
+  std::uint64_t peers_gone = 0;      ///< Errors that say that the peer has gone.
+  std::uint64_t accept_errors = 0;   ///< Failures of `get_request()`.
+  std::uint64_t rejected = 0;        ///< Requests refused because the server was full.
+};
+
+/// What all servers have in common, whatever they serve and whoever runs it: the serving loop, the lifecycle, and the
+/// account of live requests. `BaseServer` adds the requests.
+///
+/// For the caller: `serve_forever`, `handle_request`, `request_stop`, `shutdown`, `drain`, `server_close`, `fileno`,
+/// `server_address`, `state`, `stats`. To be overridden: `service_actions`, `handle_timeout`, `handle_error`. The rest
+/// is for mixins and derived servers.
+///
+/// @par Stopping
+/// `request_stop()` asks the loop to end, `shutdown()` also waits for that, `drain()` also lets what has been accepted
+/// finish. Each may be called at any time, from any thread, repeatedly, before, during and after serving, and from
+/// handlers: there none of them waits. A server that was told to stop stays stopped.
+///
+/// @par Thread safety
+/// The functions for the caller may be called by any thread at any time, except that one thread at a time serves and
+/// that destruction is alone. Knobs (public data members) are set before serving.
+class AbstractServer {
+ public:
+  using duration = std::chrono::steady_clock::duration;
+  using time_point = std::chrono::steady_clock::time_point;
+
+  AbstractServer(const AbstractServer&) = delete;
+  AbstractServer& operator=(const AbstractServer&) = delete;
+  virtual ~AbstractServer();
+
+  /// How long `handle_request()` waits before it calls `handle_timeout()`. No value: forever.
+  std::optional<duration> timeout;
+
+  /// Serves until told to stop. Calls `service_actions()` after each request and at least every `poll_interval`;
+  /// stopping does not wait for that.
+  ///
+  /// Returns at once if the server has been told to stop. Failures to accept do not end it: it logs them, and waits
+  /// a little where the system lacks descriptors or memory. Hooks that run in this thread (`get_request`,
+  /// `verify_request`, `service_actions`, and without a mixin the handlers) hold up everything else while they wait.
+  /// @throws std::logic_error if the server does not listen, or is being served by another thread.
+  /// @throws std::invalid_argument if `poll_interval` is not positive, or a knob makes no sense.
+  /// @throws boost::system::system_error if the socket turns out to be none (somebody has closed its descriptor).
+  void serve_forever(duration poll_interval = std::chrono::milliseconds(500));
+
+  /// Serves one request, or calls `handle_timeout()` if none has come within `timeout`. Returns at once if the server
+  /// has been told to stop. For programs with an event loop of their own: call it when `fileno()` is readable. It may
+  /// also call `service_actions()`, when a child has ended, say. Throws what `serve_forever()` does.
+  void handle_request();
+
+  /// Tells the serving loop to end. Never blocks; may be called from a signal handler.
+  void request_stop() noexcept;
+
+  /// Tells the serving loop to end and waits until it has. Requests in progress go on. From a handler of this server,
+  /// does not wait.
+  void shutdown();
+
+  /// Stops accepting, takes what the backlog still holds, and lets requests finish; after `limit` shuts down the
+  /// sockets of those that have not, which wakes their handlers with an ordinary error (child processes get SIGTERM
+  /// and, two seconds later, SIGKILL). From a handler of this server, only starts that and does not wait.
+  DrainResult drain(duration limit);
+
+  /// Stops serving, closes the socket, and removes the Unix path that the server made; waits for requests as the
+  /// mixin does. Does nothing more when called again. From a handler, does not wait; the serving loop closes the
+  /// socket when it ends.
+  virtual void server_close();
+
+  /// The descriptor that becomes readable when a request is there; -1 before there is a socket, and once it is closed.
+  virtual int fileno() const noexcept = 0;
+
+  /// The address that the server is bound to (with the port that the system chose, if it did).
+  const Address& server_address() const noexcept { return server_address_; }
+
+  const ServerOptions& options() const noexcept { return options_; }
+  ServerState state() const;
+  ServerStats stats() const noexcept;
+
+  /// True if the program had better have no other thread while it serves.
+  virtual bool prefers_single_thread() const noexcept { return false; }
+
+  /// Requests that have been accepted and have not ended.
+  virtual std::size_t requests_running() const { return live_requests_.size(); }
+
+  /// Called by the serving loop: see `serve_forever()`. Does nothing by default.
+  virtual void service_actions() {}
+  /// Called by `handle_request()` when its time has passed. Does nothing by default.
+  virtual void handle_timeout() {}
+  /// Called with what escaped a hook or a handler, in the thread or process where it did. Logs it: a peer that has
+  /// gone in one line, anything else as a block with the peer's address. What an override throws is logged.
+  virtual void handle_error(const Address& client_address, std::exception_ptr error);
+
+  /// Hands a message to `ServerOptions::log`.
+  void log(LogLevel level, std::string_view message) const noexcept;
+
+  /// Ends the server in a hard way, for when there is no time to drain: shuts down every request's socket, kills
+  /// child processes.
+  void kill_requests() noexcept { force_requests(true); }
+
+ protected:
+  explicit AbstractServer(ServerOptions options);
+
+  /// @name For mixins
+  /// @{
+
+  /// Serves what is there to be accepted; false if there was nothing.
+  virtual bool handle_request_noblock() = 0;
+  /// Closes the listening socket and removes its path. Called when no loop uses it.
+  virtual void stop_listening() noexcept = 0;
+  /// Called before serving.
+  /// @throws std::invalid_argument for a knob whose value makes no sense.
+  virtual void check_settings() const {}
+  /// False while a limit is reached: the backlog holds what comes. The loop asks again when `wake()` is called or the
+  /// `service_descriptor()` becomes readable.
+  virtual bool may_accept() const { return true; }
+  /// A descriptor whose becoming readable makes the loop call `service_actions()`; -1: none.
+  virtual int service_descriptor() const noexcept { return -1; }
+  /// How often to call `service_actions()` even if that descriptor is silent; no value: it can be relied on.
+  virtual std::optional<duration> service_interval() const { return std::nullopt; }
+  /// True once the socket can be served.
+  virtual bool is_listening() const noexcept = 0;
+  /// How many requests may be waiting when the server is told to drain.
+  virtual int backlog_limit() const noexcept = 0;
+  /// Waits until no accepted request runs any more, or until the deadline; true if none does.
+  virtual bool wait_for_requests(time_point deadline) { return live_requests_.wait_until_none(deadline); }
+  /// Cuts off what runs: `last_resort` is false at the deadline and true when that did not help. Returns the count.
+  virtual std::size_t force_requests(bool last_resort) noexcept;
+
+  /// Makes the serving loop look around.
+  void wake() noexcept;
+  /// True in the thread that serves, and in handlers of this server.
+  bool called_from_within() const noexcept;
+  /// Calls `handle_error()`, and survives it.
+  void report_error(const Address& client_address, const std::exception_ptr& error) noexcept;
+  /// Accounts for an error of `get_request()`; backs off if accepting again at once would fail again.
+  void accept_failed(const std::exception_ptr& error) noexcept;
+  void accept_succeeded() noexcept;
+  void count_rejected() noexcept { rejected_.fetch_add(1, std::memory_order_relaxed); }
+  void set_server_address(const Address& address) { server_address_ = address; }
+  detail::LiveRequests& live_requests() noexcept { return live_requests_; }
+
+  /// The first thing in each destructor of the hierarchy, with the class that it belongs to. If requests still run
+  /// although the object was of a class derived further, members that their handlers use are gone by now: says what
+  /// to do, and terminates. Otherwise closes the server.
+  void begin_destruction(const std::type_info& destructor_of) noexcept {
+    begin_destruction(destructor_of, requests_running());
+  }
+  /// The same where not all requests that run use the object.
+  void begin_destruction(const std::type_info& destructor_of, std::size_t requests_using_this) noexcept;
+
+  /// fork(), with the locks of this server and its registry held, so that they are free in the child; there
+  /// `become_child()` is called, SIGTERM deadly, and SIGINT ignored where the parent handles it.
+  /// @throws boost::system::system_error if there can be no child.
+  pid_t fork_process();
+  /// In a child process: lets go of what only the parent needs.
+  virtual void become_child() noexcept;
+  /// @}
+
+ private:
+  struct Ready {
+    bool request = false;
+    bool anything = false;
+  };
+
+  class ServingRole;
+
+  bool take_serving_role(const char* caller);
+  void give_up_serving_role() noexcept;
+  void throw_fatal_error();
+  void take_backlog();
+  void take_backlog_elsewhere();
+  bool wait_for_serving_thread(time_point deadline);
+  bool wait_until_done(time_point deadline);
+  void close_listener() noexcept;
+  void end_backlog() noexcept;
+  Ready wait(std::optional<time_point> deadline);
+
+  ServerOptions options_;
+  Address server_address_;
+  detail::LiveRequests live_requests_;
+  detail::Descriptor wake_;  // an eventfd
+
+  std::atomic<bool> stop_requested_ = false;
+  std::atomic<bool> taking_backlog_ = false;
+  std::atomic<const std::type_info*> serving_type_ = nullptr;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable serving_ended_;
+  bool serving_ = false;
+  bool backlog_taken_ = false;
+  bool close_after_serving_ = false;
+  std::thread::id serving_thread_;
+
+  detail::AcceptPause accept_pause_;  // the serving thread's, as is the next
+  std::exception_ptr fatal_error_;
+
+  std::atomic<std::uint64_t> accepted_ = 0;
+  std::atomic<std::uint64_t> handler_errors_ = 0;
+  std::atomic<std::uint64_t> peers_gone_ = 0;
+  std::atomic<std::uint64_t> accept_errors_ = 0;
+  std::atomic<std::uint64_t> rejected_ = 0;
+};
+
+}  // namespace sockserv
