@@ -136,7 +136,7 @@ void AbstractServer::take_backlog() {
       service_actions();
     } else if (handle_request_noblock()) {
       --left;
-    } else if (!accept_pause_.end()) {
+    } else {
       break;
     }
   }
@@ -300,7 +300,7 @@ void AbstractServer::accept_succeeded() noexcept {
   accept_pause_.succeeded();
 }
 
-void AbstractServer::accept_failed(const std::exception_ptr& error) noexcept {
+bool AbstractServer::accept_failed(const std::exception_ptr& error) noexcept {
   using Verdict = detail::AcceptPause::Verdict;
   accept_errors_.fetch_add(1, std::memory_order_relaxed);
   const Verdict verdict = accept_pause_.failed(error);
@@ -311,6 +311,7 @@ void AbstractServer::accept_failed(const std::exception_ptr& error) noexcept {
     log(LogLevel::warning,
         "cannot accept: " + detail::describe(error) + (verdict == Verdict::pause ? "; accepting pauses" : ""));
   }
+  return verdict != Verdict::stop;
 }
 
 void AbstractServer::log(LogLevel level, std::string_view message) const noexcept {

@@ -144,7 +144,7 @@ class AbstractServer {
   /// @name For mixins
   /// @{
 
-  /// Serves what is there to be accepted; false if there was nothing.
+  /// Serves what is there to be accepted; false if there was nothing. A failure to accept it counts as something.
   virtual bool handle_request_noblock() = 0;
   /// Closes the listening socket and removes its path. Called when no loop uses it.
   virtual void stop_listening() noexcept = 0;
@@ -173,8 +173,9 @@ class AbstractServer {
   bool called_from_within() const noexcept;
   /// Calls `handle_error()`, and survives it.
   void report_error(const Address& client_address, const std::exception_ptr& error) noexcept;
-  /// Accounts for an error of `get_request()`; backs off if accepting again at once would fail again.
-  void accept_failed(const std::exception_ptr& error) noexcept;
+  /// Accounts for an error of `get_request()`; pauses if accepting again at once would fail again. False if it would
+  /// fail for ever.
+  bool accept_failed(const std::exception_ptr& error) noexcept;
   void accept_succeeded() noexcept;
   void count_rejected() noexcept { rejected_.fetch_add(1, std::memory_order_relaxed); }
   void set_server_address(const Address& address) { server_address_ = address; }

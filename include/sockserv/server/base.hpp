@@ -95,8 +95,7 @@ template <class Handler>
 bool BaseServer<Handler>::handle_request_noblock() {
   std::optional<std::pair<request_type, Address>> next;
   if (const auto error = detail::error_of([&] { next = get_request(); })) {
-    accept_failed(error);
-    return false;
+    return accept_failed(error);
   }
   if (!next) return false;
   accept_succeeded();
