@@ -88,7 +88,7 @@ class SignalWatch {
 };
 
 /// Makes the first signal end the serving loop, without a thread: a program that forks had better have only one (with
-/// several, each fork takes about 15 µs longer, and leaves the child with locks that nobody holds). A hook that keeps
+/// several, each fork takes more locks, and leaves the child with some that nobody holds). A hook that keeps
 /// the loop from noticing is ended by the second signal.
 class FirstSignal {
  public:

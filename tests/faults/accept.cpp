@@ -98,6 +98,18 @@ TEST_CASE("a connection that failed before it was accepted is passed over in sil
   }
 }
 
+TEST_CASE("failures while the backlog is taken do not lose the rest of it") {
+  for (const int value : {ECONNABORTED, EMFILE}) {
+    Lines lines;
+    Failing server(lines, 3, system_error(value));
+    std::vector<StreamClient> clients;
+    for (int i = 0; i < 3; ++i) clients.emplace_back(server.server_address());
+    CHECK(server.drain(patience).forced == 0);
+    for (StreamClient& client : clients) CHECK(client.read_all() == "hello\n");
+    CHECK(server.stats().accept_errors == 3);
+  }
+}
+
 TEST_CASE("what an override of get_request throws is logged, and serving goes on without a pause") {
   Lines lines;
   Failing server(lines, 100, [] { throw std::runtime_error("bad handshake"); });

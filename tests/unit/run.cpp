@@ -76,6 +76,16 @@ StreamClient connect_to(const std::string& path) {
   return std::move(client.value());
 }
 
+/// True once the program takes no more clients.
+bool refuses(const std::string& path) {
+  try {
+    const StreamClient client{Address(path)};
+    return false;
+  } catch (const std::system_error&) {
+    return true;
+  }
+}
+
 template <class Server>
 void drains_and_ends(int signal) {
   const TemporaryFolder folder;
@@ -84,14 +94,7 @@ void drains_and_ends(int signal) {
   CHECK(client.read_line() == "here\n");
   program.signal(signal);
   // No more clients are taken, and this one is served to its end.
-  CHECK(eventually([&] {
-    try {
-      StreamClient another(Address(folder / "socket"));
-      return false;
-    } catch (const std::system_error&) {
-      return true;
-    }
-  }));
+  CHECK(eventually([&] { return refuses(folder / "socket"); }));
   client.send("more\n");
   CHECK(client.read_line() == "still here\n");
   client.shutdown_write();
@@ -140,14 +143,7 @@ TEST_CASE("a second signal ends the program at once, with 128 and its number") {
   StreamClient client = connect_to(folder / "socket");
   CHECK(client.read_line() == "here\n");
   program.signal(SIGINT);
-  CHECK(eventually([&] {
-    try {
-      StreamClient another(Address(folder / "socket"));
-      return false;
-    } catch (const std::system_error&) {
-      return true;
-    }
-  }));
+  CHECK(eventually([&] { return refuses(folder / "socket"); }));
   program.signal(SIGTERM);
   CHECK(program.wait() == 128 + SIGTERM);
 }
