@@ -45,7 +45,7 @@ std::size_t StreamRequest::recv(boost::asio::mutable_buffer buffer) {
 
 std::size_t StreamRequest::recv(boost::asio::mutable_buffer buffer, error_code& error) noexcept {
   const iovec target = vector_of(buffer);
-  return waiting_->receive(fileno(), {&target, 1}, error);
+  return waiting_->receive(fileno(), {&target, 1}, detail::Waiting::no_deadline, error);
 }
 
 std::size_t StreamRequest::recv_exactly(boost::asio::mutable_buffer buffer) {
@@ -79,7 +79,7 @@ std::size_t StreamRequest::send(boost::asio::const_buffer bytes) {
 
 std::size_t StreamRequest::send(boost::asio::const_buffer bytes, error_code& error) noexcept {
   const iovec source = vector_of(bytes);
-  return waiting_->send(fileno(), {&source, 1}, error);
+  return waiting_->send(fileno(), {&source, 1}, detail::Waiting::no_deadline, error);
 }
 
 std::size_t StreamRequest::sendall(std::string_view bytes) {
@@ -102,7 +102,7 @@ std::size_t StreamRequest::send_chunk(std::span<iovec> chunk, error_code& error)
       chunk = chunk.subspan(1);
       continue;
     }
-    std::size_t count = waiting_->send(fileno(), chunk, error);
+    std::size_t count = waiting_->send(fileno(), chunk, detail::Waiting::no_deadline, error);
     if (error) break;
     sent += count;
     while (!chunk.empty() && count >= chunk.front().iov_len) {
@@ -118,13 +118,13 @@ std::size_t StreamRequest::send_chunk(std::span<iovec> chunk, error_code& error)
 }
 
 std::size_t StreamRequest::read_chunk(std::span<const iovec> chunk, error_code& error) noexcept {
-  const std::size_t count = waiting_->receive(fileno(), chunk, error);
+  const std::size_t count = waiting_->receive(fileno(), chunk, detail::Waiting::no_deadline, error);
   if (count == 0 && !error) error = boost::asio::error::eof;
   return count;
 }
 
 std::size_t StreamRequest::receive_more(detail::InputBuffer& buffer, error_code& error) {
-  return waiting_->receive_more(fileno(), buffer, error);
+  return waiting_->receive_more(fileno(), buffer, detail::Waiting::no_deadline, error);
 }
 
 void StreamRequest::settimeout(std::optional<duration> limit) {

@@ -10,7 +10,7 @@ ScriptedClient::ScriptedClient(std::string_view input, std::size_t piece_size)
   if (piece_size == 0) throw std::invalid_argument("ConverseOptions::piece_size is 0; it must be at least 1");
 }
 
-std::size_t ScriptedClient::receive(int, std::span<const iovec> buffers, error_code& error) noexcept {
+std::size_t ScriptedClient::receive(int, std::span<const iovec> buffers, time_point, error_code& error) noexcept {
   error.clear();
   std::size_t left = piece_size_;
   std::size_t received = 0;
@@ -23,7 +23,7 @@ std::size_t ScriptedClient::receive(int, std::span<const iovec> buffers, error_c
   return received;
 }
 
-std::size_t ScriptedClient::send(int, std::span<const iovec> buffers, error_code& error) noexcept {
+std::size_t ScriptedClient::send(int, std::span<const iovec> buffers, time_point, error_code& error) noexcept {
   error.clear();
   const std::size_t before = output.size();
   for (const iovec& buffer : buffers) output.append(static_cast<const char*>(buffer.iov_base), buffer.iov_len);

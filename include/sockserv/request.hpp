@@ -23,6 +23,7 @@
 namespace sockserv {
 
 namespace detail {
+class RequestScope;
 class ServerSocket;
 
 /// Asio's requirement of that name.
@@ -133,7 +134,7 @@ class StreamRequest {
     error.clear();
     std::size_t count = 0;
     for_chunks(buffers, [&](std::span<const iovec> chunk) {
-      count = waiting_->send(fileno(), chunk, error);
+      count = waiting_->send(fileno(), chunk, detail::Waiting::no_deadline, error);
       return false;
     });
     return count;
@@ -180,6 +181,7 @@ class StreamRequest {
 
  private:
   friend class InputFile;
+  friend class detail::RequestScope;
   template <class Handler>
   friend class BaseServer;
 
@@ -203,6 +205,7 @@ class StreamRequest {
 
   /// Has the server keep account of this request until it is closed.
   void enter(detail::LiveRequests& all) { live_.enter(all, fileno()); }
+  void wait_by(detail::Waiting& waiting) noexcept { waiting_ = &waiting; }
 
   std::size_t send_chunk(std::span<iovec> chunk, error_code& error) noexcept;
   std::size_t read_chunk(std::span<const iovec> chunk, error_code& error) noexcept;
@@ -235,6 +238,9 @@ class DatagramSocket {
   Address getsockname() const;
 
  private:
+  friend class DatagramRequest;
+  friend class detail::RequestScope;
+
   std::shared_ptr<detail::ServerSocket> socket_;
   detail::Waiting* waiting_;
 };
@@ -256,6 +262,7 @@ class DatagramRequest {
   friend class BaseServer;
 
   void enter(detail::LiveRequests& all) { live_.enter(all, -1); }
+  void wait_by(detail::Waiting& waiting) noexcept { socket_.waiting_ = &waiting; }
 
   std::string packet_;
   bool truncated_;

@@ -30,8 +30,10 @@ class ScriptedClient final : public Waiting {
  public:
   ScriptedClient(std::string_view input, std::size_t piece_size);
 
-  std::size_t receive(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept override;
-  std::size_t send(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept override;
+  std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                      error_code& error) noexcept override;
+  std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                   error_code& error) noexcept override;
   void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override;
   void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override;
 

@@ -53,19 +53,32 @@ AcceptPause::Verdict AcceptPause::failed(const std::exception_ptr& error) noexce
   const int code = system_error_of(error);
   if (code == EBADF || code == EINVAL || code == ENOTSOCK) return Verdict::stop;
   if (code == 0 || concerns_one_connection(code)) return Verdict::go_on;
+  const std::scoped_lock lock(mutex_);
+  failing_ = true;
   length_ = std::clamp(2 * length_, shortest_pause, longest_pause);
   end_ = clock::now() + length_;
   return Verdict::pause;
 }
 
+void AcceptPause::succeeded() noexcept {
+  if (!failing_) return;
+  const std::scoped_lock lock(mutex_);
+  failing_ = false;
+  length_ = {};
+}
+
 std::optional<AcceptPause::clock::time_point> AcceptPause::end() const noexcept {
+  if (!failing_) return std::nullopt;
+  const std::scoped_lock lock(mutex_);
   if (length_ == clock::duration::zero() || clock::now() >= end_) return std::nullopt;
   return end_;
 }
 
 bool AcceptPause::worth_logging(const std::exception_ptr& error) noexcept {
+  if (concerns_one_connection(system_error_of(error))) return false;
   const auto now = clock::now();
-  if (concerns_one_connection(system_error_of(error)) || now < next_log_) return false;
+  const std::scoped_lock lock(mutex_);
+  if (now < next_log_) return false;
   next_log_ = now + std::chrono::seconds(1);
   return true;
 }

@@ -1,12 +1,13 @@
 #include <sockserv/detail/request_scope.hpp>
 
+#include <sockserv/request.hpp>
 #include <stdexcept>
 #include <utility>
 
 namespace sockserv::detail {
 namespace {
 
-thread_local RequestScope* current = nullptr;
+thread_local RequestScope* innermost = nullptr;
 
 [[noreturn]] void throw_unbound() {
   throw std::logic_error(
@@ -16,12 +17,20 @@ thread_local RequestScope* current = nullptr;
 
 }  // namespace
 
-RequestScope* RequestScope::enter(RequestScope* scope) noexcept { return std::exchange(current, scope); }
+RequestScope::RequestScope(StreamRequest& request, const Address& client_address, AbstractServer& server) noexcept
+    : stream_(&request), waiting_(request.waiting_), client_address_(&client_address), server_(&server) {}
 
-RequestScope::~RequestScope() { current = outer_; }
+RequestScope::RequestScope(DatagramRequest& request, const Address& client_address, AbstractServer& server) noexcept
+    : datagram_(&request), waiting_(request.socket().waiting_), client_address_(&client_address), server_(&server) {}
+
+RequestScope*& RequestScope::current() noexcept { return innermost; }
+
+RequestScope* RequestScope::enter(RequestScope* scope) noexcept { return std::exchange(innermost, scope); }
+
+RequestScope::~RequestScope() { innermost = outer_; }
 
 bool RequestScope::inside(const AbstractServer& server) noexcept {
-  for (const RequestScope* scope = current; scope; scope = scope->outer_) {
+  for (const RequestScope* scope = innermost; scope; scope = scope->outer_) {
     if (scope->server_ == &server) return true;
   }
   return false;
@@ -29,14 +38,14 @@ bool RequestScope::inside(const AbstractServer& server) noexcept {
 
 template <>
 Binding<StreamRequest> current_binding() {
-  if (!current || !current->binding_ || !current->stream_) throw_unbound();
-  return {*current->stream_, *current->client_address_, *current->server_};
+  if (!innermost || !innermost->binding_ || !innermost->stream_) throw_unbound();
+  return {*innermost->stream_, *innermost->client_address_, *innermost->server_};
 }
 
 template <>
 Binding<DatagramRequest> current_binding() {
-  if (!current || !current->binding_ || !current->datagram_) throw_unbound();
-  return {*current->datagram_, *current->client_address_, *current->server_};
+  if (!innermost || !innermost->binding_ || !innermost->datagram_) throw_unbound();
+  return {*innermost->datagram_, *innermost->client_address_, *innermost->server_};
 }
 
 }  // namespace sockserv::detail

@@ -1,10 +1,12 @@
 #include <sockserv/detail/waiting.hpp>
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 #include <sockserv/address.hpp>
 
 namespace sockserv::detail {
@@ -32,22 +34,51 @@ msghdr message_of(std::span<const iovec> buffers) noexcept {
   return message;
 }
 
+/// Waits until the descriptor is ready or the deadline has come, and returns what poll(2) does.
+int wait_until_ready(int descriptor, short events, Waiting::time_point deadline) noexcept {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+  pollfd watched{descriptor, events, 0};
+  return ::poll(&watched, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max())));
+}
+
+/// Calls the system without blocking, and waits where it would have.
+template <class Call>
+std::size_t retry_until(Waiting::time_point deadline, int descriptor, short events, Call&& call,
+                        error_code& error) noexcept {
+  for (;;) {
+    const std::size_t count = retry(call, error);
+    if (error != errc::timed_out) return count;
+    const int ready = wait_until_ready(descriptor, events, deadline);
+    if (ready == 0 && std::chrono::steady_clock::now() >= deadline) return 0;
+  }
+}
+
 class Blocking final : public Waiting {
  public:
-  std::size_t receive(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept override {
-    if (buffers.size() == 1) {
-      return retry([&] { return ::recv(descriptor, buffers[0].iov_base, buffers[0].iov_len, 0); }, error);
-    }
-    msghdr message = message_of(buffers);
-    return retry([&] { return ::recvmsg(descriptor, &message, 0); }, error);
+  std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                      error_code& error) noexcept override {
+    const auto call = [&](int flags) {
+      if (buffers.size() == 1) return ::recv(descriptor, buffers[0].iov_base, buffers[0].iov_len, flags);
+      msghdr message = message_of(buffers);
+      return ::recvmsg(descriptor, &message, flags);
+    };
+    if (deadline == no_deadline) [[likely]]
+      return retry([&] { return call(0); }, error);
+    return retry_until(
+        deadline, descriptor, POLLIN, [&] { return call(MSG_DONTWAIT); }, error);
   }
 
-  std::size_t send(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept override {
-    if (buffers.size() == 1) {
-      return retry([&] { return ::send(descriptor, buffers[0].iov_base, buffers[0].iov_len, MSG_NOSIGNAL); }, error);
-    }
-    const msghdr message = message_of(buffers);
-    return retry([&] { return ::sendmsg(descriptor, &message, MSG_NOSIGNAL); }, error);
+  std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                   error_code& error) noexcept override {
+    const auto call = [&](int flags) {
+      if (buffers.size() == 1) return ::send(descriptor, buffers[0].iov_base, buffers[0].iov_len, flags);
+      const msghdr message = message_of(buffers);
+      return ::sendmsg(descriptor, &message, flags);
+    };
+    if (deadline == no_deadline) [[likely]]
+      return retry([&] { return call(MSG_NOSIGNAL); }, error);
+    return retry_until(
+        deadline, descriptor, POLLOUT, [&] { return call(MSG_NOSIGNAL | MSG_DONTWAIT); }, error);
   }
 
   void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override {
@@ -74,10 +105,10 @@ class Blocking final : public Waiting {
 
 }  // namespace
 
-std::size_t Waiting::receive_more(int descriptor, InputBuffer& buffer, error_code& error) {
+std::size_t Waiting::receive_more(int descriptor, InputBuffer& buffer, time_point deadline, error_code& error) {
   const std::span<char> room = buffer.room();
   const iovec target{room.data(), room.size()};
-  const std::size_t count = receive(descriptor, {&target, 1}, error);
+  const std::size_t count = receive(descriptor, {&target, 1}, deadline, error);
   buffer.commit(count);
   return count;
 }

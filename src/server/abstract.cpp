@@ -14,11 +14,15 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
 
 namespace sockserv {
 namespace {
 
 using std::chrono::milliseconds;
+
+/// How many requests the loop takes before it looks at anything else.
+constexpr int requests_at_a_time = 64;
 
 /// How long a request that was cut off may take to end.
 constexpr AbstractServer::duration force_grace = std::chrono::seconds(2);
@@ -48,28 +52,46 @@ AbstractServer::~AbstractServer() = default;
 /// The role of the thread that serves, which one thread has at a time; given up at the end of the scope.
 class AbstractServer::ServingRole {
  public:
-  explicit ServingRole(AbstractServer& server) : server_(server) {
-    const std::scoped_lock lock(server_.mutex_);
-    server_.serving_thread_ = std::this_thread::get_id();
-  }
+  explicit ServingRole(AbstractServer& server) : server_(server), scope_(server) {}
   ServingRole(const ServingRole&) = delete;
   ServingRole& operator=(const ServingRole&) = delete;
   ~ServingRole() { server_.give_up_serving_role(); }
 
  private:
   AbstractServer& server_;
+  detail::RequestScope scope_;
 };
 
 void AbstractServer::serve_forever(duration poll_interval) {
   if (poll_interval <= duration::zero()) throw std::invalid_argument("serve_forever: poll_interval must be positive");
   if (!take_serving_role("serve_forever")) return;
   const ServingRole role(*this);
-  while (!stop_requested_) {
-    if (wait(after(poll_interval)).request) handle_request_noblock();
-    service_actions();
+  {
+    struct Ending {
+      AbstractServer& server;
+      ~Ending() { server.end_serving(); }
+    } const ending{*this};
+    begin_serving();
+    while (!stop_requested_) {
+      const bool for_requests = may_accept_now() && !accept_elsewhere();
+      if (wait(after(poll_interval), for_requests).request) {
+        handle_waiting_requests();
+      } else {
+        service_actions();
+      }
+    }
   }
   take_backlog();
   throw_fatal_error();
+}
+
+/// Goes on while there are requests, so that a busy server does not ask before each whether there is one.
+void AbstractServer::handle_waiting_requests() {
+  for (int left = requests_at_a_time; left > 0; --left) {
+    const bool more = handle_request_noblock();
+    service_actions();
+    if (!more || stop_requested_ || !may_accept_now()) return;
+  }
 }
 
 void AbstractServer::handle_request() {
@@ -77,7 +99,7 @@ void AbstractServer::handle_request() {
   const ServingRole role(*this);
   const auto deadline = timeout ? std::optional(after(*timeout)) : std::nullopt;
   while (!stop_requested_) {
-    const Ready ready = wait(deadline);
+    const Ready ready = wait(deadline, may_accept_now());
     if (ready.request) {
       handle_request_noblock();
       break;
@@ -110,7 +132,6 @@ bool AbstractServer::take_serving_role(const char* caller) {
 void AbstractServer::give_up_serving_role() noexcept {
   const std::scoped_lock lock(mutex_);
   serving_ = false;
-  serving_thread_ = {};
   if (close_after_serving_) end_backlog();
   serving_ended_.notify_all();
 }
@@ -131,8 +152,8 @@ void AbstractServer::throw_fatal_error() {
 void AbstractServer::take_backlog() {
   if (!taking_backlog_) return;
   for (int left = backlog_limit(); left > 0 && taking_backlog_;) {
-    if (!may_accept() || accept_pause_.end()) {
-      wait(std::nullopt);
+    if (!may_accept_now()) {
+      wait(std::nullopt, false);
       service_actions();
     } else if (handle_request_noblock()) {
       --left;
@@ -145,19 +166,20 @@ void AbstractServer::take_backlog() {
   taking_backlog_ = false;
 }
 
-/// Waits for a request that may be accepted, for the mixin's descriptor, or to be woken.
-AbstractServer::Ready AbstractServer::wait(std::optional<time_point> deadline) {
+bool AbstractServer::may_accept_now() { return may_accept() && !accept_pause_.end(); }
+
+/// Waits for the mixin's descriptor, or to be woken, or for the end of a pause in accepting, and if asked for a
+/// request.
+AbstractServer::Ready AbstractServer::wait(std::optional<time_point> deadline, bool for_requests) {
   pollfd watched[3] = {{wake_.get(), POLLIN, 0}, {service_descriptor(), POLLIN, 0}, {-1, POLLIN, 0}};
   if (const auto interval = service_interval()) {
     const time_point next = after(*interval);
     deadline = std::min(deadline.value_or(next), next);
   }
-  if (may_accept()) {
-    if (const auto pause_end = accept_pause_.end()) {
-      deadline = std::min(deadline.value_or(*pause_end), *pause_end);
-    } else {
-      watched[2].fd = fileno();
-    }
+  if (for_requests) {
+    watched[2].fd = fileno();
+  } else if (const auto pause_end = accept_pause_.end()) {
+    deadline = std::min(deadline.value_or(*pause_end), *pause_end);
   }
   if (::poll(watched, 3, poll_timeout(deadline)) <= 0) return {};  // nothing came, or a signal: the caller looks again
   if (watched[0].revents != 0) {
@@ -180,11 +202,7 @@ void AbstractServer::request_stop() noexcept {
   wake();
 }
 
-bool AbstractServer::called_from_within() const noexcept {
-  if (detail::RequestScope::inside(*this)) return true;
-  const std::scoped_lock lock(mutex_);
-  return serving_thread_ == std::this_thread::get_id();
-}
+bool AbstractServer::called_from_within() const noexcept { return detail::RequestScope::inside(*this); }
 
 bool AbstractServer::wait_for_serving_thread(time_point deadline) {
   std::unique_lock lock(mutex_);

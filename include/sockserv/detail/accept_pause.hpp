@@ -1,12 +1,17 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <exception>
+#include <mutex>
 #include <optional>
 
 namespace sockserv::detail {
 
 /// What to do about failures to accept: nothing, pause, or give up.
+///
+/// @par Thread safety
+/// Safe: one thread may accept while another asks whether there is a pause.
 class AcceptPause {
  public:
   using clock = std::chrono::steady_clock;
@@ -20,7 +25,7 @@ class AcceptPause {
   /// Judges an error of `get_request()`. Pauses last 10 ms, and twice as long each time up to a second, until accepting
   /// succeeds.
   Verdict failed(const std::exception_ptr& error) noexcept;
-  void succeeded() noexcept { length_ = {}; }
+  void succeeded() noexcept;
 
   /// When the present pause ends; no value: there is none.
   std::optional<clock::time_point> end() const noexcept;
@@ -30,6 +35,8 @@ class AcceptPause {
   bool worth_logging(const std::exception_ptr& error) noexcept;
 
  private:
+  std::atomic<bool> failing_ = false;  // tells succeeded() that there is nothing to do, without the lock
+  mutable std::mutex mutex_;           // guards what follows
   clock::duration length_{};
   clock::time_point end_{};
   clock::time_point next_log_{};

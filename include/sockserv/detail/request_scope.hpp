@@ -4,6 +4,8 @@
 
 namespace sockserv::detail {
 
+class Waiting;
+
 /// What a handler's first line may use; see `BaseRequestHandler`.
 template <class Request>
 struct Binding {
@@ -12,14 +14,15 @@ struct Binding {
   AbstractServer& server;
 };
 
-/// Says, for as long as it lives, which request the current thread serves: so that a handler finds what it is bound
-/// to while it is constructed, and so that a server knows when it is called from one of its own handlers.
+/// Says, for as long as it lives, for which server the current thread (or fiber) works, and which request it serves: so
+/// that a handler finds what it is bound to while it is constructed, so that `this_request` knows its request, and so
+/// that a server knows when it is called from one of its own handlers or hooks.
 class RequestScope {
  public:
-  RequestScope(StreamRequest& request, const Address& client_address, AbstractServer& server) noexcept
-      : stream_(&request), client_address_(&client_address), server_(&server) {}
-  RequestScope(DatagramRequest& request, const Address& client_address, AbstractServer& server) noexcept
-      : datagram_(&request), client_address_(&client_address), server_(&server) {}
+  RequestScope(StreamRequest& request, const Address& client_address, AbstractServer& server) noexcept;
+  RequestScope(DatagramRequest& request, const Address& client_address, AbstractServer& server) noexcept;
+  /// The thread accepts requests for this server, and serves none yet.
+  explicit RequestScope(AbstractServer& server) noexcept : server_(&server) {}
   RequestScope(const RequestScope&) = delete;
   RequestScope& operator=(const RequestScope&) = delete;
   ~RequestScope();
@@ -27,8 +30,16 @@ class RequestScope {
   /// The handler has been constructed; another one cannot be from here on.
   void handler_is_bound() noexcept { binding_ = false; }
 
-  /// True if the current thread serves a request of this server.
+  /// True if the current thread works for this server.
   static bool inside(const AbstractServer& server) noexcept;
+
+  /// The innermost scope of the current thread; null: it works for no server. A reference to the thread's own variable,
+  /// so that those who switch between fibers can exchange it.
+  static RequestScope*& current() noexcept;
+
+  AbstractServer& server() const noexcept { return *server_; }
+  /// How the request waits; null where there is no request.
+  Waiting* waiting() const noexcept { return waiting_; }
 
  private:
   template <class Request>
@@ -36,7 +47,8 @@ class RequestScope {
 
   StreamRequest* stream_ = nullptr;
   DatagramRequest* datagram_ = nullptr;
-  const Address* client_address_;
+  Waiting* waiting_ = nullptr;
+  const Address* client_address_ = nullptr;
   AbstractServer* server_;
   bool binding_ = true;
   RequestScope* outer_ = enter(this);

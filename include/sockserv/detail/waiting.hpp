@@ -21,26 +21,32 @@ namespace sockserv::detail {
 /// Every operation of a request that may have to wait goes through its `Waiting`. A plain thread blocks in the
 /// kernel; `testing::converse` answers from memory; nothing above this interface can tell which.
 ///
-/// All operations retry when a signal interrupts them, never raise SIGPIPE, and report a time limit that has
-/// passed as `errc::timed_out`.
+/// All operations retry when a signal interrupts them, never raise SIGPIPE, and report a time limit or deadline that
+/// has passed as `errc::timed_out`.
 class Waiting {
  public:
   using duration = std::chrono::steady_clock::duration;
+  using time_point = std::chrono::steady_clock::time_point;
+
+  /// For operations that may wait for ever, or as long as `set_timeout` says.
+  static constexpr time_point no_deadline = time_point::max();
 
   /// Waits for bytes and moves them into the buffers. 0 without an error: the peer sends no more.
-  virtual std::size_t receive(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept = 0;
+  virtual std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                              error_code& error) noexcept = 0;
 
   /// Appends the next bytes to `buffer`, and waits for them first. Strategies may lend `buffer` its memory, which
   /// is why this is an operation of its own. 0 without an error: the peer sends no more.
-  virtual std::size_t receive_more(int descriptor, InputBuffer& buffer, error_code& error);
+  virtual std::size_t receive_more(int descriptor, InputBuffer& buffer, time_point deadline, error_code& error);
 
   /// Waits until some bytes can be sent; returns how many were.
-  virtual std::size_t send(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept = 0;
+  virtual std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                           error_code& error) noexcept = 0;
 
   /// Sends one datagram.
   virtual void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept = 0;
 
-  /// Limits how long each of the above may wait; no value: forever.
+  /// Limits how long each operation without a deadline may wait; no value: forever.
   virtual void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept = 0;
 
  protected:

@@ -16,7 +16,6 @@
 #include <sockserv/detail/live_requests.hpp>
 #include <sockserv/options.hpp>
 #include <string_view>
-#include <thread>
 #include <typeinfo>
 
 namespace sockserv {
@@ -151,6 +150,13 @@ class AbstractServer {
   /// Called before serving.
   /// @throws std::invalid_argument for a knob whose value makes no sense.
   virtual void check_settings() const {}
+  /// Called by `serve_forever()` before the loop, and after it (also if the former threw). From `end_serving()` on,
+  /// nobody but the serving thread accepts.
+  virtual void begin_serving() {}
+  virtual void end_serving() noexcept {}
+  /// Called by `serve_forever()` when it could accept now: true if others do that for it, who call `wake()` when they
+  /// cannot go on. They call `handle_request_noblock()`, one at a time, within a `detail::RequestScope` of this server.
+  virtual bool accept_elsewhere() { return false; }
   /// False while a limit is reached: the backlog holds what comes. The loop asks again when `wake()` is called or the
   /// `service_descriptor()` becomes readable.
   virtual bool may_accept() const { return true; }
@@ -215,7 +221,9 @@ class AbstractServer {
   bool wait_until_done(time_point deadline);
   void close_listener() noexcept;
   void end_backlog() noexcept;
-  Ready wait(std::optional<time_point> deadline);
+  void handle_waiting_requests();
+  bool may_accept_now();
+  Ready wait(std::optional<time_point> deadline, bool for_requests);
 
   ServerOptions options_;
   Address server_address_;
@@ -231,10 +239,9 @@ class AbstractServer {
   bool serving_ = false;
   bool backlog_taken_ = false;
   bool close_after_serving_ = false;
-  std::thread::id serving_thread_;
 
-  detail::AcceptPause accept_pause_;  // the serving thread's, as is the next
-  std::exception_ptr fatal_error_;
+  detail::AcceptPause accept_pause_;  // whoever accepts uses it
+  std::exception_ptr fatal_error_;    // the serving thread's
 
   std::atomic<std::uint64_t> accepted_ = 0;
   std::atomic<std::uint64_t> handler_errors_ = 0;
