@@ -20,17 +20,18 @@
 ///
 /// Three choices make a server, and each is independent of the others:
 ///
-///     what a request is         who runs it              what the handler does
+///     what a request is             who runs it              what the handler does
 ///
-///     BaseServer                (nobody: one at a time)  BaseRequestHandler<Request>
-///       └ TCPServer             ThreadingMixIn             ├ StreamRequestHandler
-///           ├ UnixStreamServer  ForkingMixIn               └ DatagramRequestHandler
-///           └ UDPServer         ThreadPoolMixIn
-///               └ UnixDatagramServer
+///     BaseServer                    (nobody: one at a time)  BaseRequestHandler<Request>
+///       └ TCPServer                 ThreadingMixIn             ├ StreamRequestHandler
+///           ├ UnixStreamServer      ForkingMixIn               └ DatagramRequestHandler
+///           └ UDPServer             ThreadPoolMixIn
+///               └ UnixDatagram-     FiberMixIn
+///                   Server
 ///
 /// A mixin goes around a server: ThreadingMixIn<TCPServer<Upper>>, or by its predefined name ThreadingTCPServer<Upper>.
 ///
-/// The headers, of which this one includes all:
+/// The headers, of which this one includes all but await.hpp, which brings in much of Asio:
 ///
 ///     sockserv/handler.hpp           what you write: the request handlers        Start here.
 ///     sockserv/servers.hpp           what you pick: the predefined servers
@@ -39,7 +40,9 @@
 ///     sockserv/request.hpp           the connection or datagram itself, with Python's socket methods
 ///     sockserv/address.hpp           where servers listen and clients are
 ///     sockserv/options.hpp           what a server must know before it binds
+///     sockserv/this_request.hpp      for handlers: sleeping, work for elsewhere, whether to stop
 ///     sockserv/error.hpp             what can go wrong, as values and exceptions
+///     sockserv/await.hpp             for handlers: awaiting Asio's asynchronous operations
 ///     sockserv/testing.hpp           trying a handler without a socket
 ///     sockserv/server/*.hpp          the hierarchy of servers, with the hooks that can be overridden
 ///     sockserv/mixin/*.hpp           the mixins, with their knobs
@@ -57,4 +60,5 @@
 #include <sockserv/run.hpp>
 #include <sockserv/servers.hpp>
 #include <sockserv/testing.hpp>
+#include <sockserv/this_request.hpp>
 #include <sockserv/version.hpp>

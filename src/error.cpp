@@ -22,6 +22,8 @@ class Category final : public boost::system::error_category {
         return "the peer closed the connection before all the bytes had arrived";
       case errc::line_too_long:
         return "no end of line within the limit";
+      case errc::cut_off:
+        return "the server is ending and has cut this request off";
       case errc::no_reply_address:
         return "the sender of this datagram has no address to reply to";
     }

@@ -22,6 +22,8 @@ enum class errc {
   line_too_long,
   /// A reply to a datagram whose sender has no address (an unbound Unix socket): there is nowhere to send it.
   no_reply_address,
+  /// The server, told to stop, has cut this request off: what it waited for has not come.
+  cut_off,
 };
 
 /// The category of `errc`; its name is "sockserv".

@@ -2,6 +2,7 @@
 
 /// The predefined servers: every mixin around every family, under Python's names.
 
+#include <sockserv/mixin/fiber.hpp>
 #include <sockserv/mixin/forking.hpp>
 #include <sockserv/mixin/thread_pool.hpp>
 #include <sockserv/mixin/threading.hpp>
@@ -37,5 +38,14 @@ template <class Handler>
 using ThreadPoolUnixStreamServer = ThreadPoolMixIn<UnixStreamServer<Handler>>;
 template <class Handler>
 using ThreadPoolUnixDatagramServer = ThreadPoolMixIn<UnixDatagramServer<Handler>>;
+
+template <class Handler>
+using FiberTCPServer = FiberMixIn<TCPServer<Handler>>;
+template <class Handler>
+using FiberUDPServer = FiberMixIn<UDPServer<Handler>>;
+template <class Handler>
+using FiberUnixStreamServer = FiberMixIn<UnixStreamServer<Handler>>;
+template <class Handler>
+using FiberUnixDatagramServer = FiberMixIn<UnixDatagramServer<Handler>>;
 
 }  // namespace sockserv

@@ -6,6 +6,12 @@
 #include <utility>
 
 namespace sockserv::detail {
+namespace {
+
+/// Fewer than this are worth copying, to free the memory around them.
+constexpr std::size_t few_bytes = 1024;
+
+}  // namespace
 
 InputBuffer::InputBuffer(std::string_view content) { put_back(content); }
 
@@ -29,18 +35,42 @@ void InputBuffer::put_back(std::string_view bytes) {
   std::memcpy(memory_.get() + begin_, bytes.data(), bytes.size());
 }
 
-void InputBuffer::move_to(std::size_t capacity, std::size_t begin) {
+void InputBuffer::economize() {
   const std::size_t unread = end_ - begin_;
-  if (capacity == capacity_) {
-    std::memmove(memory_.get() + begin, memory_.get() + begin_, unread);
-  } else {
-    // From malloc, because a forked child, which needs it once, would pay for binding operator new[] each time.
-    std::unique_ptr<char[], Free> memory(static_cast<char*>(std::malloc(capacity)));
-    if (!memory) throw std::bad_alloc();
-    if (unread > 0) std::memcpy(memory.get() + begin, memory_.get() + begin_, unread);
-    memory_ = std::move(memory);
-    capacity_ = capacity;
+  if (unread == 0) {
+    memory_.reset();
+    capacity_ = begin_ = end_ = 0;
+  } else if (unread <= few_bytes && capacity_ > unread) {
+    move_to(allocate(unread), unread, 0);
   }
+}
+
+void InputBuffer::borrow_from(BufferLender& lender) {
+  const std::size_t wanted = std::min(initial_capacity_, BufferLender::buffer_size);
+  if (memory_.get_deleter().lender || capacity_ >= wanted || initial_capacity_ > wanted) return;
+  move_to(Memory(lender.lend(), GiveBack{&lender}), wanted, 0);
+}
+
+InputBuffer::Memory InputBuffer::allocate(std::size_t capacity) {
+  // From malloc, because a forked child, which needs it once, would pay for binding operator new[] each time.
+  Memory memory(static_cast<char*>(std::malloc(capacity)));
+  if (!memory) throw std::bad_alloc();
+  return memory;
+}
+
+void InputBuffer::move_to(std::size_t capacity, std::size_t begin) {
+  if (capacity != capacity_) return move_to(allocate(capacity), capacity, begin);
+  const std::size_t unread = end_ - begin_;
+  std::memmove(memory_.get() + begin, memory_.get() + begin_, unread);
+  begin_ = begin;
+  end_ = begin + unread;
+}
+
+void InputBuffer::move_to(Memory memory, std::size_t capacity, std::size_t begin) noexcept {
+  const std::size_t unread = end_ - begin_;
+  if (unread > 0) std::memcpy(memory.get() + begin, memory_.get() + begin_, unread);
+  memory_ = std::move(memory);
+  capacity_ = capacity;
   begin_ = begin;
   end_ = begin + unread;
 }

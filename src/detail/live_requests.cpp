@@ -59,8 +59,15 @@ bool LiveRequests::wait_until_none(std::chrono::steady_clock::time_point deadlin
   return none;
 }
 
+bool LiveRequests::wait_until_cut_off(std::chrono::steady_clock::time_point time) {
+  std::unique_lock lock(mutex_);
+  return cut_off_all_.wait_until(lock, time, [&] { return cut_off_; });
+}
+
 std::size_t LiveRequests::shut_all_down() {
   const std::scoped_lock lock(mutex_);
+  cut_off_ = true;
+  cut_off_all_.notify_all();
   for (const LiveRequest* request = first_; request; request = request->next_) {
     if (request->descriptor_ >= 0) ::shutdown(request->descriptor_, SHUT_RDWR);
   }

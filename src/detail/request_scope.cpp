@@ -29,6 +29,13 @@ RequestScope* RequestScope::enter(RequestScope* scope) noexcept { return std::ex
 
 RequestScope::~RequestScope() { innermost = outer_; }
 
+RequestScope& RequestScope::of_request() {
+  if (!innermost || !innermost->waiting_) {
+    throw std::logic_error("this_request and await are for request handlers, and for what they hand to offload()");
+  }
+  return *innermost;
+}
+
 bool RequestScope::inside(const AbstractServer& server) noexcept {
   for (const RequestScope* scope = innermost; scope; scope = scope->outer_) {
     if (scope->server_ == &server) return true;

@@ -5,9 +5,12 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <limits>
 #include <sockserv/address.hpp>
+#include <sockserv/detail/live_requests.hpp>
 
 namespace sockserv::detail {
 namespace {
@@ -111,6 +114,29 @@ std::size_t Waiting::receive_more(int descriptor, InputBuffer& buffer, time_poin
   const std::size_t count = receive(descriptor, {&target, 1}, deadline, error);
   buffer.commit(count);
   return count;
+}
+
+bool Waiting::sleep_until(time_point time, LiveRequests& live) { return !live.wait_until_cut_off(time); }
+
+void Waiting::run_elsewhere(const std::function<void()>& work) { work(); }
+
+boost::asio::io_context& Waiting::context() {
+  thread_local boost::asio::io_context of_this_thread{1};
+  return of_this_thread;
+}
+
+Waiting::Outcome Waiting::wait_for(const bool& done, time_point deadline) {
+  boost::asio::io_context& own = context();
+  const auto work = boost::asio::make_work_guard(own);
+  own.restart();
+  while (!done) {
+    if (deadline == no_deadline) {
+      own.run_one();
+    } else if (own.run_one_until(deadline) == 0) {
+      return Outcome::timed_out;
+    }
+  }
+  return Outcome::done;
 }
 
 Waiting& blocking() noexcept {

@@ -166,8 +166,6 @@ void AbstractServer::take_backlog() {
   taking_backlog_ = false;
 }
 
-bool AbstractServer::may_accept_now() { return may_accept() && !accept_pause_.end(); }
-
 /// Waits for the mixin's descriptor, or to be woken, or for the end of a pause in accepting, and if asked for a
 /// request.
 AbstractServer::Ready AbstractServer::wait(std::optional<time_point> deadline, bool for_requests) {

@@ -88,7 +88,7 @@ void DatagramActor::handle() {
   if (packet == "hang") {
     socket.sendto(packet, client_address);
     char byte = 0;
-    [[maybe_unused]] const ssize_t count = ::read(gate.ends[0], &byte, 1);
+    sockserv::this_request::offload([&] { return ::read(gate.ends[0], &byte, 1); });
     wfile.write("go on");
   } else {
     wfile.write(packet);

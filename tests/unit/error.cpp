@@ -13,7 +13,8 @@ using namespace sockserv;
 TEST_CASE("every errc has a message of its own") {
   const error_code first = errc::timed_out;
   CHECK(std::string(first.category().name()) == "sockserv");
-  for (const errc code : {errc::timed_out, errc::end_of_stream, errc::line_too_long, errc::no_reply_address}) {
+  for (const errc code :
+       {errc::timed_out, errc::end_of_stream, errc::line_too_long, errc::no_reply_address, errc::cut_off}) {
     CHECK(make_error_code(code).message().find("unknown") == std::string::npos);
   }
   CHECK(error_code(99, error_category()).message() == "unknown sockserv error 99");

@@ -8,6 +8,25 @@
 
 namespace sockserv::detail {
 
+/// Lends memory to those who need some for a short time.
+class BufferLender {
+ public:
+  /// How large its buffers are, in bytes.
+  static constexpr std::size_t buffer_size = 16384;
+
+  virtual char* lend() = 0;
+  virtual void take_back(char* buffer) noexcept = 0;
+
+ protected:
+  ~BufferLender() = default;
+};
+
+/// Returns memory to where it came from.
+struct GiveBack {
+  BufferLender* lender = nullptr;  // null: it came from malloc
+  void operator()(char* memory) const noexcept { lender ? lender->take_back(memory) : std::free(memory); }
+};
+
 /// Bytes that have arrived and have not been read.
 ///
 ///     |  read  |  unread  |  room  |
@@ -16,7 +35,7 @@ namespace sockserv::detail {
 /// The memory comes with the first byte, grows by doubling when one item needs more.
 class InputBuffer {
  public:
-  static constexpr std::size_t default_capacity = 16384;
+  static constexpr std::size_t default_capacity = BufferLender::buffer_size;
 
   InputBuffer() noexcept = default;
 
@@ -35,17 +54,24 @@ class InputBuffer {
   /// Makes the first `count` bytes of `room()` unread ones.
   void commit(std::size_t count) noexcept { end_ += count; }
 
+  /// Keeps no more memory than a few unread bytes need, if those are all: what was lent goes back. To be called before
+  /// a wait that may be long; views of what has been read end here.
+  void economize();
+  /// Has `lender` provide the memory that the next bytes need, instead of keeping some of its own; at most
+  /// `BufferLender::buffer_size`. The lender must outlive this.
+  void borrow_from(BufferLender& lender);
+
   /// Puts bytes that were taken out back in front of the unread ones.
   void put_back(std::string_view bytes);
 
  private:
+  using Memory = std::unique_ptr<char[], GiveBack>;
+
+  static Memory allocate(std::size_t capacity);
   void move_to(std::size_t capacity, std::size_t begin);
+  void move_to(Memory memory, std::size_t capacity, std::size_t begin) noexcept;
 
-  struct Free {
-    void operator()(char* memory) const noexcept { std::free(memory); }
-  };
-
-  std::unique_ptr<char[], Free> memory_;
+  Memory memory_;
   std::size_t initial_capacity_ = default_capacity;
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;

@@ -49,6 +49,9 @@ class LiveRequests {
   /// Waits until there is none, or until the deadline; true if there is none.
   bool wait_until_none(std::chrono::steady_clock::time_point deadline);
 
+  /// Waits until `shut_all_down()` has been called, or until then; true if it has.
+  bool wait_until_cut_off(std::chrono::steady_clock::time_point time);
+
   /// Shuts down the socket of each, which wakes whoever waits on it; returns how many requests there were.
   std::size_t shut_all_down();
 
@@ -60,9 +63,11 @@ class LiveRequests {
 
   mutable std::mutex mutex_;
   std::condition_variable none_left_;
+  std::condition_variable cut_off_all_;
   LiveRequest* first_ = nullptr;
   std::size_t size_ = 0;
   std::size_t waiting_ = 0;  // threads in wait_until_none()
+  bool cut_off_ = false;
 };
 
 }  // namespace sockserv::detail

@@ -37,6 +37,10 @@ class RequestScope {
   /// so that those who switch between fibers can exchange it.
   static RequestScope*& current() noexcept;
 
+  /// The innermost scope that has a request.
+  /// @throws std::logic_error if there is none.
+  static RequestScope& of_request();
+
   AbstractServer& server() const noexcept { return *server_; }
   /// How the request waits; null where there is no request.
   Waiting* waiting() const noexcept { return waiting_; }

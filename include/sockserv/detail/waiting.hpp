@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <sockserv/detail/input_buffer.hpp>
 #include <sockserv/error.hpp>
@@ -13,13 +14,19 @@
 namespace sockserv {
 class Address;
 }
+namespace boost::asio {
+class io_context;
+}
 
 namespace sockserv::detail {
+
+class LiveRequests;
 
 /// How a request waits: the one seam between what handlers do and who runs them.
 ///
 /// Every operation of a request that may have to wait goes through its `Waiting`. A plain thread blocks in the
-/// kernel; `testing::converse` answers from memory; nothing above this interface can tell which.
+/// kernel; a fiber parks; `testing::converse` answers from memory; nothing above this interface can tell which. What is
+/// not abstract here does what a plain thread would.
 ///
 /// All operations retry when a signal interrupts them, never raise SIGPIPE, and report a time limit or deadline that
 /// has passed as `errc::timed_out`.
@@ -48,6 +55,24 @@ class Waiting {
 
   /// Limits how long each operation without a deadline may wait; no value: forever.
   virtual void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept = 0;
+
+  /// Waits until then; false if the request's server cuts its requests off before (`live` are that server's).
+  virtual bool sleep_until(time_point time, LiveRequests& live);
+
+  /// Does work that blocks or takes long, where it holds nobody up, and waits for its end. It must not throw.
+  virtual void run_elsewhere(const std::function<void()>& work);
+
+  /// @name Waiting for an asynchronous operation
+  /// @{
+
+  /// Where the operations of this request's handler run.
+  virtual boost::asio::io_context& context();
+
+  enum class Outcome { done, timed_out, cut_off };
+  /// Waits until something that runs in `context()` has set `done` and called `wake()`.
+  virtual Outcome wait_for(const bool& done, time_point deadline);
+  virtual void wake() noexcept {}
+  /// @}
 
  protected:
   ~Waiting() = default;

@@ -119,6 +119,9 @@ class AbstractServer {
   /// True if the program had better have no other thread while it serves.
   virtual bool prefers_single_thread() const noexcept { return false; }
 
+  /// True once the server has been told to stop. Handlers ask by `this_request::stop_requested()`.
+  bool stop_requested() const noexcept { return stop_requested_; }
+
   /// Requests that have been accepted and have not ended.
   virtual std::size_t requests_running() const { return live_requests_.size(); }
 
@@ -129,6 +132,9 @@ class AbstractServer {
   /// Called with what escaped a hook or a handler, in the thread or process where it did. Logs it: a peer that has
   /// gone in one line, anything else as a block with the peer's address. What an override throws is logged.
   virtual void handle_error(const Address& client_address, std::exception_ptr error);
+
+  /// The account of requests that are running. For sockserv itself.
+  detail::LiveRequests& live_requests() noexcept { return live_requests_; }
 
   /// Hands a message to `ServerOptions::log`.
   void log(LogLevel level, std::string_view message) const noexcept;
@@ -160,6 +166,8 @@ class AbstractServer {
   /// False while a limit is reached: the backlog holds what comes. The loop asks again when `wake()` is called or the
   /// `service_descriptor()` becomes readable.
   virtual bool may_accept() const { return true; }
+  /// The same, with pauses after failures to accept.
+  bool may_accept_now() const { return may_accept() && !accept_pause_.end(); }
   /// A descriptor whose becoming readable makes the loop call `service_actions()`; -1: none.
   virtual int service_descriptor() const noexcept { return -1; }
   /// How often to call `service_actions()` even if that descriptor is silent; no value: it can be relied on.
@@ -185,7 +193,6 @@ class AbstractServer {
   void accept_succeeded() noexcept;
   void count_rejected() noexcept { rejected_.fetch_add(1, std::memory_order_relaxed); }
   void set_server_address(const Address& address) { server_address_ = address; }
-  detail::LiveRequests& live_requests() noexcept { return live_requests_; }
 
   /// The first thing in each destructor of the hierarchy, with the class that it belongs to. If requests still run
   /// although the object was of a class derived further, members that their handlers use are gone by now: says what
@@ -222,7 +229,6 @@ class AbstractServer {
   void close_listener() noexcept;
   void end_backlog() noexcept;
   void handle_waiting_requests();
-  bool may_accept_now();
   Ready wait(std::optional<time_point> deadline, bool for_requests);
 
   ServerOptions options_;

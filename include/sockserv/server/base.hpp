@@ -70,8 +70,10 @@ class BaseServer : public AbstractServer {
 
   bool handle_request_noblock() final;
 
- private:
+  /// `shutdown_request`, whose errors are logged.
   void end_request(request_type& request) noexcept;
+  /// Has the request wait in that way from now on.
+  static void let_wait(request_type& request, detail::Waiting& waiting) noexcept { request.wait_by(waiting); }
 };
 
 template <class Handler>

@@ -1,0 +1,157 @@
+#pragma once
+
+/// Asio's asynchronous operations, awaited from a handler as if they were functions.
+
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <concepts>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <sockserv/detail/waiting.hpp>
+#include <sockserv/error.hpp>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace sockserv {
+
+namespace this_request {
+
+/// Where the asynchronous operations of a handler run: timers, sockets and resolvers that it awaits are made with it.
+/// On a fiber, it is that of the fiber's loop; on a plain thread, one that runs only while the thread awaits.
+/// @throws std::logic_error outside of handlers.
+boost::asio::io_context::executor_type executor();
+
+}  // namespace this_request
+
+namespace detail {
+
+/// The request's way of waiting; see `RequestScope`.
+Waiting& waiting_of_request();
+
+/// One awaited operation. Shared by the one who waits and by the operation, which may go on after that.
+class Awaited {
+ public:
+  explicit Awaited(Waiting& waiting) : waiting_(&waiting), executor_(waiting.context().get_executor()) {}
+
+  boost::asio::io_context::executor_type executor() const noexcept { return executor_; }
+  boost::asio::cancellation_slot slot() noexcept { return signal_.slot(); }
+
+  /// The operation has ended.
+  void finish() noexcept {
+    done_ = true;
+    if (waiting_) waiting_->wake();
+  }
+
+  /// Waits for its end; if the deadline or the server's patience comes first, cancels it, or leaves it to itself if it
+  /// cannot be cancelled, and throws.
+  void wait(Waiting::time_point deadline);
+
+ private:
+  Waiting* waiting_;  // null: nobody waits any more
+  boost::asio::io_context::executor_type executor_;
+  boost::asio::cancellation_signal signal_;
+  bool done_ = false;
+};
+
+/// The same, with what the operation gives.
+template <class... Results>
+struct AwaitedResults : Awaited {
+  using Awaited::Awaited;
+  std::optional<std::tuple<Results...>> results;
+};
+
+/// What an operation calls when it has ended.
+template <class... Results>
+struct AwaitHandler {
+  std::shared_ptr<AwaitedResults<Results...>> awaited;
+
+  using executor_type = boost::asio::io_context::executor_type;
+  executor_type get_executor() const noexcept { return awaited->executor(); }
+  using cancellation_slot_type = boost::asio::cancellation_slot;
+  cancellation_slot_type get_cancellation_slot() const noexcept { return awaited->slot(); }
+
+  template <class... Arguments>
+  void operator()(Arguments&&... arguments) {
+    awaited->results.emplace(std::forward<Arguments>(arguments)...);
+    awaited->finish();
+  }
+};
+
+/// The completion token that `await` hands to an operation; initiating that gives an AwaitedResults.
+struct AwaitToken {
+  Waiting& waiting;
+};
+
+inline void throw_if(const error_code& error) { check(error, "await"); }
+inline void throw_if(const std::exception_ptr& error) {
+  if (error) std::rethrow_exception(error);
+}
+
+template <class Type>
+concept AwaitError = std::same_as<Type, error_code> || std::same_as<Type, std::exception_ptr>;
+
+/// What `await` returns: nothing, the one value, or a tuple of them. An error in the first place is thrown.
+inline void value_of(std::tuple<>&&) {}
+template <class Value>
+Value value_of(std::tuple<Value>&& results) {
+  return std::get<0>(std::move(results));
+}
+template <class First, class Second, class... Rest>
+std::tuple<First, Second, Rest...> value_of(std::tuple<First, Second, Rest...>&& results) {
+  return std::move(results);
+}
+template <AwaitError Error, class... Values>
+auto value_of(std::tuple<Error, Values...>&& results) {
+  throw_if(std::get<0>(results));
+  return std::apply([](auto&, auto&... values) { return value_of(std::tuple<Values...>(std::move(values)...)); },
+                    results);
+}
+
+}  // namespace detail
+
+/// Starts an asynchronous operation of Asio and waits for its end as the handler's mixin does: on a fiber other
+/// requests run meanwhile, on a plain thread nothing else does.
+///
+///     tcp::resolver resolver(this_request::executor());
+///     auto found = await([&](auto token) { return resolver.async_resolve("localhost", "80", token); }, 2s);
+///
+/// `initiate` passes its argument to the operation as the completion token, and returns what that returns. `await`
+/// returns what the operation hands to its handler, without an error_code or std::exception_ptr in front: nothing, one
+/// value, or a tuple.
+///
+/// @param limit How long to wait; no value: for as long as it takes. An operation that takes longer is cancelled, if it
+///     supports cancellation (Asio's resolvers do not), and otherwise left to itself: what it refers to must then
+///     outlive it. Objects made with another executor than `this_request::executor()` must tolerate being cancelled
+///     from this thread.
+/// @throws boost::system::system_error for the operation's error; `timeout_error` if the limit has passed; with
+///     `errc::cut_off` if the server has cut the request off; std::logic_error outside of handlers.
+template <class Initiate>
+auto await(Initiate&& initiate, std::optional<std::chrono::steady_clock::duration> limit = std::nullopt) {
+  const auto now = std::chrono::steady_clock::now();
+  const auto deadline =
+      limit && *limit < detail::Waiting::no_deadline - now ? now + *limit : detail::Waiting::no_deadline;
+  const auto awaited = std::forward<Initiate>(initiate)(detail::AwaitToken{detail::waiting_of_request()});
+  awaited->wait(deadline);
+  return detail::value_of(std::move(*awaited->results));
+}
+
+}  // namespace sockserv
+
+template <class Return, class... Arguments>
+class boost::asio::async_result<sockserv::detail::AwaitToken, Return(Arguments...)> {
+ public:
+  using return_type = std::shared_ptr<sockserv::detail::AwaitedResults<std::decay_t<Arguments>...>>;
+
+  template <class Initiation, class... Rest>
+  static return_type initiate(Initiation&& initiation, sockserv::detail::AwaitToken token, Rest&&... rest) {
+    auto awaited = std::make_shared<sockserv::detail::AwaitedResults<std::decay_t<Arguments>...>>(token.waiting);
+    std::forward<Initiation>(initiation)(sockserv::detail::AwaitHandler<std::decay_t<Arguments>...>{awaited},
+                                         std::forward<Rest>(rest)...);
+    return awaited;
+  }
+};

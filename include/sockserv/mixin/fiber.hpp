@@ -1,0 +1,177 @@
+#pragma once
+
+#include <algorithm>
+#include <boost/core/demangle.hpp>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <sockserv/detail/fiber_loops.hpp>
+#include <sockserv/detail/request_scope.hpp>
+#include <sockserv/detail/server_class.hpp>
+#include <sockserv/error.hpp>
+#include <sockserv/request.hpp>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <typeinfo>
+
+namespace sockserv {
+
+/// Serves each request on a fiber: a stack of its own within one of a few threads. When a handler would have to wait,
+/// its fiber parks, and the thread runs others; so handlers are written as for threads, and cost little more than the
+/// callbacks of an event loop.
+///
+///     FiberMixIn<TCPServer<Upper>> server({"127.0.0.1", 9000});    // or FiberTCPServer<Upper>
+///
+/// What waits by way of the request, `rfile`, `wfile`, `this_request` or `await` parks the fiber. What waits or
+/// computes in any other way holds up all requests of its thread: hand it to `this_request::offload()`. A handler that
+/// does not, for longer than `stall_threshold`, is reported.
+///
+/// A fiber never changes its thread. Handlers of different requests run at the same time if there is more than one
+/// loop, and take turns wherever one waits: what they share, they protect. But a lock of the system's (std::mutex) must
+/// not be held across a wait: another fiber of the same thread that wants it would block the thread that alone can
+/// release it.
+///
+/// The loops accept requests themselves, one at a time: so `get_request`, `verify_request` and `process_request` are
+/// called by their threads, never by two at once, and must not wait. `service_actions` is called by the serving thread.
+///
+/// A subclass with members that its handlers use calls `server_close()` in its destructor, as for `ThreadingMixIn`.
+template <detail::ServerClass Server>
+class FiberMixIn : public Server {
+ public:
+  using typename Server::request_type;
+
+  using Server::Server;
+  ~FiberMixIn() override {
+    this->begin_destruction(typeid(FiberMixIn));
+    loops_.stop();
+  }
+
+  /// How many threads run fibers. At least 1; the default is one for each processor.
+  std::size_t loops = std::max(1U, std::thread::hardware_concurrency());
+  /// The size of each fiber's stack, in bytes: at least 16 KiB. Memory is taken only for what a handler touches, a
+  /// page at a time. An overflow ends the program, with a message that names the handler.
+  std::size_t stack_size = 262144;
+  /// A handler that keeps its thread for longer without waiting is reported in the log. Zero: none is.
+  AbstractServer::duration stall_threshold = std::chrono::milliseconds(100);
+  /// `server_close()` waits for the requests that are running.
+  bool block_on_close = true;
+
+  void process_request(request_type& request, const Address& client_address) override {
+    loops_.start(settings());
+    loops_.submit(std::make_unique<Task>(*this, request, client_address));
+  }
+
+  /// What a fiber does with a request: serves it, hands errors to `handle_error()`, and shuts it down.
+  virtual void process_request_fiber(request_type& request, const Address& client_address) {
+    this->serve_request(request, client_address);
+  }
+
+  void service_actions() override {
+    Server::service_actions();
+    loops_.look_for_stalls();
+  }
+
+  void server_close() override {
+    Server::server_close();
+    if (block_on_close && !this->called_from_within()) loops_.wait_until_none();
+  }
+
+  std::size_t requests_running() const override { return std::max(Server::requests_running(), loops_.running()); }
+
+ protected:
+  void check_settings() const override {
+    if (loops == 0) throw std::invalid_argument("loops is 0; it must be at least 1");
+    if (stack_size < smallest_stack) {
+      throw std::invalid_argument("stack_size is " + std::to_string(stack_size) + "; it must be at least " +
+                                  std::to_string(smallest_stack) + " bytes");
+    }
+    if (stall_threshold < AbstractServer::duration::zero()) {
+      throw std::invalid_argument("stall_threshold is negative");
+    }
+    Server::check_settings();
+  }
+  void begin_serving() override {
+    Server::begin_serving();
+    loops_.start(settings());
+  }
+  void end_serving() noexcept override {
+    loops_.stop_accepting();
+    Server::end_serving();
+  }
+  bool accept_elsewhere() override {
+    loops_.accept_from(this->fileno());
+    return true;
+  }
+  std::optional<AbstractServer::duration> service_interval() const override {
+    const auto own = loops_.look_interval();
+    const auto other = Server::service_interval();
+    return own && other ? std::min(own, other) : own ? own : other;
+  }
+  bool wait_for_requests(AbstractServer::time_point deadline) override {
+    return Server::wait_for_requests(deadline) && loops_.wait_until_none(deadline);
+  }
+  std::size_t force_requests(bool last_resort) noexcept override {
+    const std::size_t forced = Server::force_requests(last_resort);
+    loops_.cut_off();
+    return forced;
+  }
+
+ private:
+  static constexpr std::size_t smallest_stack = 16384;
+
+  class Task final : public detail::FiberTask {
+   public:
+    Task(FiberMixIn& server, request_type& request, const Address& client_address)
+        : server_(server), request_(std::move(request)), client_address_(client_address) {}
+
+    void wait_by(detail::Waiting& waiting) noexcept override { server_.let_wait(request_, waiting); }
+    void run() override {
+      const auto error = detail::error_of([this] { server_.process_request_fiber(request_, client_address_); });
+      if (error) server_.report_error(client_address_, error);
+    }
+    void failed(const std::exception_ptr& error) noexcept override {
+      server_.report_error(client_address_, error);
+      server_.end_request(request_);
+    }
+    const Address& client_address() const noexcept override { return client_address_; }
+
+   private:
+    FiberMixIn& server_;
+    request_type request_;
+    Address client_address_;
+  };
+
+  detail::FiberLoops::Settings settings() const {
+    return {.loops = loops,
+            .stack_size = stack_size,
+            .stall_threshold = stall_threshold,
+            .handler = boost::core::demangle(typeid(typename Server::RequestHandlerClass).name()),
+            .short_read_empties = std::is_same_v<request_type, StreamRequest> && this->server_address().is_ip()};
+  }
+
+  bool accept_one() {
+    const detail::RequestScope scope(*this);
+    return this->handle_request_noblock();
+  }
+
+  void report_stall(const Address& client, AbstractServer::duration length) const {
+    const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(length).count();
+    this->log(LogLevel::warning, boost::core::demangle(typeid(typename Server::RequestHandlerClass).name()) +
+                                     ", serving " + client.to_string() + ", has kept its thread for " +
+                                     std::to_string(milliseconds) +
+                                     " ms without waiting, and holds up all other requests there; hand such work to "
+                                     "sockserv::this_request::offload()");
+  }
+
+  detail::FiberLoops loops_{{
+      .accept = [this] { return accept_one(); },
+      .may_accept = [this] { return this->may_accept_now(); },
+      .wake = [this] { this->wake(); },
+      .stalled = [this](const Address& client, AbstractServer::duration length) { report_stall(client, length); },
+  }};
+};
+
+}  // namespace sockserv

@@ -1,0 +1,28 @@
+#include <sockserv/await.hpp>
+
+#include <sockserv/detail/request_scope.hpp>
+
+namespace sockserv {
+
+boost::asio::io_context::executor_type this_request::executor() {
+  return detail::waiting_of_request().context().get_executor();
+}
+
+namespace detail {
+
+Waiting& waiting_of_request() { return *RequestScope::of_request().waiting(); }
+
+void Awaited::wait(Waiting::time_point deadline) {
+  const Waiting::Outcome outcome = waiting_->wait_for(done_, deadline);
+  if (outcome == Waiting::Outcome::done) return;
+  // An operation that can be cancelled has installed a handler for that, and ends soon after.
+  if (signal_.slot().has_handler()) {
+    signal_.emit(boost::asio::cancellation_type::all);
+    while (waiting_->wait_for(done_, Waiting::no_deadline) != Waiting::Outcome::done) continue;
+  }
+  waiting_ = nullptr;
+  throw_request_error(outcome == Waiting::Outcome::timed_out ? errc::timed_out : errc::cut_off, "await");
+}
+
+}  // namespace detail
+}  // namespace sockserv

@@ -1,0 +1,136 @@
+#include <sockserv/detail/fiber_loops.hpp>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "../fiber/loop.hpp"
+
+namespace sockserv::detail {
+namespace {
+
+/// How many requests a loop accepts before it looks after those that it has.
+constexpr int requests_at_a_time = 64;
+
+/// A request is worth giving to another loop if that has so many fewer.
+constexpr std::size_t clearly_less = 8;
+
+/// Work for `offload`, shared by all loops of a server. A queue without a limit: each fiber waits for one item at most.
+ThreadPool::Limits elsewhere_limits() {
+  return {std::min<std::size_t>(std::thread::hardware_concurrency() + 4, 32),
+          std::numeric_limits<std::size_t>::max() / 2, 0};
+}
+
+}  // namespace
+
+FiberLoops::FiberLoops(Callbacks callbacks) : callbacks_(std::move(callbacks)) {}
+
+FiberLoops::~FiberLoops() { stop(); }
+
+void FiberLoops::start(const Settings& settings) {
+  if (!loops_.empty()) return;
+  settings_ = settings;
+  sights_.assign(settings.loops, {});
+  try {
+    for (std::size_t i = 0; i < settings.loops; ++i) loops_.push_back(std::make_unique<fiber::Loop>(*this, settings_));
+  } catch (...) {
+    loops_.clear();
+    throw;
+  }
+}
+
+void FiberLoops::accept_from(int listener) {
+  if (accepting_) return;
+  if (std::exchange(listener_, listener) != listener) {
+    for (const auto& loop : loops_) loop->watch_listener(listener);
+  }
+  accepting_ = true;
+  for (const auto& loop : loops_) loop->post([&loop = *loop] { loop.accept(); });
+}
+
+void FiberLoops::stop_accepting() noexcept {
+  accepting_ = false;
+  const std::scoped_lock lock(accepting_mutex_);  // whoever had begun has ended now
+}
+
+/// One loop accepts at a time, since servers' hooks expect no more. Those who come too late can go: every loop hears of
+/// every request, and whoever accepts goes on until there is none.
+void FiberLoops::accept(fiber::Loop& loop) {
+  for (int left = requests_at_a_time; left > 0; --left) {
+    {
+      const std::unique_lock lock(accepting_mutex_, std::try_to_lock);
+      if (!lock || !accepting_) return;
+      if (!callbacks_.may_accept()) {
+        accepting_ = false;
+        return callbacks_.wake();
+      }
+      if (!callbacks_.accept()) return;
+    }
+    loop.run_ready();  // at once, while it is in the processor's cache
+  }
+  loop.accept_again();
+}
+
+void FiberLoops::submit(std::unique_ptr<FiberTask> task) {
+  const auto idlest = std::min_element(loops_.begin(), loops_.end(),
+                                       [](const auto& one, const auto& other) { return one->load() < other->load(); });
+  fiber::Loop* const calling = fiber::Loop::current();
+  const bool stays = calling && &calling->owner() == this && calling->load() < (*idlest)->load() + clearly_less;
+  ++running_;
+  (stays ? *calling : **idlest).start(std::move(task));
+}
+
+void FiberLoops::done() noexcept {
+  if (--running_ > 0) return;
+  const std::scoped_lock lock(none_left_mutex_);
+  none_left_.notify_all();
+}
+
+bool FiberLoops::wait_until_none(time_point deadline) {
+  std::unique_lock lock(none_left_mutex_);
+  return none_left_.wait_until(lock, deadline, [this] { return running_ == 0; });
+}
+
+void FiberLoops::cut_off() noexcept {
+  for (const auto& loop : loops_) loop->post([&loop = *loop] { loop.cut_off(); });
+}
+
+void FiberLoops::stop() {
+  wait_until_none();
+  for (const auto& loop : loops_) loop->stop();
+  elsewhere_.stop();
+}
+
+void FiberLoops::run_elsewhere(std::unique_ptr<ThreadTask>& work) { elsewhere_.submit(work, elsewhere_limits()); }
+
+void FiberLoops::busy() noexcept {
+  if (settings_.stall_threshold == duration::zero() || watching_.load(std::memory_order_relaxed)) return;
+  if (!watching_.exchange(true)) callbacks_.wake();
+}
+
+std::optional<FiberLoops::duration> FiberLoops::look_interval() const noexcept {
+  return watching_ ? std::optional(settings_.stall_threshold / 2) : std::nullopt;
+}
+
+/// A fiber that has been running since the last looks, without a change, for as long as the threshold, has stalled its
+/// loop. When nothing has run between two looks there is no more to see, until a loop says that it is busy.
+void FiberLoops::look_for_stalls() {
+  if (!watching_) return;
+  const auto now = std::chrono::steady_clock::now();
+  bool anything = false;
+  for (std::size_t i = 0; i < loops_.size(); ++i) {
+    const auto glimpse = loops_[i]->glimpse();
+    Sight& sight = sights_[i];
+    anything = anything || glimpse.running || glimpse.turn != sight.turn;
+    if (!glimpse.running || !sight.running || glimpse.turn != sight.turn) {
+      sight = {glimpse.turn, now, glimpse.running, false};
+    } else if (!sight.reported && now - sight.since >= settings_.stall_threshold) {
+      const auto client = loops_[i]->client_of(glimpse.turn);
+      if (client) callbacks_.stalled(*client, now - sight.since);
+      sight.reported = true;
+    }
+  }
+  if (!anything) watching_ = false;
+}
+
+}  // namespace sockserv::detail

@@ -1,0 +1,137 @@
+#pragma once
+
+#include <array>
+#include <boost/context/fiber.hpp>
+#include <boost/intrusive/list.hpp>
+#include <boost/intrusive/set.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <sockserv/detail/fiber_task.hpp>
+#include <sockserv/detail/request_scope.hpp>
+#include <sockserv/detail/waiting.hpp>
+
+#include "sanitizers.hpp"
+#include "stacks.hpp"
+
+namespace sockserv::fiber {
+
+class Loop;
+
+/// What the C++ runtime keeps for each thread and should keep for each fiber: the exceptions being handled, and how
+/// many are in flight (`__cxa_eh_globals` of the Itanium C++ ABI).
+struct ExceptionState {
+  void* caught = nullptr;
+  unsigned uncaught = 0;
+};
+
+/// A stack that serves one request after another, and how a request on it waits: the fiber parks, and its loop runs
+/// others meanwhile.
+///
+/// It lives at the top of its own stack, in memory that stays what it is for as long as its loop lives; so a late event
+/// for a connection that is gone finds a fiber, and at worst wakes it for nothing.
+///
+/// @par Thread safety
+/// Belongs to its loop's thread and never leaves it. If an operation is called by another thread (a handler has passed
+/// its request on), it blocks there as it would without fibers.
+class Fiber final : public detail::Waiting, public boost::intrusive::list_base_hook<> {
+ public:
+  /// Makes a fiber on that stack; it is idle.
+  static Fiber& make(Loop& loop, const Stack& stack, std::size_t number);
+  /// Ends an idle fiber, whose stack is then free.
+  void end() noexcept;
+
+  /// @name For the loop
+  /// @{
+  void begin(std::unique_ptr<detail::FiberTask> task) noexcept;
+  /// Goes on until it parks, or its task is done.
+  void resume() noexcept;
+  /// What epoll says of its connection; true if the fiber can go on.
+  bool happened(std::uint32_t events) noexcept;
+  /// The time for which it is in the loop's timers has come.
+  void time_has_come(time_point now) noexcept;
+  /// The server is done waiting for its requests: ends `sleep_for` and the like.
+  void cut_off() noexcept;
+  /// True if this address is in the guard below its stack.
+  bool guards(const void* address) const noexcept;
+  const detail::FiberTask* task() const noexcept { return task_.get(); }
+  /// @}
+
+  /// @name Waiting
+  /// @{
+  std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                      error_code& error) noexcept override;
+  std::size_t receive_more(int descriptor, detail::InputBuffer& buffer, time_point deadline,
+                           error_code& error) override;
+  std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                   error_code& error) noexcept override;
+  void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override;
+  void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override;
+  bool sleep_until(time_point time, detail::LiveRequests& live) override;
+  void run_elsewhere(const std::function<void()>& work) override;
+  boost::asio::io_context& context() override;
+  Outcome wait_for(const bool& done, time_point deadline) override;
+  void wake() noexcept override;
+  /// @}
+
+  /// When it wants to be woken at the latest, as the loop's timers know it: never later than it really is.
+  struct TimerOrder {
+    bool operator()(const Fiber& left, const Fiber& right) const noexcept { return left.timer < right.timer; }
+  };
+  using TimerHook = boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>;
+  TimerHook timer_hook;
+  time_point timer{};
+  bool in_timers = false;
+  Fiber* next_ready = nullptr;
+
+ private:
+  /// What it takes to go on, where it is not told otherwise.
+  enum class Parked : std::uint8_t {
+    not_parked,  ///< Runs, or will soon.
+    idle,        ///< Has no task.
+    to_receive,
+    to_send,
+    to_be_woken,
+  };
+
+  Fiber(Loop& loop, const Stack& stack);
+  ~Fiber() = default;
+
+  void run_tasks();
+  void run_task() noexcept;
+  void switch_to_loop() noexcept;
+  bool park(Parked parked, time_point deadline) noexcept;
+  bool park_for_readiness(int descriptor, Parked parked, time_point deadline, error_code& error) noexcept;
+  std::optional<std::size_t> try_to_receive(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept;
+  void take_turns() noexcept;
+  bool runs_here() const noexcept;
+  time_point until(time_point deadline) const noexcept;
+  void go_on() noexcept;
+
+  Loop& loop_;
+  Stack stack_;
+  boost::context::fiber self_;       // where it goes on; empty while it runs
+  boost::context::fiber loop_side_;  // where the loop goes on; empty while that runs
+  SanitizedStack sanitized_;
+
+  // Of the thread, while the fiber runs; kept here while it does not.
+  ExceptionState exceptions_;
+  detail::RequestScope* scope_ = nullptr;
+
+  std::unique_ptr<detail::FiberTask> task_;
+  std::optional<duration> timeout_;
+  time_point deadline_ = no_deadline;  // of the present wait
+  int watched_ = -1;                   // the descriptor that the loop watches for it
+  Parked parked_ = Parked::idle;
+  bool readable_ = true;  // worth trying; so is a connection that nothing is known about
+  bool writable_ = true;
+  bool short_read_empties_ = false;
+  bool timed_out_ = false;
+  bool cut_off_ = false;
+  bool ending_ = false;
+  std::uint8_t turns_left_ = 0;
+};
+
+}  // namespace sockserv::fiber

@@ -1,0 +1,271 @@
+#include "loop.hpp"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <span>
+#include <utility>
+
+#include "overflow.hpp"
+
+namespace sockserv::fiber {
+namespace {
+
+using std::chrono::steady_clock;
+
+/// How often the loop looks into its own epoll set before Asio has its turn.
+constexpr int rounds_at_a_time = 16;
+
+thread_local Loop* of_this_thread = nullptr;
+
+int make_epoll_set() {
+  const int descriptor = ::epoll_create1(EPOLL_CLOEXEC);
+  if (descriptor < 0) detail::throw_error(detail::last_system_error(), "epoll_create1");
+  return descriptor;
+}
+
+}  // namespace
+
+Loop::Loop(detail::FiberLoops& owner, const detail::FiberLoops::Settings& settings)
+    : owner_(owner),
+      settings_(settings),
+      overflow_message_("sockserv: a fiber's stack of " + std::to_string(settings.stack_size) +
+                        " bytes has overflowed in " + settings.handler +
+                        "; raise FiberMixIn::stack_size, or keep large objects off the stack\n"),
+      epoll_(context_, make_epoll_set()),
+      stacks_(settings.stack_size),
+      thread_([this] { run_thread(); }) {}
+
+Loop::~Loop() { stop(); }
+
+Loop* Loop::current() noexcept { return of_this_thread; }
+
+void Loop::run_thread() {
+  SanitizedStack sanitized;
+  sanitized_ = &sanitized;
+  exceptions_ = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
+  scope_ = &detail::RequestScope::current();
+  of_this_thread = this;
+  const OverflowWatch watch(*this);
+  wait_for_events();
+  context_.run();
+  for (Fiber* const fiber : fibers_) fiber->end();
+}
+
+void Loop::stop() {
+  if (!thread_.joinable()) return;
+  boost::asio::post(context_, [this] { context_.stop(); });
+  thread_.join();
+}
+
+void Loop::post(std::function<void()> action) {
+  boost::asio::post(context_, [this, action = std::move(action)] {
+    action();
+    settle();
+  });
+}
+
+void Loop::start(std::unique_ptr<detail::FiberTask> task) {
+  load_.fetch_add(1, std::memory_order_relaxed);
+  if (current() != this) {
+    boost::asio::post(context_, [this, task = std::move(task)]() mutable {
+      begin(std::move(task));
+      settle();
+    });
+  } else {
+    begin(std::move(task));
+  }
+}
+
+void Loop::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
+  Fiber* fiber = nullptr;
+  if (const auto error = detail::error_of([&] { fiber = &take_fiber(); })) {
+    task->failed(error);
+    task.reset();
+    load_.fetch_sub(1, std::memory_order_relaxed);
+    return owner_.done();
+  }
+  {
+    const std::scoped_lock lock(tasks_);
+    fiber->begin(std::move(task));
+  }
+  live_.push_back(*fiber);
+  make_ready(*fiber);
+}
+
+Fiber& Loop::take_fiber() {
+  if (idle_.empty()) {
+    idle_.reserve(fibers_.size() + 1);  // so that giving a fiber back cannot fail
+    fibers_.reserve(fibers_.size() + 1);
+    fibers_.push_back(&Fiber::make(*this, stacks_.make(), fibers_.size()));
+    return *fibers_.back();
+  }
+  Fiber& fiber = *idle_.back();
+  idle_.pop_back();
+  return fiber;
+}
+
+void Loop::done(Fiber& fiber, std::unique_ptr<detail::FiberTask>& task) noexcept {
+  std::unique_ptr<detail::FiberTask> ended;
+  {
+    const std::scoped_lock lock(tasks_);
+    ended = std::move(task);
+  }
+  ended.reset();
+  live_.erase(live_.iterator_to(fiber));
+  if (fiber.in_timers) timers_.erase(timers_.iterator_to(fiber));
+  fiber.in_timers = false;
+  idle_.push_back(&fiber);
+  load_.fetch_sub(1, std::memory_order_relaxed);
+  owner_.done();
+}
+
+Loop::Glimpse Loop::glimpse() const noexcept {
+  return {turn_.load(std::memory_order_acquire), running_.load(std::memory_order_acquire) != nullptr};
+}
+
+std::optional<Address> Loop::client_of(std::uint64_t turn) const {
+  const std::scoped_lock lock(tasks_);
+  const Fiber* const fiber = running_.load(std::memory_order_acquire);
+  if (!fiber || !fiber->task() || turn_.load(std::memory_order_acquire) != turn) return std::nullopt;
+  return fiber->task()->client_address();
+}
+
+/// The switch from the loop to a fiber, which comes back when that parks.
+void Loop::run(Fiber& fiber) noexcept {
+  turn_.store(turn_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  running_.store(&fiber, std::memory_order_release);
+  fiber.resume();
+  running_.store(nullptr, std::memory_order_release);
+}
+
+error_code Loop::watch(int descriptor, Fiber& fiber) noexcept {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+  event.data.ptr = &fiber;
+  int result = ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, descriptor, &event);
+  if (result != 0 && errno == EEXIST) {
+    result = ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_MOD, descriptor, &event);
+  }
+  return result == 0 ? error_code() : detail::last_system_error();
+}
+
+void Loop::watch_listener(int listener) {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLET;
+  event.data.ptr = nullptr;
+  if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, listener, &event) != 0) {
+    detail::throw_error(detail::last_system_error(), "epoll_ctl");
+  }
+}
+
+void Loop::make_ready(Fiber& fiber) noexcept {
+  fiber.next_ready = nullptr;
+  (first_ready_ ? last_ready_->next_ready : first_ready_) = &fiber;
+  last_ready_ = &fiber;
+}
+
+/// Runs those that are ready now. Whoever gets ready meanwhile has its turn after the next look at the epoll set.
+void Loop::run_ready() {
+  for (Fiber* fiber = std::exchange(first_ready_, nullptr); fiber;) {
+    Fiber* const next = fiber->next_ready;
+    run(*fiber);
+    fiber = next;
+  }
+}
+
+void Loop::set_timer(Fiber& fiber, steady_clock::time_point time) {
+  if (fiber.in_timers) {
+    if (fiber.timer <= time) return;
+    timers_.erase(timers_.iterator_to(fiber));
+  }
+  fiber.timer = time;
+  fiber.in_timers = true;
+  timers_.insert(fiber);
+}
+
+void Loop::tell_timers() {
+  if (timers_.empty()) return;
+  const auto now = steady_clock::now();
+  while (!timers_.empty() && timers_.begin()->timer <= now) {
+    Fiber& fiber = *timers_.begin();
+    timers_.erase(timers_.begin());
+    fiber.in_timers = false;
+    fiber.time_has_come(now);
+  }
+}
+
+void Loop::arm_timer() {
+  if (timers_.empty() || timers_.begin()->timer >= timer_set_for_) return;
+  timer_set_for_ = timers_.begin()->timer;
+  timer_.expires_at(timer_set_for_);
+  timer_.async_wait([this](error_code error) {
+    if (error) return;  // set anew, for an earlier time
+    timer_set_for_ = steady_clock::time_point::max();
+    tell_timers();
+    settle();
+  });
+}
+
+void Loop::go_round() {
+  owner_.busy();
+  for (int round = 0; round < rounds_at_a_time; ++round) {
+    const int count = serve_events();
+    if (std::exchange(accept_again_, false)) accept();
+    run_ready();
+    tell_timers();
+    if (count <= 1) break;
+  }
+  wait_for_events();
+}
+
+int Loop::serve_events() {
+  const int count = ::epoll_wait(epoll_.native_handle(), events_.data(), static_cast<int>(events_.size()), 0);
+  for (const epoll_event& event : std::span(events_).first(static_cast<std::size_t>(std::max(count, 0)))) {
+    auto* const fiber = static_cast<Fiber*>(event.data.ptr);
+    if (!fiber) {
+      accept();
+    } else if (fiber->happened(event.events)) {
+      run(*fiber);
+    }
+  }
+  return count;
+}
+
+void Loop::wait_for_events() {
+  arm_timer();
+  if (!waiting_for_events_) {
+    waiting_for_events_ = true;
+    epoll_.async_wait(boost::asio::posix::descriptor_base::wait_read, [this](error_code error) {
+      waiting_for_events_ = false;
+      if (!error) go_round();
+    });
+  }
+  if ((first_ready_ || accept_again_) && !round_posted_) {
+    round_posted_ = true;
+    boost::asio::post(context_, [this] {
+      round_posted_ = false;
+      go_round();
+    });
+  }
+}
+
+void Loop::settle() {
+  if (running_.load(std::memory_order_relaxed)) return;
+  owner_.busy();
+  run_ready();
+  wait_for_events();
+}
+
+void Loop::cut_off() noexcept {
+  for (Fiber& fiber : live_) fiber.cut_off();
+}
+
+bool Loop::running_fiber_guards(const void* address) const noexcept {
+  const Fiber* const fiber = running_.load(std::memory_order_relaxed);
+  return fiber && fiber->guards(address);
+}
+
+}  // namespace sockserv::fiber

@@ -1,0 +1,164 @@
+#pragma once
+
+#include <sys/epoll.h>
+
+#include <array>
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/intrusive/list.hpp>
+#include <boost/intrusive/set.hpp>
+#include <boost/thread/thread.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <sockserv/address.hpp>
+#include <sockserv/detail/descriptor.hpp>
+#include <sockserv/detail/fiber_loops.hpp>
+#include <sockserv/error.hpp>
+#include <string>
+#include <vector>
+
+#include "fiber.hpp"
+#include "input_buffers.hpp"
+#include "stacks.hpp"
+
+namespace sockserv::fiber {
+
+/// One thread that runs fibers, as their connections, timers and operations become ready.
+///
+/// Its Asio io_context is the outer loop: timers, signals, resolvers and whatever operation a handler awaits run
+/// there. Connections are in an epoll set of the loop's own, each registered once and edge-triggered, and that set is
+/// one descriptor in the io_context. While many connections are busy, the loop goes round in its own set and Asio costs
+/// it nothing; after some rounds Asio has its turn.
+///
+/// @par Thread safety
+/// What is marked so may be called by any thread; the rest belongs to the loop's own.
+class Loop {
+ public:
+  Loop(detail::FiberLoops& owner, const detail::FiberLoops::Settings& settings);
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+  ~Loop();
+
+  /// @name For any thread
+  /// @{
+
+  /// The loop whose thread is calling; null: none.
+  static Loop* current() noexcept;
+  /// Has `action` done by the loop.
+  void post(std::function<void()> action);
+  /// Has a fiber of this loop do the task.
+  void start(std::unique_ptr<detail::FiberTask> task);
+  /// How many tasks it has.
+  std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
+  /// Ends the thread. No task may be left.
+  void stop();
+
+  /// What the loop is doing, for those who watch it from outside.
+  struct Glimpse {
+    std::uint64_t turn;  ///< Counts the times that a fiber has run.
+    bool running;        ///< A fiber runs now.
+  };
+  Glimpse glimpse() const noexcept;
+  /// Whose request the fiber serves that runs now, if this is still the same turn.
+  std::optional<Address> client_of(std::uint64_t turn) const;
+  /// @}
+
+  /// @name For its fibers
+  /// @{
+
+  /// Tells the fiber of everything that happens to this descriptor, until that is closed.
+  error_code watch(int descriptor, Fiber& fiber) noexcept;
+  /// Has the fiber run when those before it have had their turn.
+  void make_ready(Fiber& fiber) noexcept;
+  /// Has the fiber told when the time has come; calling it again can only make that earlier, until it has come.
+  void set_timer(Fiber& fiber, std::chrono::steady_clock::time_point time);
+  /// The fiber's task is done: takes it away, and the fiber back.
+  void done(Fiber& fiber, std::unique_ptr<detail::FiberTask>& task) noexcept;
+
+  boost::asio::io_context& context() noexcept { return context_; }
+  InputBuffers& input_buffers() noexcept { return input_buffers_; }
+  detail::FiberLoops& owner() noexcept { return owner_; }
+  bool short_read_empties() const noexcept { return settings_.short_read_empties; }
+  /// True if the caller is on that fiber.
+  bool is_running(const Fiber& fiber) const noexcept {
+    return current() == this && running_.load(std::memory_order_relaxed) == &fiber;
+  }
+  /// Runs what is ready, unless a fiber is calling: then that happens when it parks.
+  void settle();
+  /// @}
+
+  /// Has the loop look for requests whenever the socket becomes readable. In any thread.
+  void watch_listener(int listener);
+  /// Has the loop look for requests, now and again after its next round. In its own thread.
+  void accept() { owner_.accept(*this); }
+  void accept_again() noexcept { accept_again_ = true; }
+  void run_ready();
+  /// Ends what tasks wait for, if that is not their connection.
+  void cut_off() noexcept;
+  /// True if the address is in the guard of the fiber that runs; for signal handlers in the loop's thread.
+  bool running_fiber_guards(const void* address) const noexcept;
+  const char* overflow_message() const noexcept { return overflow_message_.c_str(); }
+
+ private:
+  friend class Fiber;
+  using Timers =
+      boost::intrusive::multiset<Fiber, boost::intrusive::member_hook<Fiber, Fiber::TimerHook, &Fiber::timer_hook>,
+                                 boost::intrusive::compare<Fiber::TimerOrder>,
+                                 boost::intrusive::constant_time_size<false>>;
+  using Fibers = boost::intrusive::list<Fiber, boost::intrusive::constant_time_size<false>>;
+
+  void run_thread();
+  void begin(std::unique_ptr<detail::FiberTask> task) noexcept;
+  void run(Fiber& fiber) noexcept;
+  void wait_for_events();
+  void go_round();
+  int serve_events();
+  void tell_timers();
+  void arm_timer();
+  Fiber& take_fiber();
+
+  detail::FiberLoops& owner_;
+  const detail::FiberLoops::Settings settings_;
+  const std::string overflow_message_;
+
+  boost::asio::io_context context_{1};  // 1: one thread runs it
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
+  boost::asio::posix::stream_descriptor epoll_;
+  boost::asio::steady_timer timer_{context_};
+  std::chrono::steady_clock::time_point timer_set_for_ = std::chrono::steady_clock::time_point::max();
+  std::array<epoll_event, 256> events_;
+
+  InputBuffers input_buffers_;
+  Stacks stacks_;
+  std::vector<Fiber*> fibers_;  // all
+  std::vector<Fiber*> idle_;    // used last, taken first
+  Fibers live_;                 // those with a task
+  Timers timers_;
+  Fiber* first_ready_ = nullptr;
+  Fiber* last_ready_ = nullptr;
+  bool accept_again_ = false;
+  bool waiting_for_events_ = false;  // Asio watches the epoll set
+  bool round_posted_ = false;        // … or has been asked to go round anyway
+
+  // The thread's own variables, which are exchanged when it switches.
+  ExceptionState* exceptions_ = nullptr;
+  detail::RequestScope** scope_ = nullptr;
+  SanitizedStack* sanitized_ = nullptr;
+
+  std::atomic<std::size_t> load_ = 0;
+  std::atomic<std::uint64_t> turn_ = 0;
+  std::atomic<Fiber*> running_ = nullptr;
+  mutable std::mutex tasks_;  // held while a task ends, and while its client is asked for
+
+  boost::thread thread_;  // last: it uses the rest
+};
+
+}  // namespace sockserv::fiber

@@ -1,0 +1,70 @@
+#include "overflow.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <mutex>
+
+#include "loop.hpp"
+
+namespace sockserv::fiber {
+namespace {
+
+constexpr std::array<int, 2> signals{SIGSEGV, SIGBUS};
+
+std::mutex mutex;  // guards what follows
+std::size_t watches = 0;
+std::array<struct sigaction, signals.size()> before{};
+
+void handle(int signal, siginfo_t* info, void* context) {
+  const Loop* const loop = Loop::current();
+  if (loop && loop->running_fiber_guards(info->si_addr)) {
+    const char* const message = loop->overflow_message();
+    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, message, std::strlen(message));
+  }
+  const struct sigaction& next = before[signal == SIGSEGV ? 0 : 1];
+  if ((next.sa_flags & SA_SIGINFO) != 0) return next.sa_sigaction(signal, info, context);
+  if (next.sa_handler != SIG_DFL && next.sa_handler != SIG_IGN) return next.sa_handler(signal);
+  // Returning repeats what failed, and the default action then ends the program as it should: with a core dump.
+  ::signal(signal, SIG_DFL);
+}
+
+}  // namespace
+
+OverflowWatch::OverflowWatch(Loop&) {
+  constexpr std::size_t size = 65536;
+  stack_ = std::make_unique_for_overwrite<char[]>(size);
+  stack_t mine{};
+  mine.ss_sp = stack_.get();
+  mine.ss_size = size;
+  stack_t old{};
+  ::sigaltstack(&mine, &old);
+  stack_before_ = old.ss_sp;
+  size_before_ = old.ss_size;
+  flags_before_ = old.ss_flags;
+
+  const std::scoped_lock lock(mutex);
+  if (watches++ > 0) return;
+  struct sigaction action {};
+  action.sa_sigaction = handle;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  for (std::size_t i = 0; i < signals.size(); ++i) ::sigaction(signals[i], &action, &before[i]);
+}
+
+OverflowWatch::~OverflowWatch() {
+  {
+    const std::scoped_lock lock(mutex);
+    for (std::size_t i = 0; watches == 1 && i < signals.size(); ++i) ::sigaction(signals[i], &before[i], nullptr);
+    --watches;
+  }
+  stack_t old{};
+  old.ss_sp = stack_before_;
+  old.ss_size = size_before_;
+  old.ss_flags = flags_before_;
+  ::sigaltstack(&old, nullptr);
+}
+
+}  // namespace sockserv::fiber

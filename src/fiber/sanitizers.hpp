@@ -1,0 +1,74 @@
+#pragma once
+
+/// What AddressSanitizer and ThreadSanitizer must be told about switching between stacks; nothing in other builds.
+
+#include <cstddef>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SOCKSERV_ASAN 1
+#elif __has_feature(thread_sanitizer)
+#define SOCKSERV_TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define SOCKSERV_ASAN 1
+#elif defined(__SANITIZE_THREAD__)
+#define SOCKSERV_TSAN 1
+#endif
+
+#if defined(SOCKSERV_ASAN)
+#include <sanitizer/common_interface_defs.h>
+#elif defined(SOCKSERV_TSAN)
+#include <sanitizer/tsan_interface.h>
+#endif
+
+namespace sockserv::fiber {
+
+/// One stack, as the sanitizers know it. Each switch is announced before it, on the stack that is left, and confirmed
+/// after it, on the one that has been reached; the last one of a stack that ends is announced as such.
+class SanitizedStack {
+ public:
+#if defined(SOCKSERV_ASAN)
+  /// The stack of the current thread; its bounds are learned with the first switch.
+  SanitizedStack() noexcept = default;
+  SanitizedStack(const void* bottom, std::size_t size) noexcept : bottom_(bottom), size_(size) {}
+  void about_to_switch_to(SanitizedStack& other) noexcept {
+    __sanitizer_start_switch_fiber(&fake_stack_, other.bottom_, other.size_);
+  }
+  void has_switched_from(SanitizedStack& other) noexcept {
+    __sanitizer_finish_switch_fiber(fake_stack_, &other.bottom_, &other.size_);
+  }
+  void about_to_end_for(SanitizedStack& other) noexcept {
+    __sanitizer_start_switch_fiber(nullptr, other.bottom_, other.size_);
+  }
+
+ private:
+  void* fake_stack_ = nullptr;
+  const void* bottom_ = nullptr;
+  std::size_t size_ = 0;
+#elif defined(SOCKSERV_TSAN)
+  SanitizedStack() noexcept : fiber_(__tsan_get_current_fiber()), owned_(false) {}
+  SanitizedStack(const void*, std::size_t) noexcept : fiber_(__tsan_create_fiber(0)), owned_(true) {}
+  ~SanitizedStack() {
+    if (owned_) __tsan_destroy_fiber(fiber_);
+  }
+  void about_to_switch_to(SanitizedStack& other) noexcept { __tsan_switch_to_fiber(other.fiber_, 0); }
+  void has_switched_from(SanitizedStack&) noexcept {}
+  void about_to_end_for(SanitizedStack& other) noexcept { about_to_switch_to(other); }
+
+ private:
+  void* fiber_;
+  bool owned_;
+#else
+  SanitizedStack() noexcept = default;
+  SanitizedStack(const void*, std::size_t) noexcept {}
+  void about_to_switch_to(SanitizedStack&) noexcept {}
+  void has_switched_from(SanitizedStack&) noexcept {}
+  void about_to_end_for(SanitizedStack&) noexcept {}
+#endif
+  SanitizedStack(const SanitizedStack&) = delete;
+  SanitizedStack& operator=(const SanitizedStack&) = delete;
+};
+
+}  // namespace sockserv::fiber

@@ -1,0 +1,33 @@
+#include <sockserv/this_request.hpp>
+
+#include <sockserv/detail/request_scope.hpp>
+#include <sockserv/detail/waiting.hpp>
+#include <sockserv/error.hpp>
+#include <sockserv/server/abstract.hpp>
+
+namespace sockserv {
+
+namespace this_request {
+
+void sleep_for(std::chrono::steady_clock::duration duration) {
+  const auto now = std::chrono::steady_clock::now();
+  const auto latest = std::chrono::steady_clock::time_point::max();
+  sleep_until(duration > latest - now ? latest : now + duration);
+}
+
+void sleep_until(std::chrono::steady_clock::time_point time) {
+  detail::RequestScope& scope = detail::RequestScope::of_request();
+  if (!scope.waiting()->sleep_until(time, scope.server().live_requests())) {
+    detail::throw_request_error(errc::cut_off, "sleep");
+  }
+}
+
+bool stop_requested() { return detail::RequestScope::of_request().server().stop_requested(); }
+
+}  // namespace this_request
+
+void detail::run_elsewhere(const std::function<void()>& work) {
+  RequestScope::of_request().waiting()->run_elsewhere(work);
+}
+
+}  // namespace sockserv
