@@ -87,7 +87,9 @@ Fiber::Fiber(Loop& loop, const Stack& stack)
 
 void Fiber::end() noexcept {
   ending_ = true;
-  resume();
+  loop_.sanitized_->about_to_switch_to(sanitized_);
+  self_ = std::move(self_).resume();
+  loop_.sanitized_->has_outlived(sanitized_);
   this->~Fiber();
 }
 

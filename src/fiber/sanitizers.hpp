@@ -26,13 +26,17 @@
 namespace sockserv::fiber {
 
 /// One stack, as the sanitizers know it. Each switch is announced before it, on the stack that is left, and confirmed
-/// after it, on the one that has been reached; the last one of a stack that ends is announced as such.
+/// after it, on the one that has been reached; for the last one of a stack that ends, there are functions of their own.
 class SanitizedStack {
  public:
+  SanitizedStack(const SanitizedStack&) = delete;
+  SanitizedStack& operator=(const SanitizedStack&) = delete;
+
 #if defined(SOCKSERV_ASAN)
   /// The stack of the current thread; its bounds are learned with the first switch.
   SanitizedStack() noexcept = default;
   SanitizedStack(const void* bottom, std::size_t size) noexcept : bottom_(bottom), size_(size) {}
+
   void about_to_switch_to(SanitizedStack& other) noexcept {
     __sanitizer_start_switch_fiber(&fake_stack_, other.bottom_, other.size_);
   }
@@ -42,33 +46,44 @@ class SanitizedStack {
   void about_to_end_for(SanitizedStack& other) noexcept {
     __sanitizer_start_switch_fiber(nullptr, other.bottom_, other.size_);
   }
+  void has_outlived(SanitizedStack& other) noexcept { has_switched_from(other); }
 
  private:
   void* fake_stack_ = nullptr;
   const void* bottom_ = nullptr;
   std::size_t size_ = 0;
+
 #elif defined(SOCKSERV_TSAN)
   SanitizedStack() noexcept : fiber_(__tsan_get_current_fiber()), owned_(false) {}
   SanitizedStack(const void*, std::size_t) noexcept : fiber_(__tsan_create_fiber(0)), owned_(true) {}
   ~SanitizedStack() {
     if (owned_) __tsan_destroy_fiber(fiber_);
   }
-  void about_to_switch_to(SanitizedStack& other) noexcept { __tsan_switch_to_fiber(other.fiber_, 0); }
+
+  // ThreadSanitizer notes each entry to a function and each return from one. These two would enter on one stack and
+  // return on another, so they must be no functions of their own. For the same reason a stack that ends is left only
+  // afterwards.
+  [[gnu::always_inline]] void about_to_switch_to(SanitizedStack& other) noexcept {
+    __tsan_switch_to_fiber(other.fiber_, 0);
+  }
   void has_switched_from(SanitizedStack&) noexcept {}
-  void about_to_end_for(SanitizedStack& other) noexcept { about_to_switch_to(other); }
+  void about_to_end_for(SanitizedStack&) noexcept {}
+  [[gnu::always_inline]] void has_outlived(SanitizedStack&) noexcept {
+    __tsan_switch_to_fiber(fiber_, 0);
+  }
 
  private:
   void* fiber_;
   bool owned_;
+
 #else
   SanitizedStack() noexcept = default;
   SanitizedStack(const void*, std::size_t) noexcept {}
   void about_to_switch_to(SanitizedStack&) noexcept {}
   void has_switched_from(SanitizedStack&) noexcept {}
   void about_to_end_for(SanitizedStack&) noexcept {}
+  void has_outlived(SanitizedStack&) noexcept {}
 #endif
-  SanitizedStack(const SanitizedStack&) = delete;
-  SanitizedStack& operator=(const SanitizedStack&) = delete;
 };
 
 }  // namespace sockserv::fiber
