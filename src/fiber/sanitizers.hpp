@@ -43,10 +43,15 @@ class SanitizedStack {
   void has_switched_from(SanitizedStack& other) noexcept {
     __sanitizer_finish_switch_fiber(fake_stack_, &other.bottom_, &other.size_);
   }
-  void about_to_end_for(SanitizedStack& other) noexcept {
-    __sanitizer_start_switch_fiber(nullptr, other.bottom_, other.size_);
+  void about_to_end_for(SanitizedStack& other) noexcept { about_to_switch_to(other); }
+  // The other stack's frames were in use to the last moment, so what was noted of them is only freed now.
+  void has_outlived(SanitizedStack& other) noexcept {
+    has_switched_from(other);
+    about_to_switch_to(other);
+    __sanitizer_finish_switch_fiber(other.fake_stack_, nullptr, nullptr);
+    __sanitizer_start_switch_fiber(nullptr, bottom_, size_);
+    __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
   }
-  void has_outlived(SanitizedStack& other) noexcept { has_switched_from(other); }
 
  private:
   void* fake_stack_ = nullptr;
