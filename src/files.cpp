@@ -9,6 +9,15 @@
 
 namespace sockserv {
 
+namespace {
+
+// A function of its own, lest its strings enlarge the frame of every read.
+[[noreturn, gnu::noinline]] void throw_line_too_long(std::size_t limit) {
+  detail::throw_error(errc::line_too_long, "rfile: " + std::to_string(limit) + " bytes without a delimiter");
+}
+
+}  // namespace
+
 void InputFile::set_buffer_size(std::size_t size) {
   if (size == 0) throw std::invalid_argument("rbufsize is 0; it must be at least 1");
   buffer_.set_initial_capacity(size);
@@ -36,9 +45,7 @@ std::optional<std::string_view> InputFile::read_until(std::string_view delimiter
       buffer_.consume(length);
       return unread.substr(0, length);
     }
-    if (unread.size() >= limit) {
-      detail::throw_error(errc::line_too_long, "rfile: " + std::to_string(limit) + " bytes without a delimiter");
-    }
+    if (unread.size() >= limit) throw_line_too_long(limit);
     searched = unread.size() - std::min(unread.size(), delimiter.size() - 1);
     if (!receive_more()) {
       const std::string_view rest = buffer_.unread();
@@ -89,6 +96,11 @@ std::size_t OutputFile::write(std::string_view bytes) {
   } else if (pending_.size() + bytes.size() < buffer_size_) {
     if (pending_.empty()) pending_.reserve(buffer_size_);
     pending_ += bytes;
+  } else if (pending_.empty()) {
+    error_code error;
+    const std::size_t sent = request_->sendall(bytes, error);
+    if (error) [[unlikely]]
+      fail(sent, bytes, error);
   } else {
     send_pending(bytes);
   }
@@ -99,10 +111,13 @@ void OutputFile::send_pending(std::string_view more) {
   const std::array<boost::asio::const_buffer, 2> both{boost::asio::buffer(pending_), boost::asio::buffer(more)};
   error_code error;
   const std::size_t sent = request_->sendall(both, error);
-  if (!error) [[likely]] {
-    pending_.clear();
-    return;
-  }
+  if (error) [[unlikely]]
+    fail(sent, more, error);
+  pending_.clear();
+}
+
+/// Keeps what was not sent, or drops it, as the error demands, and throws.
+void OutputFile::fail(std::size_t sent, std::string_view more, const error_code& error) {
   if (error == errc::timed_out) {
     pending_ += more;
     pending_.erase(0, sent);

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <optional>
 #include <sockserv/detail/input_buffer.hpp>
+#include <sockserv/error.hpp>
 #include <sockserv/fwd.hpp>
 #include <string>
 #include <string_view>
@@ -142,6 +143,7 @@ class OutputFile {
 
  private:
   void send_pending(std::string_view more);
+  [[noreturn]] void fail(std::size_t sent, std::string_view more, const error_code& error);
 
   StreamRequest* request_ = nullptr;
   std::size_t buffer_size_ = 0;

@@ -223,8 +223,14 @@ void Loop::go_round() {
 
 int Loop::serve_events() {
   const int count = ::epoll_wait(epoll_.native_handle(), events_.data(), static_cast<int>(events_.size()), 0);
-  for (const epoll_event& event : std::span(events_).first(static_cast<std::size_t>(std::max(count, 0)))) {
-    auto* const fiber = static_cast<Fiber*>(event.data.ptr);
+  const auto fiber_of = [&](int index) {
+    return static_cast<Fiber*>(events_[static_cast<std::size_t>(index)].data.ptr);
+  };
+  for (int i = 0; i < count; ++i) {
+    if (i + 3 < count && fiber_of(i + 3)) fiber_of(i + 3)->prefetch();
+    if (i + 1 < count && fiber_of(i + 1)) fiber_of(i + 1)->prefetch_stack();
+    const epoll_event& event = events_[static_cast<std::size_t>(i)];
+    Fiber* const fiber = fiber_of(i);
     if (!fiber) {
       accept();
     } else if (fiber->happened(event.events)) {

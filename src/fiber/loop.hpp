@@ -113,7 +113,8 @@ class Loop {
       boost::intrusive::multiset<Fiber, boost::intrusive::member_hook<Fiber, Fiber::TimerHook, &Fiber::timer_hook>,
                                  boost::intrusive::compare<Fiber::TimerOrder>,
                                  boost::intrusive::constant_time_size<false>>;
-  using Fibers = boost::intrusive::list<Fiber, boost::intrusive::constant_time_size<false>>;
+  using Fibers = boost::intrusive::list<Fiber, boost::intrusive::member_hook<Fiber, Fiber::ListHook, &Fiber::live_hook>,
+                                        boost::intrusive::constant_time_size<false>>;
 
   void run_thread();
   void begin(std::unique_ptr<detail::FiberTask> task) noexcept;
