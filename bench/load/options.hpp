@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "run.hpp"
+#include "target.hpp"
+
+namespace load {
+
+/// What the clients do.
+struct Mode {
+  std::unique_ptr<Client> (*make_client)(Target&);
+  bool with_datagrams;  ///< Can do it with them
+};
+
+/// What the command line asks for.
+struct Options {
+  std::string mode;
+  std::string url;
+  unsigned clients = 64;
+  double seconds = 2;
+  double warmup = 0.2;
+  std::optional<double> rate;
+  unsigned source_offset = 0;
+
+  const Mode& chosen_mode() const;
+};
+
+/// Reads the command line.
+/// @returns nothing if it only asked for help, which has been printed.
+/// @throws std::invalid_argument if it makes no sense.
+std::optional<Options> read_options(int argc, char** argv);
+
+}  // namespace load
