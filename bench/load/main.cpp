@@ -56,8 +56,10 @@ bool measure(const Options& options, load::Run& run) {
   if (const std::size_t unanswered = run.ask_all()) {
     throw std::runtime_error(std::to_string(unanswered) + " clients were not answered, and none for 10 seconds");
   }
-  const load::Result& result =
-      run.measure({.warmup = seconds(options.warmup), .measured = seconds(options.seconds), .rate = options.rate});
+  const load::Result& result = run.measure({.warmup = seconds(options.warmup),
+                                            .measured = seconds(options.seconds),
+                                            .rate = options.rate,
+                                            .depth = options.is_pipeline() ? options.depth : 1});
   print(options, result);
   return result.errors + result.stalled == 0;
 }

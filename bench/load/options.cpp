@@ -6,6 +6,7 @@
 
 #include "connect.hpp"
 #include "ping_pong.hpp"
+#include "pipeline.hpp"
 
 namespace load {
 namespace {
@@ -15,11 +16,14 @@ std::unique_ptr<Client> make(Target& target) {
   return std::make_unique<Kind>(target);
 }
 
-const std::map<std::string, Mode> modes = {{"ping-pong", {make<PingPong>, true}}, {"connect", {make<Connect>, false}}};
+const std::map<std::string, Mode> modes = {{"ping-pong", {make<PingPong>, true, true}},
+                                           {"connect", {make<Connect>, false, true}},
+                                           {"pipeline", {make<Pipeline>, false, false}}};
 
 void describe(CLI::App& app, Options& options) {
   app.add_option("mode", options.mode,
                  "ping-pong: each client keeps a connection, one line in flight;\n"
+                 "pipeline: each client keeps a connection, several lines in flight;\n"
                  "connect: each client connects, sends a line, closes, and again")
       ->required()
       ->check(CLI::IsMember(modes));
@@ -39,8 +43,11 @@ void describe(CLI::App& app, Options& options) {
   app.add_option("--rate", options.rate,
                  "An open load of so many requests a second in all, sent when they are due\n"
                  "and not when the last one has come back; latency counts from when they\n"
-                 "were due")
+                 "were due. In ping-pong and connect")
       ->check(CLI::Range(0.1, 10'000'000.0));
+  app.add_option("--depth", options.depth, "How many lines a client has in flight; only in pipeline")
+      ->check(CLI::Range(1, 128))
+      ->capture_default_str();
   app.add_option("--source-offset", options.source_offset,
                  "Each process connects from 64 addresses, of which each allows for some\n"
                  "28,000 connections; the first is 127.0.0.2 plus this. Only for tcp")
@@ -56,6 +63,8 @@ void check(const CLI::App& app, const Options& options) {
     if (!condition) throw std::invalid_argument(options.mode + ": " + what);
   };
   require(mode.with_datagrams || target.is_stream(), "a datagram server has no connections");
+  require(mode.with_rate || !options.rate, "there is no --rate");
+  require(options.is_pipeline() || app.count("--depth") == 0, "there is no --depth");
   require(target.has_sources() || app.count("--source-offset") == 0, "there is no --source-offset for this target");
 }
 

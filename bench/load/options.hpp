@@ -13,6 +13,7 @@ namespace load {
 struct Mode {
   std::unique_ptr<Client> (*make_client)(Target&);
   bool with_datagrams;  ///< Can do it with them
+  bool with_rate;       ///< Can be an open load
 };
 
 /// What the command line asks for.
@@ -23,9 +24,11 @@ struct Options {
   double seconds = 2;
   double warmup = 0.2;
   std::optional<double> rate;
+  unsigned depth = 16;
   unsigned source_offset = 0;
 
   const Mode& chosen_mode() const;
+  bool is_pipeline() const { return mode == "pipeline"; }
 };
 
 /// Reads the command line.

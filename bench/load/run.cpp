@@ -58,7 +58,7 @@ const Result& Run::measure(const Plan& plan) {
       if (clients_[i]) clients_[i]->scheduled_ = i;
     }
   } else {
-    send_all();
+    send_all(plan.depth);
   }
   while (Clock::now() < end_ && (schedule_ || in_flight_ > 0)) turn(end_);
 
@@ -133,9 +133,9 @@ void Run::send(Client& client, Clock::time_point due) {
   attempt(client, [&] { client.request(*this, due); });
 }
 
-void Run::send_all() {
+void Run::send_all(unsigned depth) {
   for (const auto& client : clients_) {
-    if (client) send(*client, Clock::now());
+    for (unsigned i = 0; i < depth && client; ++i) send(*client, Clock::now());
   }
 }
 

@@ -19,6 +19,7 @@ struct Plan {
   std::chrono::duration<double> warmup;
   std::chrono::duration<double> measured;
   std::optional<double> rate;  ///< Requests per second of all clients together; without it, the load is closed.
+  unsigned depth = 1;          ///< Requests that a client has in flight. More than one need a closed load.
 };
 
 struct Result {
@@ -98,7 +99,7 @@ class Run {
   void wait(Clock::time_point until);
 
   void send(Client& client, Clock::time_point due);
-  void send_all();
+  void send_all(unsigned depth);
   void send_what_is_due();
   void count_as_stalled(const Client& client);
   void look_for_overdue();
