@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "idle.hpp"
 #include "options.hpp"
 #include "run.hpp"
 #include "target.hpp"
@@ -72,7 +73,8 @@ int put_under_load(const Options& options) {
   load::Target target(options.url);
   if (target.has_sources()) target.skip_sources(options.source_offset);
   load::Run run(make_clients(options, target));
-  const bool good = measure(options, run);
+  const bool good =
+      options.is_idle() ? load::hold_idle(run, options.clients, seconds(options.seconds)) : measure(options, run);
   if (run.result().errors > 0) {
     std::fprintf(stderr, "sockserv-load: a client failed: %s\n", run.result().first_error.c_str());
   }

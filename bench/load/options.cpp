@@ -18,13 +18,16 @@ std::unique_ptr<Client> make(Target& target) {
 
 const std::map<std::string, Mode> modes = {{"ping-pong", {make<PingPong>, true, true}},
                                            {"connect", {make<Connect>, false, true}},
-                                           {"pipeline", {make<Pipeline>, false, false}}};
+                                           {"pipeline", {make<Pipeline>, false, false}},
+                                           {"idle", {make<PingPong>, false, false}}};
 
 void describe(CLI::App& app, Options& options) {
   app.add_option("mode", options.mode,
                  "ping-pong: each client keeps a connection, one line in flight;\n"
                  "pipeline: each client keeps a connection, several lines in flight;\n"
-                 "connect: each client connects, sends a line, closes, and again")
+                 "connect: each client connects, sends a line, closes, and again;\n"
+                 "idle: each client connects, has a line answered, does nothing\n"
+                 "for --seconds or until SIGTERM, and has another line answered")
       ->required()
       ->check(CLI::IsMember(modes));
   app.add_option("target", options.url,
@@ -34,10 +37,11 @@ void describe(CLI::App& app, Options& options) {
   app.add_option("--clients", options.clients, "How many clients at a time")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  app.add_option("--seconds", options.seconds, "How long to measure")
+  app.add_option("--seconds", options.seconds, "How long to measure, or to be idle")
       ->check(CLI::Range(0.01, 86'400.0))
       ->capture_default_str();
-  app.add_option("--warmup", options.warmup, "How many seconds to go on before that, once all have been answered")
+  app.add_option("--warmup", options.warmup,
+                 "How many seconds to go on before that, once all have been answered;\nnot for idle")
       ->check(CLI::Range(0.0, 60.0))
       ->capture_default_str();
   app.add_option("--rate", options.rate,
@@ -65,6 +69,7 @@ void check(const CLI::App& app, const Options& options) {
   require(mode.with_datagrams || target.is_stream(), "a datagram server has no connections");
   require(mode.with_rate || !options.rate, "there is no --rate");
   require(options.is_pipeline() || app.count("--depth") == 0, "there is no --depth");
+  require(!options.is_idle() || app.count("--warmup") == 0, "there is no --warmup");
   require(target.has_sources() || app.count("--source-offset") == 0, "there is no --source-offset for this target");
 }
 

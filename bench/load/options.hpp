@@ -28,6 +28,7 @@ struct Options {
   unsigned source_offset = 0;
 
   const Mode& chosen_mode() const;
+  bool is_idle() const { return mode == "idle"; }
   bool is_pipeline() const { return mode == "pipeline"; }
 };
 
