@@ -16,21 +16,37 @@
 
 namespace plain {
 
-/// Listens on a free port of 127.0.0.1 and says where.
-inline int listen_on_loopback(int flags = 0) {
+inline int require(int result, const char* what) {
+  if (result < 0) {
+    std::perror(what);
+    std::exit(1);
+  }
+  return result;
+}
+
+/// A socket with a free port of 127.0.0.1.
+inline int bind_to_loopback(int type) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  auto* const native = reinterpret_cast<sockaddr*>(&address);
+  const int socket = require(::socket(AF_INET, type | SOCK_CLOEXEC, 0), "socket");
+  require(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind");
+  return socket;
+}
+
+/// Says which port that is.
+inline void announce(const char* scheme, int socket) {
+  sockaddr_in address{};
   socklen_t length = sizeof address;
-  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
-  if (listener < 0 || ::bind(listener, native, length) != 0 || ::listen(listener, SOMAXCONN) != 0 ||
-      ::getsockname(listener, native, &length) != 0) {
-    std::perror("cannot listen");
-    std::exit(1);
-  }
-  std::printf("listening on tcp://127.0.0.1:%d\n", ntohs(address.sin_port));
+  require(::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length), "getsockname");
+  std::printf("listening on %s://127.0.0.1:%d\n", scheme, ntohs(address.sin_port));
   std::fflush(stdout);
+}
+
+inline int listen_on_loopback(int flags = 0) {
+  const int listener = bind_to_loopback(SOCK_STREAM | flags);
+  require(::listen(listener, SOMAXCONN), "listen");
+  announce("tcp", listener);
   return listener;
 }
 

@@ -21,8 +21,8 @@ bool at_end(const Socket& socket) {
 
 }  // namespace
 
-void Connect::start(Run& run) {
-  begin_ = Clock::now();
+void Connect::request(Run& run, Clock::time_point due) {
+  due_ = due;
   socket_ = target_.connect();
   line_.renew();
   const bool sent = line_.send(socket_);
@@ -41,7 +41,9 @@ void Connect::ready(Run& run) {
       waiting_ = Waiting::for_end;
       break;
     case Waiting::for_end:
-      if (at_end(socket_) && run.answered(*this, begin_)) start(run);
+      if (!at_end(socket_)) break;
+      socket_ = Socket();
+      if (const auto next = run.answered(*this, due_)) request(run, *next);
       break;
   }
 }

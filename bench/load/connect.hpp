@@ -14,7 +14,7 @@ class Connect final : public Client {
  public:
   explicit Connect(Target& target) : target_(target) {}
 
-  void start(Run& run) override;
+  void request(Run& run, Clock::time_point due) override;
   void ready(Run& run) override;
 
  private:
@@ -24,7 +24,7 @@ class Connect final : public Client {
   Socket socket_;
   Line line_;
   Waiting waiting_ = Waiting::to_send;
-  Clock::time_point begin_;
+  Clock::time_point due_;
 };
 
 }  // namespace load

@@ -4,26 +4,28 @@
 
 namespace load {
 
-void PingPong::start(Run& run) {
-  socket_ = target_.connect();
-  run.watch(socket_, *this, EPOLLIN);
-  send_next(run);
+void PingPong::request(Run& run, Clock::time_point due) {
+  if (socket_.fileno() < 0) {
+    socket_ = target_.connect();
+    run.watch(socket_, *this, EPOLLIN);
+  }
+  due_ = due;
+  line_.renew();
+  sent_ = line_.send(socket_);
+  // Only who needs it waits for room: for other than TCP, the kernel announces it after each line.
+  if (!sent_) run.rewatch(socket_, *this, EPOLLIN | EPOLLOUT);
 }
 
 void PingPong::ready(Run& run) {
   if (!sent_) {
     sent_ = line_.send(socket_);
-  } else if (line_.receive(socket_) && run.answered(*this, begin_)) {
-    send_next(run);
+  } else if (receive() && waits_for_answer()) {
+    if (const auto next = run.answered(*this, due_)) request(run, *next);
   }
 }
 
-void PingPong::send_next(Run& run) {
-  begin_ = Clock::now();
-  line_.renew();
-  sent_ = line_.send(socket_);
-  // Only who needs it waits for room: for other than TCP, the kernel announces it after each line.
-  if (!sent_) run.rewatch(socket_, *this, EPOLLIN | EPOLLOUT);
+void PingPong::overdue(Run& run) {
+  if (!target_.is_stream() && sent_ && line_.send(socket_)) run.lost();
 }
 
 }  // namespace load

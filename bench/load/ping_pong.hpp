@@ -5,22 +5,24 @@
 
 namespace load {
 
-/// Keeps one connection, and sends the next line when the last one has come back.
+/// Keeps one connection, or for datagrams one socket, with one line in flight. A datagram that seems to be lost is sent
+/// again.
 class PingPong final : public Client {
  public:
   explicit PingPong(Target& target) : target_(target) {}
 
-  void start(Run& run) override;
+  void request(Run& run, Clock::time_point due) override;
   void ready(Run& run) override;
+  void overdue(Run& run) override;
 
  private:
-  void send_next(Run& run);
+  bool receive() { return target_.is_stream() ? line_.receive(socket_) : line_.receive_datagram(socket_); }
 
   Target& target_;
   Socket socket_;
   Line line_;
   bool sent_ = false;
-  Clock::time_point begin_;
+  Clock::time_point due_;
 };
 
 }  // namespace load

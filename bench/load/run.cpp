@@ -6,20 +6,23 @@
 #include <array>
 #include <cerrno>
 #include <span>
-#include <stdexcept>
 #include <system_error>
 
 namespace load {
 namespace {
 
-/// How long a server may take to answer every client once.
-constexpr std::chrono::seconds start_limit(10);
+/// How many clients connect at a time. Less than any backlog has room for.
+constexpr std::uint64_t at_once = 256;
+/// How long a server may answer nobody at all.
+constexpr std::chrono::seconds patience(10);
 /// How long the last answers may take.
 constexpr std::chrono::seconds end_limit(1);
+constexpr std::chrono::milliseconds between_looks(100);
 
-int milliseconds_until(Clock::time_point time) {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(time - Clock::now()).count();
-  return static_cast<int>(std::max<std::int64_t>(left, 0));
+timespec time_until(Clock::time_point time) {
+  const auto left = std::max<std::chrono::nanoseconds>(time - Clock::now(), std::chrono::nanoseconds(0));
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
+  return {seconds.count(), (left - seconds).count()};
 }
 
 }  // namespace
@@ -29,26 +32,42 @@ Run::Run(std::vector<std::unique_ptr<Client>> clients)
   if (epoll_.fileno() < 0) throw std::system_error(errno, std::system_category(), "epoll_create1");
 }
 
-Result Run::measure(const Period& period) {
-  const auto start = Clock::now();
-  std::erase_if(clients_, [this](const auto& client) { return !attempt(*client, &Client::start); });
-  while (const std::size_t unanswered = count_unanswered_since(start)) {
-    if (Clock::now() >= start + start_limit) {
-      throw std::runtime_error(std::to_string(unanswered) + " clients were not answered within 10 seconds");
+std::size_t Run::ask_all() {
+  auto give_up = Clock::now() + patience;
+  std::size_t asked = 0;
+  while (asked < clients_.size() || in_flight_ > 0) {
+    for (; asked < clients_.size() && in_flight_ < at_once; ++asked) {
+      if (clients_[asked]) send(*clients_[asked], Clock::now());
     }
-    turn(start + start_limit);
+    if (in_flight_ == 0) break;  // all have failed
+    const auto answers_before = answers_;
+    turn(give_up);
+    if (answers_ > answers_before) give_up = Clock::now() + patience;
+    if (Clock::now() >= give_up) break;
   }
+  return in_flight_ + (clients_.size() - asked);
+}
 
-  begin_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(period.warmup);
-  end_ = begin_ + std::chrono::duration_cast<Clock::duration>(period.measured);
-  while (!clients_.empty() && Clock::now() < end_) turn(end_);
+const Result& Run::measure(const Plan& plan) {
+  const auto start = Clock::now();
+  begin_ = start + std::chrono::duration_cast<Clock::duration>(plan.warmup);
+  end_ = begin_ + std::chrono::duration_cast<Clock::duration>(plan.measured);
+  if (plan.rate) {
+    schedule_.emplace(*plan.rate, start);
+    for (std::size_t i = 0; i < clients_.size(); ++i) {
+      if (clients_[i]) clients_[i]->scheduled_ = i;
+    }
+  } else {
+    send_all(plan.depth);
+  }
+  while (Clock::now() < end_ && (schedule_ || in_flight_ > 0)) turn(end_);
 
   // To leave replies unread would reset the connections, and that is not what the server is measured for.
-  while (count_unanswered_since(end_) > 0 && Clock::now() < end_ + end_limit) turn(end_ + end_limit);
-
-  result_.seconds = period.measured;
-  result_.stalled = count_unanswered_since(end_);
-  return std::move(result_);
+  while (in_flight_ > 0 && Clock::now() < end_ + end_limit) turn(end_ + end_limit);
+  for (const auto& client : clients_) {
+    if (client) count_as_stalled(*client);
+  }
+  return result_;
 }
 
 void Run::watch(const Socket& socket, Client& client, std::uint32_t events) {
@@ -68,37 +87,104 @@ void Run::control(int operation, const Socket& socket, Client& client, std::uint
   }
 }
 
-bool Run::answered(Client& client, Clock::time_point begin) {
+std::optional<Clock::time_point> Run::answered(Client& client, Clock::time_point due) {
   const auto now = Clock::now();
-  client.last_answer_ = now;
-  if (now >= begin_ && now < end_) result_.latency.record(now - begin);
-  return now < end_;
+  ++answers_;
+  --in_flight_;
+  --client.in_flight_;
+  client.was_in_flight_ = false;
+
+  const auto counts = schedule_ ? due : now;
+  if (counts >= begin_ && counts < end_) {
+    result_.latency.record(now - due);
+    ++result_.answered;
+  }
+
+  auto next = now;
+  if (schedule_) {
+    client.scheduled_ += clients_.size();
+    next = schedule_->due(client.scheduled_);
+  }
+  if (next > now || next >= end_) return std::nullopt;
+  ++in_flight_;
+  ++client.in_flight_;
+  return next;
 }
 
-/// False if the client has failed, and is to be dropped.
-bool Run::attempt(Client& client, void (Client::*move)(Run&)) {
+/// A client that fails is dropped.
+template <class Move>
+void Run::attempt(Client& client, Move&& move) {
   try {
-    (client.*move)(*this);
-    return true;
+    move();
   } catch (const std::exception& error) {
     if (result_.errors++ == 0) result_.first_error = error.what();
-    return false;
+    drop(client);
+  }
+}
+
+void Run::drop(Client& client) {
+  in_flight_ -= client.in_flight_;
+  std::ranges::find(clients_, &client, &std::unique_ptr<Client>::get)->reset();
+}
+
+void Run::send(Client& client, Clock::time_point due) {
+  ++in_flight_;
+  ++client.in_flight_;
+  attempt(client, [&] { client.request(*this, due); });
+}
+
+void Run::send_all(unsigned depth) {
+  for (const auto& client : clients_) {
+    for (unsigned i = 0; i < depth && client; ++i) send(*client, Clock::now());
   }
 }
 
 void Run::turn(Clock::time_point until) {
+  if (in_flight_ > 0) until = std::min(until, next_look_);
+  if (schedule_ && Clock::now() < end_) until = std::min(until, schedule_->due(next_scheduled_));
+  wait(until);
+  if (schedule_) send_what_is_due();
+  if (in_flight_ > 0 && Clock::now() >= next_look_) look_for_overdue();
+}
+
+void Run::wait(Clock::time_point until) {
   std::array<epoll_event, 256> events;
-  const int count = ::epoll_wait(epoll_.fileno(), events.data(), events.size(), milliseconds_until(until));
+  const timespec timeout = time_until(until);
+  const int count = ::epoll_pwait2(epoll_.fileno(), events.data(), events.size(), &timeout, nullptr);
   for (const epoll_event& event : std::span(events).first(static_cast<std::size_t>(std::max(count, 0)))) {
-    auto* const client = static_cast<Client*>(event.data.ptr);
-    if (attempt(*client, &Client::ready)) continue;
-    std::erase_if(clients_, [client](const auto& each) { return each.get() == client; });
+    auto& client = *static_cast<Client*>(event.data.ptr);
+    attempt(client, [&] { client.ready(*this); });
   }
 }
 
-std::size_t Run::count_unanswered_since(Clock::time_point time) const {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(clients_, [time](const auto& client) { return client->last_answer_ < time; }));
+/// The clients' turns come one after another. One that still waits for an answer sends when it has it: see answered().
+void Run::send_what_is_due() {
+  const auto until = std::min(Clock::now(), end_);
+  for (auto due = schedule_->due(next_scheduled_); due < until; due = schedule_->due(++next_scheduled_)) {
+    const auto& client = clients_[next_scheduled_ % clients_.size()];
+    if (client && client->in_flight_ == 0) send(*client, due);
+  }
+}
+
+/// In an open load, the requests that it could not even send are missing too. How long they would have taken is not
+/// known, but at least so long.
+void Run::count_as_stalled(const Client& client) {
+  if (!schedule_) {
+    result_.stalled += client.in_flight_;
+    return;
+  }
+  for (auto number = client.scheduled_; schedule_->due(number) < end_; number += clients_.size()) {
+    ++result_.stalled;
+    if (schedule_->due(number) >= begin_) result_.latency.record(Clock::now() - schedule_->due(number));
+  }
+}
+
+void Run::look_for_overdue() {
+  next_look_ = Clock::now() + between_looks;
+  for (const auto& client : clients_) {
+    if (!client || client->in_flight_ == 0) continue;
+    if (std::exchange(client->was_in_flight_, true)) attempt(*client, [&] { client->overdue(*this); });
+  }
 }
 
 }  // namespace load

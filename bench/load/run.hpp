@@ -4,27 +4,30 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "histogram.hpp"
+#include "schedule.hpp"
 #include "target.hpp"
 
 namespace load {
 
-using Clock = std::chrono::steady_clock;
-
-/// How long to measure. The warm-up begins when every client has been answered once.
-struct Period {
+/// What to measure.
+struct Plan {
   std::chrono::duration<double> warmup;
   std::chrono::duration<double> measured;
+  std::optional<double> rate;  ///< Requests per second of all clients together; without it, the load is closed.
+  unsigned depth = 1;          ///< Requests that a client has in flight. More than one need a closed load.
 };
 
 struct Result {
-  std::chrono::duration<double> seconds{};
-  Histogram latency;        ///< One value for each request answered within the measured time.
-  std::size_t errors = 0;   ///< Clients that failed; none of them was replaced.
-  std::size_t stalled = 0;  ///< Clients that still had no answer a second after the end.
+  Histogram latency;           ///< A value for each request of the measured time.
+  std::uint64_t answered = 0;  ///< How many of them have been answered.
+  std::size_t stalled = 0;     ///< How many still had no answer a second after the end.
+  std::size_t errors = 0;      ///< Clients that failed; none of them was replaced.
+  std::size_t lost = 0;        ///< Datagrams that were sent again because no answer came.
   std::string first_error;
 };
 
@@ -32,18 +35,25 @@ class Run;
 
 /// One of the clients of a run; each mode has a kind of its own. It has one socket at a time.
 ///
-/// Errors: what `start` or `ready` throws ends this client and is counted.
+/// Errors: what one of these functions throws ends this client and is counted.
 class Client {
  public:
   virtual ~Client() = default;
-  /// Makes the first move.
-  virtual void start(Run& run) = 0;
+  /// Sends a request, which was due at that time. The first time, connects before that.
+  virtual void request(Run& run, Clock::time_point due) = 0;
   /// The client's socket is ready for what was awaited, or has failed.
   virtual void ready(Run& run) = 0;
+  /// A request has had no answer for 0.1 seconds or more; called every 0.1 seconds until it has one.
+  virtual void overdue(Run&) {}
+
+ protected:
+  bool waits_for_answer() const noexcept { return in_flight_ > 0; }
 
  private:
   friend class Run;
-  Clock::time_point last_answer_{};
+  unsigned in_flight_ = 0;
+  bool was_in_flight_ = false;   // at the last look for what is overdue
+  std::uint64_t scheduled_ = 0;  // the request in flight or, if there is none, the next one; in an open load
 };
 
 /// Clients in one thread and one epoll set, for a while.
@@ -51,9 +61,18 @@ class Run {
  public:
   explicit Run(std::vector<std::unique_ptr<Client>> clients);
 
-  /// To be called once.
-  /// @throws std::runtime_error if some clients are not answered at all.
-  Result measure(const Period& period);
+  /// Has each client make one request, so many at a time that no server's backlog overflows.
+  /// @returns how many clients were not answered, because nobody was for 10 seconds.
+  std::size_t ask_all();
+
+  /// Puts the server under load. To be called once, when all have been answered.
+  const Result& measure(const Plan& plan);
+
+  /// Lets things happen (perhaps a server closes a connection) until then, or a little less long.
+  void turn(Clock::time_point until);
+
+  /// So far.
+  const Result& result() const noexcept { return result_; }
 
   /// @name For clients
   /// @{
@@ -64,20 +83,37 @@ class Run {
   /// The same for a socket that is watched already.
   void rewatch(const Socket& socket, Client& client, std::uint32_t events);
 
-  /// The client has its answer; the request began at `begin`. False if there is to be no other.
-  bool answered(Client& client, Clock::time_point begin);
+  /// The client has an answer to a request that was due at that time. If it is to send another one now, returns when
+  /// that was due.
+  std::optional<Clock::time_point> answered(Client& client, Clock::time_point due);
+
+  /// The client has sent a datagram again.
+  void lost() noexcept { ++result_.lost; }
   /// @}
 
  private:
   void control(int operation, const Socket& socket, Client& client, std::uint32_t events);
-  bool attempt(Client& client, void (Client::*move)(Run&));
-  void turn(Clock::time_point until);
-  std::size_t count_unanswered_since(Clock::time_point time) const;
+  template <class Move>
+  void attempt(Client& client, Move&& move);
+  void drop(Client& client);
+  void wait(Clock::time_point until);
 
-  std::vector<std::unique_ptr<Client>> clients_;  // those that have not failed
+  void send(Client& client, Clock::time_point due);
+  void send_all(unsigned depth);
+  void send_what_is_due();
+  void count_as_stalled(const Client& client);
+  void look_for_overdue();
+
+  std::vector<std::unique_ptr<Client>> clients_;  // null: has failed
   Socket epoll_;
-  Clock::time_point begin_ = Clock::time_point::max();
-  Clock::time_point end_ = Clock::time_point::max();
+  std::uint64_t in_flight_ = 0;  // of all clients
+  std::uint64_t answers_ = 0;    // to all clients, whenever
+  Clock::time_point next_look_{};
+
+  std::optional<Schedule> schedule_;  // of an open load
+  std::uint64_t next_scheduled_ = 0;
+  Clock::time_point begin_ = Clock::time_point::max();  // of the measured time
+  Clock::time_point end_ = Clock::time_point::min();    // from then on, no more requests are sent
   Result result_;
 };
 

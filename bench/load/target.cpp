@@ -15,9 +15,9 @@
 namespace load {
 namespace {
 
-/// A closed connection holds its port for a while (TIME_WAIT), and an address has some 28,000 for outgoing ones.
-/// Connecting from this many addresses in turn, we do not run out.
-constexpr unsigned source_addresses = 64;
+/// A connection needs a port, a closed one too for a while (TIME_WAIT), and an address has some 28,000. Connecting from
+/// this many addresses in turn, we do not run out.
+constexpr unsigned sources = 64;
 
 void check(int result, const char* what) {
   if (result < 0) throw std::system_error(errno, std::system_category(), what);
@@ -101,14 +101,14 @@ Socket Target::connect() {
 }
 
 void Target::choose_source(int socket) {
-  if (address_.ss_family == AF_INET && is_stream()) {
+  if (has_sources()) {
     // The port is left to connect(), which needs it to be unique for this target only.
     const int no_port = 1;
     check(::setsockopt(socket, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &no_port, sizeof no_port),
           "IP_BIND_ADDRESS_NO_PORT");
     sockaddr_in source{};
     source.sin_family = AF_INET;
-    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + next_source_++ % source_addresses);
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + skipped_sources_ + next_source_++ % sources);
     check(::bind(socket, reinterpret_cast<const sockaddr*>(&source), sizeof source), "bind");
   } else if (address_.ss_family == AF_UNIX && !is_stream()) {
     // Without a name nobody could answer; the kernel makes one up.

@@ -38,6 +38,11 @@ class Target {
 
   bool is_stream() const noexcept { return type_ == SOCK_STREAM; }
 
+  /// True if connections come from several addresses in turn.
+  bool has_sources() const noexcept { return is_stream() && address_.ss_family == AF_INET; }
+  /// Leaves that many addresses to other processes. Needs `has_sources()`.
+  void skip_sources(unsigned count) noexcept { skipped_sources_ = count; }
+
   /// A new socket that does not block, and is connected or about to be.
   /// @throws std::system_error
   Socket connect();
@@ -50,6 +55,7 @@ class Target {
   int type_ = 0;
   sockaddr_storage address_{};
   socklen_t length_ = 0;
+  unsigned skipped_sources_ = 0;
   unsigned next_source_ = 0;
 };
 

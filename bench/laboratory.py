@@ -1,0 +1,231 @@
+"""What the measuring scripts have in common: a server and its load as processes, each on a core of its own."""
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import pathlib
+import resource
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+TICKS = os.sysconf("SC_CLK_TCK")
+BAD_USAGE = 2  # the exit status of our programs
+
+
+class Failure(Exception):
+    """Something could not be measured."""
+
+
+class Absent(Failure):
+    """There is no such program, or it does not know what it is asked for."""
+
+
+def ours(mixin, *options, scheme="tcp"):
+    """The command of our server."""
+    return ("echo_server", "--listen", f"{scheme}://127.0.0.1:0", "--mixin", mixin, *options)
+
+
+def prepare_process(core):
+    """What a new process does before its program starts: it goes to its core, may open all the files that can be
+    allowed, and dies with this script."""
+
+    def prepare():
+        PR_SET_PDEATHSIG = 1
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        if core is not None:
+            os.sched_setaffinity(0, {core})
+
+    return prepare
+
+
+class Server:
+    """A running server, which leads a session: all its processes are those of the session."""
+
+    def __init__(self, process, url):
+        self.process = process
+        self.url = url
+
+    def processes(self):
+        """For each process its directory in /proc, and the fields of its status that begin with the state."""
+        for directory in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                fields = (directory / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self.process.pid:
+                    yield directory, fields
+
+    def seconds_of_cpu(self):
+        """What the processes, and those that have ended, have used so far."""
+        return sum(int(ticks) for _, fields in self.processes() for ticks in fields[11:15]) / TICKS
+
+    def memory(self):
+        """Bytes in user space that the processes do not have from a file. What some of them share counts once."""
+        total = 0
+        for directory, _ in self.processes():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                total += memory_of(directory)
+        return total
+
+
+def memory_of(directory):
+    """The same for one process."""
+    lines = (directory / "smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:"))) * 1024
+
+
+@contextlib.contextmanager
+def running(command, core=None, end_limit=5):
+    """A server, for as long as the block takes. Its processes end with the block."""
+    complaints = tempfile.TemporaryFile("w+")
+    try:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            start_new_session=True,
+            preexec_fn=prepare_process(core),
+        )
+    except FileNotFoundError:
+        raise Absent(f"there is no {command[0]}") from None
+    name = pathlib.Path(command[0]).name
+    try:
+        if not select.select([process.stdout], [], [], 10)[0]:
+            raise Failure(f"{name} has not said where it listens")
+        announcement = process.stdout.readline()
+        if not announcement.startswith("listening on "):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1)
+            complaints.seek(0)
+            complaint = complaints.readline().strip() or f"{name} said {announcement!r}, not where it listens"
+            raise Absent(complaint) if process.returncode == BAD_USAGE else Failure(complaint)
+        yield Server(process, announcement.removeprefix("listening on ").strip())
+        if process.poll() is not None:
+            raise Failure(f"{name} has ended with status {process.returncode}")
+    finally:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.terminate()
+            process.wait(end_limit)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        complaints.close()
+
+
+class Laboratory:
+    """Where the programs are, and on which cores they run."""
+
+    def __init__(self, programs):
+        self.programs = programs.resolve()
+        cores = sorted(os.sched_getaffinity(0))
+        self.server_core, self.load_core = cores[0], cores[-1]
+        if not os.access(self.programs / "sockserv-load", os.X_OK):
+            raise Failure(f"there is no sockserv-load in {programs}; build the benchmarks first")
+        if self.server_core == self.load_core:
+            print("server and load share the only core; the figures mean little", file=sys.stderr)
+
+    def command(self, program, *arguments):
+        return [str(self.programs / program), *arguments]  # an absolute path stays what it is
+
+    def server(self, command):
+        return running(self.command(*command), self.server_core)
+
+    def load(self, server, mode, *options, seconds):
+        """Puts a server under load; gives the figures that sockserv-load prints, and the server's share of its core as
+        "busy"."""
+        command = self.command("sockserv-load", mode, server.url, *options, f"--seconds={seconds}")
+        cpu, begin = server.seconds_of_cpu(), time.monotonic()
+        try:
+            done = subprocess.run(
+                command,
+                stdout=subprocess.PIPE,
+                text=True,
+                timeout=seconds + 20,
+                preexec_fn=prepare_process(self.load_core),
+            )
+        except subprocess.TimeoutExpired:
+            raise Failure(f"the load on {server.process.args[0]} did not end") from None
+        cpu = max(server.seconds_of_cpu() - cpu, 1 / TICKS)
+        busy = cpu / (time.monotonic() - begin)
+        if done.returncode != 0:
+            raise Failure(f"the load ended with status {done.returncode}: {done.stdout.strip()}")
+        return json.loads(done.stdout) | {"busy": busy}
+
+
+class IdleLoad:
+    """A process of connections, each answered, which are then idle."""
+
+    def __init__(self, laboratory, url, connections, source_offset=0, core=None):
+        command = laboratory.command(
+            "sockserv-load",
+            "idle",
+            url,
+            f"--clients={connections}",
+            f"--source-offset={source_offset}",
+            "--seconds=86400",
+        )
+        self.connections = connections
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=prepare_process(core))
+        try:
+            self.connected = self._read("connected")
+        except BaseException:
+            self.kill()
+            raise
+
+    def _read(self, count):
+        """The next line of figures. All connections must have been answered."""
+        line = self.process.stdout.readline()
+        figures = json.loads(line) if line else {}
+        if figures.get(count) != self.connections:
+            raise Failure(f"not all of {self.connections} connections were answered: {line.strip()}")
+        return figures
+
+    def memory(self):
+        return memory_of(pathlib.Path("/proc") / str(self.process.pid))
+
+    def ask_to_end(self):
+        self.process.terminate()
+
+    def end(self):
+        """Has each connection answered again, and closes them."""
+        self.ask_to_end()
+        figures = self._read("alive")
+        self.process.wait()
+        return figures
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def argument_parser(description):
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--bin",
+        type=pathlib.Path,
+        default=HERE.parent / "build" / "release" / "bin",
+        help="where the programs are (default: build/release/bin)",
+    )
+    return parser
+
+
+def run(main):
+    """Runs a script's main() and exits with its status, and on a signal by way of every "finally"."""
+    sys.stdout.reconfigure(line_buffering=True)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        print(f"{pathlib.Path(sys.argv[0]).name}: {failure}", file=sys.stderr)
+        sys.exit(1)
