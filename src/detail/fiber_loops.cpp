@@ -28,7 +28,6 @@ FiberLoops::FiberLoops(Callbacks callbacks) : callbacks_(std::move(callbacks)) {
 FiberLoops::~FiberLoops() { stop(); }
 
 void FiberLoops::start(const Settings& settings) {
-  if (!loops_.empty()) return;
   settings_ = settings;
   sights_.assign(settings.loops, {});
   try {

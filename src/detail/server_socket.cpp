@@ -143,30 +143,47 @@ std::optional<std::pair<StreamRequest, Address>> ServerSocket::accept() {
   }
 }
 
-std::optional<std::pair<DatagramRequest, Address>> ServerSocket::receive(const std::shared_ptr<ServerSocket>& socket,
-                                                                         std::size_t max_packet_size) {
-  if (!socket->packet_) socket->packet_ = std::make_unique_for_overwrite<char[]>(max_packet_size);
-  sockaddr_storage storage;
-  auto* const native = reinterpret_cast<sockaddr*>(&storage);
-  iovec space{socket->packet_.get(), max_packet_size};
+ServerSocket::Inbox::Inbox(std::size_t packet_size)
+    : max_packet_size(packet_size), memory(std::make_unique_for_overwrite<char[]>(size * packet_size)) {
+  for (std::size_t i = 0; i < size; ++i) {
+    spaces[i] = {memory.get() + i * packet_size, packet_size};
+    headers[i] = {};
+    headers[i].msg_hdr.msg_name = &senders[i];
+    headers[i].msg_hdr.msg_iov = &spaces[i];
+    headers[i].msg_hdr.msg_iovlen = 1;
+  }
+}
+
+/// False if no datagram is there.
+bool ServerSocket::fill_inbox(std::size_t max_packet_size, bool ahead) {
+  if (!inbox_) inbox_ = std::make_unique<Inbox>(max_packet_size);
+  Inbox& inbox = *inbox_;
+  inbox.next = inbox.count = 0;
+  for (mmsghdr& header : inbox.headers) header.msg_hdr.msg_namelen = sizeof(sockaddr_storage);
   for (;;) {
-    msghdr message{};
-    message.msg_name = native;
-    message.msg_namelen = sizeof storage;
-    message.msg_iov = &space;
-    message.msg_iovlen = 1;
-    const ssize_t count = ::recvmsg(socket->fileno(), &message, MSG_DONTWAIT);
+    const int count = ::recvmmsg(fileno(), inbox.headers.data(), ahead ? Inbox::size : 1, MSG_DONTWAIT, nullptr);
     if (count >= 0) {
-      return std::optional<std::pair<DatagramRequest, Address>>(
-          std::in_place,
-          DatagramRequest(std::string(socket->packet_.get(), static_cast<std::size_t>(count)),
-                          (message.msg_flags & MSG_TRUNC) != 0, DatagramSocket(socket)),
-          Address::from_native(native, message.msg_namelen));
+      inbox.count = static_cast<std::size_t>(count);
+      return count > 0;
     }
     if (errno == EINTR) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
-    throw_error(last_system_error(), "recvmsg");
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
+    throw_error(last_system_error(), "recvmmsg");
   }
+}
+
+std::optional<std::pair<DatagramRequest, Address>> ServerSocket::receive(const std::shared_ptr<ServerSocket>& socket,
+                                                                         std::size_t max_packet_size, bool ahead) {
+  if (!socket->has_more() && !socket->fill_inbox(max_packet_size, ahead)) return std::nullopt;
+  Inbox& inbox = *socket->inbox_;
+  const mmsghdr& message = inbox.headers[inbox.next];
+  const char* const bytes = inbox.memory.get() + inbox.next * max_packet_size;
+  ++inbox.next;
+  return std::optional<std::pair<DatagramRequest, Address>>(
+      std::in_place,
+      DatagramRequest(std::string(bytes, message.msg_len), (message.msg_hdr.msg_flags & MSG_TRUNC) != 0,
+                      DatagramSocket(socket)),
+      Address::from_native(static_cast<const sockaddr*>(message.msg_hdr.msg_name), message.msg_hdr.msg_namelen));
 }
 
 bool ServerSocket::is_listening() const noexcept {

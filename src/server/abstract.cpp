@@ -69,8 +69,12 @@ void AbstractServer::serve_forever(duration poll_interval) {
   {
     struct Ending {
       AbstractServer& server;
-      ~Ending() { server.end_serving(); }
+      ~Ending() {
+        server.takes_requests_ahead_ = false;
+        server.end_serving();
+      }
     } const ending{*this};
+    takes_requests_ahead_ = true;
     begin_serving();
     while (!stop_requested_) {
       const bool for_requests = may_accept_now() && !accept_elsewhere();
@@ -175,6 +179,7 @@ AbstractServer::Ready AbstractServer::wait(std::optional<time_point> deadline, b
     deadline = std::min(deadline.value_or(next), next);
   }
   if (for_requests) {
+    if (requests_at_hand()) return {.request = !stop_requested_, .anything = true};
     watched[2].fd = fileno();
   } else if (const auto pause_end = accept_pause_.end()) {
     deadline = std::min(deadline.value_or(*pause_end), *pause_end);

@@ -57,8 +57,9 @@ class FiberLoops {
   /// Waits until all tasks are done.
   ~FiberLoops();
 
-  /// Starts the loops, unless they run. Throws if there can be no thread, descriptor or memory.
+  /// Starts the loops. Throws if there can be no thread, descriptor or memory.
   void start(const Settings& settings);
+  bool started() const noexcept { return !loops_.empty(); }
 
   /// Has the loops accept from this socket, from now on until `stop_accepting()`, or until they may not and call
   /// `wake`.

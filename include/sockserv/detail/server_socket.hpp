@@ -1,7 +1,9 @@
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <sockserv/address.hpp>
@@ -39,8 +41,11 @@ class ServerSocket {
   /// The next connection or datagram, if one is there.
   /// @throws boost::system::system_error if there is none for another reason than that.
   std::optional<std::pair<StreamRequest, Address>> accept();
+  /// `ahead`: may take several datagrams from the system at once, and keep the rest for the next calls.
   static std::optional<std::pair<DatagramRequest, Address>> receive(const std::shared_ptr<ServerSocket>& socket,
-                                                                    std::size_t max_packet_size);
+                                                                    std::size_t max_packet_size, bool ahead);
+  /// True if there are such datagrams, of which the descriptor tells nothing.
+  bool has_more() const noexcept { return inbox_ && inbox_->next < inbox_->count; }
 
   /// Removes the Unix path that `bind` made, if it is still the same file.
   void unlink_path() noexcept;
@@ -52,12 +57,28 @@ class ServerSocket {
   int fileno() const noexcept { return socket_.get(); }
 
  private:
+  /// Datagrams that have been received, and the memory for more.
+  struct Inbox {
+    static constexpr std::size_t size = 16;
+
+    explicit Inbox(std::size_t max_packet_size);
+
+    std::size_t max_packet_size;
+    std::unique_ptr<char[]> memory;
+    std::array<sockaddr_storage, size> senders;
+    std::array<iovec, size> spaces;
+    std::array<mmsghdr, size> headers;
+    std::size_t next = 0;
+    std::size_t count = 0;
+  };
+
+  bool fill_inbox(std::size_t max_packet_size, bool ahead);
   void set_option(int level, int option, int value, const char* name);
   bool is_stale(const Address& address) const;
 
   Descriptor socket_;
   int type_;
-  std::unique_ptr<char[]> packet_;  // where datagrams land; used by the serving thread only
+  std::unique_ptr<Inbox> inbox_;  // where datagrams land; used by whoever accepts
   std::string path_;
   dev_t device_ = 0;
   ino_t inode_ = 0;

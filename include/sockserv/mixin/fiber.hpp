@@ -60,7 +60,7 @@ class FiberMixIn : public Server {
   bool block_on_close = true;
 
   void process_request(request_type& request, const Address& client_address) override {
-    loops_.start(settings());
+    if (!loops_.started()) loops_.start(settings());  // serve_forever() has; handle_request() has not
     loops_.submit(std::make_unique<Task>(*this, request, client_address));
   }
 
@@ -95,7 +95,7 @@ class FiberMixIn : public Server {
   }
   void begin_serving() override {
     Server::begin_serving();
-    loops_.start(settings());
+    if (!loops_.started()) loops_.start(settings());
   }
   void end_serving() noexcept override {
     loops_.stop_accepting();

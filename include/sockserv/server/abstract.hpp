@@ -168,6 +168,10 @@ class AbstractServer {
   virtual bool may_accept() const { return true; }
   /// The same, with pauses after failures to accept.
   bool may_accept_now() const { return may_accept() && !accept_pause_.end(); }
+  /// True if requests are waiting that the descriptor does not tell of, because they were taken together with others.
+  virtual bool requests_at_hand() const noexcept { return false; }
+  /// True while `serve_forever()` goes on: only then may requests be taken before they can be served.
+  bool takes_requests_ahead() const noexcept { return takes_requests_ahead_; }
   /// A descriptor whose becoming readable makes the loop call `service_actions()`; -1: none.
   virtual int service_descriptor() const noexcept { return -1; }
   /// How often to call `service_actions()` even if that descriptor is silent; no value: it can be relied on.
@@ -238,6 +242,7 @@ class AbstractServer {
 
   std::atomic<bool> stop_requested_ = false;
   std::atomic<bool> taking_backlog_ = false;
+  std::atomic<bool> takes_requests_ahead_ = false;
   std::atomic<const std::type_info*> serving_type_ = nullptr;
 
   mutable std::mutex mutex_;  // guards what follows

@@ -60,7 +60,7 @@ class TCPServer : public BaseServer<Handler> {
     if constexpr (serves_streams) {
       return socket().accept();
     } else {
-      return socket().receive(socket_, this->options().max_packet_size);
+      return socket().receive(socket_, this->options().max_packet_size, this->takes_requests_ahead());
     }
   }
 
@@ -100,6 +100,7 @@ class TCPServer : public BaseServer<Handler> {
     own(std::make_shared<detail::ServerSocket>(socket.descriptor, kind.socket_type));
   }
 
+  bool requests_at_hand() const noexcept override { return !serves_streams && socket_ && socket_->has_more(); }
   bool is_listening() const noexcept override { return socket_ && socket_->is_listening(); }
 
   int backlog_limit() const noexcept override {
