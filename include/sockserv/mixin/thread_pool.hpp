@@ -51,17 +51,10 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
 
   void process_request(request_type& request, const Address& client_address) override {
     if (when_full == WhenFull::reject && !pool_.has_room(limits())) {
-      this->count_rejected();
-      request_rejected(request, client_address);
-      this->shutdown_request(request);
-      return;
+      return this->reject(request, client_address, Rejection::full);
     }
     this->process_elsewhere(request, client_address, [this](auto& task) { pool_.submit(task, limits()); });
   }
-
-  /// Called for a request that is being refused, before it is shut down: may tell the client why. It runs in the
-  /// serving thread, so it must not wait. Does nothing by default.
-  virtual void request_rejected(request_type&, const Address&) {}
 
   void server_close() override {
     Server::server_close();
