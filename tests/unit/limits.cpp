@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <boost/asio/buffer.hpp>
 #include <functional>
 #include <map>
@@ -70,6 +71,19 @@ TEST_CASE("a handler that catches a limit cannot go on, and what it has buffered
   CHECK(log.lines[0].first == LogLevel::info);
   CHECK(log.lines[0].second.find("was cut off") != std::string::npos);
   CHECK(log.lines[0].second.find('\n') == std::string::npos);
+}
+
+TEST_CASE("a client that is cut off is so at once, whatever the handler makes of it") {
+  ThreadingTCPServer<Does> server(loopback(), quiet({.idle_timeout = 20ms}));
+  std::atomic<bool> client_has_seen_it = false;
+  Does::what = [&](Does& handler) {
+    CHECK_THROWS_AS(handler.rfile.readline(), limit_error);
+    CHECK(eventually([&] { return client_has_seen_it.load(); }));
+  };
+  ServerThread background(server);
+  StreamClient client(server.server_address());
+  CHECK(client.read_all().empty());
+  client_has_seen_it = true;
 }
 
 TEST_CASE("a handler's own time limit comes first if it is shorter, and leaves the connection usable") {
@@ -219,6 +233,23 @@ TEST_CASE("a strategy that wakes too early has to wait again") {
   server.serve([](Does& handler) { CHECK_THROWS_AS(handler.wfile.write("x"), limit_error); });
   CHECK(waits == 3);
   CHECK(server.stats().cut_off_deadline == 1);
+}
+
+TEST_CASE("max_connections: the loop is woken when there is room") {
+  ThreadingTCPServer<Does> server(loopback(), {.max_connections = 1});
+  Does::what = [](Does& handler) {
+    handler.wfile.write("yes\n");
+    handler.rfile.readline();
+  };
+  std::thread serving([&] { server.serve_forever(1h); });
+  std::vector<StreamClient> clients;
+  for (int i = 0; i < 3; ++i) clients.emplace_back(server.server_address());
+  for (StreamClient& client : clients) {
+    CHECK(client.read_line() == "yes\n");
+    client.close();
+  }
+  server.shutdown();
+  serving.join();
 }
 
 /// Rejects what it is told to, and hears why.
