@@ -22,10 +22,16 @@ class Category final : public boost::system::error_category {
         return "the peer closed the connection before all the bytes had arrived";
       case errc::line_too_long:
         return "no end of line within the limit";
-      case errc::cut_off:
-        return "the server is ending and has cut this request off";
       case errc::no_reply_address:
         return "the sender of this datagram has no address to reply to";
+      case errc::idle_too_long:
+        return "the client was idle for too long";
+      case errc::deadline_passed:
+        return "the connection has lasted for too long";
+      case errc::too_slow:
+        return "the client sent too slowly";
+      case errc::cut_off:
+        return "the server is ending and has cut this request off";
     }
     return "unknown sockserv error " + std::to_string(value);
   }
@@ -48,6 +54,21 @@ const boost::system::error_category& error_category() noexcept {
 error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), error_category()}; }
 
 timeout_error::timeout_error(const std::string& what) : system_error(make_error_code(errc::timed_out), what) {}
+
+bool is_limit(const error_code& error) noexcept {
+  return error == errc::idle_too_long || error == errc::deadline_passed || error == errc::too_slow ||
+         error == errc::cut_off;
+}
+
+bool is_limit(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& failure) {
+    return is_limit(failure.code());
+  } catch (...) {
+    return false;
+  }
+}
 
 bool is_peer_gone(const error_code& error) noexcept {
   if (error == boost::asio::error::eof || error == errc::end_of_stream) return true;
@@ -91,6 +112,7 @@ void throw_error(const error_code& error, const std::string& what) { throw boost
 
 void throw_request_error(const error_code& error, const std::string& what) {
   if (error == errc::timed_out) throw timeout_error(what);
+  if (is_limit(error)) throw limit_error(error, what);
   if (is_peer_gone(error)) throw peer_gone_error(error, what);
   throw_error(error, what);
 }

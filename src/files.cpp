@@ -23,11 +23,12 @@ void InputFile::set_buffer_size(std::size_t size) {
   buffer_.set_initial_capacity(size);
 }
 
-bool InputFile::receive_more() {
+/// Waits for more, of which the reader has `item` bytes already; false at the end of the stream.
+bool InputFile::receive_more(std::size_t item) {
   if (!request_) return false;
   writer_->flush();
   error_code error;
-  const std::size_t count = request_->receive_more(buffer_, error);
+  const std::size_t count = request_->receive_more(buffer_, item, error);
   detail::check(error, "rfile");
   return count > 0;
 }
@@ -47,7 +48,7 @@ std::optional<std::string_view> InputFile::read_until(std::string_view delimiter
     }
     if (unread.size() >= limit) throw_line_too_long(limit);
     searched = unread.size() - std::min(unread.size(), delimiter.size() - 1);
-    if (!receive_more()) {
+    if (!receive_more(unread.size())) {
       const std::string_view rest = buffer_.unread();
       buffer_.consume(rest.size());
       return rest.empty() ? std::nullopt : std::optional(rest);
@@ -62,7 +63,7 @@ std::string InputFile::read(std::size_t count) {
       const std::string_view part = buffer_.unread().substr(0, count - bytes.size());
       bytes += part;
       buffer_.consume(part.size());
-      if (bytes.size() == count || !receive_more()) return bytes;
+      if (bytes.size() == count || !receive_more(bytes.size())) return bytes;
     }
   } catch (...) {
     buffer_.put_back(bytes);
@@ -81,7 +82,7 @@ std::string InputFile::read_exactly(std::size_t count) {
 }
 
 std::string_view InputFile::peek() {
-  if (buffer_.empty()) receive_more();
+  if (buffer_.empty()) receive_more(0);
   return buffer_.unread();
 }
 

@@ -18,6 +18,17 @@ void log_to_stderr(LogLevel, std::string_view message) noexcept {
   }
 }
 
+namespace {
+
+void require_positive(const std::optional<std::chrono::steady_clock::duration>& limit, const char* field) {
+  if (limit && *limit <= std::chrono::steady_clock::duration::zero()) {
+    throw std::invalid_argument(std::string("ServerOptions::") + field +
+                                " must be positive; for no limit, give it no value");
+  }
+}
+
+}  // namespace
+
 void detail::validate(const ServerOptions& options) {
   if (options.request_queue_size < 0) {
     throw std::invalid_argument("ServerOptions::request_queue_size is " + std::to_string(options.request_queue_size) +
@@ -26,6 +37,8 @@ void detail::validate(const ServerOptions& options) {
   if (options.max_packet_size == 0) {
     throw std::invalid_argument("ServerOptions::max_packet_size is 0; it must be at least 1");
   }
+  require_positive(options.idle_timeout, "idle_timeout");
+  require_positive(options.request_deadline, "request_deadline");
   if (!options.log) {
     throw std::invalid_argument("ServerOptions::log is empty; to drop all messages, give it a function that does");
   }

@@ -6,10 +6,13 @@
 #include <boost/asio/error.hpp>
 #include <cerrno>
 #include <sockserv/detail/server_socket.hpp>
+#include <sockserv/options.hpp>
 #include <stdexcept>
 
 namespace sockserv {
 namespace {
+
+using std::chrono::steady_clock;
 
 iovec vector_of(boost::asio::const_buffer buffer) noexcept { return {const_cast<void*>(buffer.data()), buffer.size()}; }
 
@@ -18,16 +21,70 @@ iovec vector_of(boost::asio::const_buffer buffer) noexcept { return {const_cast<
 StreamRequest::StreamRequest(detail::Descriptor socket, const Address& peer, detail::Waiting& waiting)
     : socket_(std::move(socket)), waiting_(&waiting), peer_(peer) {}
 
-StreamRequest& StreamRequest::operator=(StreamRequest&& other) noexcept {
-  if (this != &other) {
-    close();
-    socket_ = std::move(other.socket_);
-    live_ = std::move(other.live_);
-    waiting_ = other.waiting_;
-    timeout_ = other.timeout_;
-    peer_ = other.peer_;
+void StreamRequest::enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options) {
+  live_.enter(all, counters, fileno());
+  if (options.idle_timeout || options.request_deadline || options.min_receive_rate > 0) {
+    limits_ = detail::ClientLimits(options, steady_clock::now());
   }
-  return *this;
+}
+
+/// Does what may have to wait, `operation(deadline)`, and cuts the connection off if a limit of the server's is passed.
+template <class Operation>
+std::size_t StreamRequest::within_limits(std::size_t item, Operation&& operation, error_code& error) {
+  if (!limits_) [[likely]]
+    return operation(detail::Waiting::no_deadline);
+  const auto begun = steady_clock::now();
+  if (const auto limit = limits_.passed(begun)) {
+    cut_off(*limit, error);
+    return 0;
+  }
+  auto deadline = limits_.deadline(begun, timeout_, item);
+  for (;;) {
+    const std::size_t count = operation(deadline.at);
+    if (error != errc::timed_out) return count;
+    deadline = limits_.deadline(begun, timeout_, item);  // another thread may have heard from the client meanwhile
+    if (steady_clock::now() < deadline.at) continue;
+    if (deadline.meaning != errc::timed_out) cut_off(deadline.meaning, error);
+    return 0;
+  }
+}
+
+void StreamRequest::cut_off(errc limit, error_code& error) noexcept {
+  error = limit;
+  if (!limits_.note_passed(limit)) return;
+  if (auto* const counters = live_.counters()) {
+    detail::count(limit == errc::idle_too_long     ? counters->cut_off_idle
+                  : limit == errc::deadline_passed ? counters->cut_off_deadline
+                                                   : counters->cut_off_rate);
+  }
+  ::shutdown(fileno(), SHUT_RDWR);
+}
+
+std::size_t StreamRequest::receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept {
+  const std::size_t count = within_limits(
+      item, [&](auto deadline) { return waiting_->receive(fileno(), buffers, deadline, error); }, error);
+  has_received(count);
+  return count;
+}
+
+std::size_t StreamRequest::receive_more(detail::InputBuffer& buffer, std::size_t item, error_code& error) {
+  const std::size_t count = within_limits(
+      item, [&](auto deadline) { return waiting_->receive_more(fileno(), buffer, deadline, error); }, error);
+  has_received(count);
+  return count;
+}
+
+void StreamRequest::has_received(std::size_t count) noexcept {
+  live_.received(count);
+  if (limits_ && count > 0) limits_.has_sent(count, steady_clock::now());
+}
+
+std::size_t StreamRequest::send_some(std::span<const iovec> buffers, error_code& error) noexcept {
+  const std::size_t count = within_limits(
+      0, [&](auto deadline) { return waiting_->send(fileno(), buffers, deadline, error); }, error);
+  live_.sent(count);
+  if (limits_ && count > 0) limits_.has_taken(steady_clock::now());
+  return count;
 }
 
 std::string StreamRequest::recv(std::size_t max) {
@@ -45,7 +102,7 @@ std::size_t StreamRequest::recv(boost::asio::mutable_buffer buffer) {
 
 std::size_t StreamRequest::recv(boost::asio::mutable_buffer buffer, error_code& error) noexcept {
   const iovec target = vector_of(buffer);
-  return waiting_->receive(fileno(), {&target, 1}, detail::Waiting::no_deadline, error);
+  return receive_some({&target, 1}, 0, error);
 }
 
 std::size_t StreamRequest::recv_exactly(boost::asio::mutable_buffer buffer) {
@@ -59,7 +116,8 @@ std::size_t StreamRequest::recv_exactly(boost::asio::mutable_buffer buffer, erro
   error.clear();
   std::size_t received = 0;
   while (received < buffer.size()) {
-    const std::size_t count = recv(buffer + received, error);
+    const iovec target = vector_of(buffer + received);
+    const std::size_t count = receive_some({&target, 1}, received, error);
     if (error) break;
     if (count == 0) {
       error = errc::end_of_stream;
@@ -79,7 +137,7 @@ std::size_t StreamRequest::send(boost::asio::const_buffer bytes) {
 
 std::size_t StreamRequest::send(boost::asio::const_buffer bytes, error_code& error) noexcept {
   const iovec source = vector_of(bytes);
-  return waiting_->send(fileno(), {&source, 1}, detail::Waiting::no_deadline, error);
+  return send_some({&source, 1}, error);
 }
 
 std::size_t StreamRequest::sendall(std::string_view bytes) {
@@ -102,7 +160,7 @@ std::size_t StreamRequest::send_chunk(std::span<iovec> chunk, error_code& error)
       chunk = chunk.subspan(1);
       continue;
     }
-    std::size_t count = waiting_->send(fileno(), chunk, detail::Waiting::no_deadline, error);
+    std::size_t count = send_some(chunk, error);
     if (error) break;
     sent += count;
     while (!chunk.empty() && count >= chunk.front().iov_len) {
@@ -115,16 +173,6 @@ std::size_t StreamRequest::send_chunk(std::span<iovec> chunk, error_code& error)
     }
   }
   return sent;
-}
-
-std::size_t StreamRequest::read_chunk(std::span<const iovec> chunk, error_code& error) noexcept {
-  const std::size_t count = waiting_->receive(fileno(), chunk, detail::Waiting::no_deadline, error);
-  if (count == 0 && !error) error = boost::asio::error::eof;
-  return count;
-}
-
-std::size_t StreamRequest::receive_more(detail::InputBuffer& buffer, error_code& error) {
-  return waiting_->receive_more(fileno(), buffer, detail::Waiting::no_deadline, error);
 }
 
 void StreamRequest::settimeout(std::optional<duration> limit) {
@@ -169,6 +217,8 @@ void StreamRequest::shutdown(int how, error_code& error) noexcept {
 
 void StreamRequest::close() noexcept {
   live_.leave();
+  admission_.end();
+  limits_ = {};  // what follows is refused as on any closed socket
   socket_.reset();
 }
 
@@ -221,6 +271,13 @@ void DatagramSocket::sendto(std::string_view packet, const Address& address, err
     return;
   }
   waiting_->send_to(fileno(), packet, address, error);
+  if (counters_ && !error) detail::count(counters_->bytes_out, packet.size());
+}
+
+void DatagramRequest::enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions&) {
+  live_.enter(all, counters, -1);
+  detail::count(counters.bytes_in, packet_.size());
+  socket_.counters_ = &counters;
 }
 
 int DatagramSocket::fileno() const noexcept { return socket_ ? socket_->fileno() : -1; }

@@ -17,10 +17,16 @@ struct Arguments {
   std::string listen;
   std::string mixin;
   std::optional<std::size_t> workers;
+  std::optional<int> wbufsize;
+  std::optional<int> max_connections;
+  std::optional<int> idle_timeout;      // seconds
+  std::optional<int> request_deadline;  // seconds
+  std::optional<int> min_receive_rate;
   int drain = 30;
 };
 
 bool is_unix(std::string_view scheme) { return scheme.starts_with("unix"); }
+bool serves_streams(std::string_view scheme) { return scheme == "tcp" || scheme == "unix"; }
 
 sockserv::Address unix_address(std::string_view path) {
   std::string name(path);
@@ -67,6 +73,18 @@ std::string url_forms(std::span<const Choice> choices) {
   return forms;
 }
 
+void declare_connection_options(CLI::App& app, Arguments& arguments) {
+  const auto option = [&](const char* name, const char* type, std::optional<int>& value, const char* meaning) {
+    app.add_option(name, value, meaning)->type_name(type)->check(CLI::Range(1, 1'000'000'000))->group("Connections");
+  };
+  option("--wbufsize", "BYTES", arguments.wbufsize, "Collect so much of a reply before it is sent");
+  option("--max-connections", "N", arguments.max_connections, "The most connections at a time");
+  option("--idle-timeout", "SECONDS", arguments.idle_timeout, "Cut off clients that neither send nor take anything");
+  option("--request-deadline", "SECONDS", arguments.request_deadline, "Cut off connections that last for longer");
+  option("--min-receive-rate", "BYTES", arguments.min_receive_rate,
+         "The least bytes per second of a line that has begun");
+}
+
 void declare_options(CLI::App& app, std::span<const Choice> choices, Arguments& arguments) {
   const std::string where = "Where to listen: " + url_forms(choices);
   app.add_option("--listen", arguments.listen, where + "\n(port 0 picks a free one)")
@@ -80,6 +98,9 @@ void declare_options(CLI::App& app, std::span<const Choice> choices, Arguments& 
     app.add_option("--workers", arguments.workers, "The most requests at a time, under a mixin")
         ->type_name("N")
         ->check(CLI::Range(1, 1'000'000));
+  }
+  if (std::any_of(choices.begin(), choices.end(), [](const Choice& choice) { return serves_streams(choice.scheme); })) {
+    declare_connection_options(app, arguments);
   }
   app.add_option("--drain", arguments.drain, "How long requests may take to finish at the end")
       ->type_name("SECONDS")
@@ -103,11 +124,22 @@ void read_url(const std::string& url, std::span<const Choice> choices, Options& 
   options.address = is_unix(options.scheme) ? unix_address(rest) : ip_address(rest);
 }
 
+sockserv::ServerOptions server_options(const Arguments& arguments) {
+  sockserv::ServerOptions options;
+  options.max_connections = static_cast<std::size_t>(arguments.max_connections.value_or(0));
+  if (arguments.idle_timeout) options.idle_timeout = std::chrono::seconds(*arguments.idle_timeout);
+  if (arguments.request_deadline) options.request_deadline = std::chrono::seconds(*arguments.request_deadline);
+  options.min_receive_rate = static_cast<std::size_t>(arguments.min_receive_rate.value_or(0));
+  return options;
+}
+
 /// What the arguments mean.
 /// @throws CLI::ValidationError if they mean nothing.
 std::pair<const Choice&, Options> interpret(const Arguments& arguments, std::span<const Choice> choices) {
   Options options;
   options.workers = arguments.workers;
+  options.wbufsize = static_cast<std::size_t>(arguments.wbufsize.value_or(0));
+  options.server = server_options(arguments);
   options.run.drain_limit = std::chrono::seconds(arguments.drain);
   if (options.workers && arguments.mixin == "none") {
     throw CLI::ValidationError("--workers", "there are none without a mixin; see --mixin");

@@ -11,6 +11,7 @@
 /// `sockserv::ExitStatus` or `exit_usage`.
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <sockserv.hpp>
 #include <span>
@@ -34,6 +35,8 @@ struct Options {
   std::string scheme;
   sockserv::Address address;
   std::optional<std::size_t> workers;
+  std::size_t wbufsize = 0;
+  sockserv::ServerOptions server;
   sockserv::RunOptions run;
 };
 
@@ -52,12 +55,22 @@ int announce_and_run(sockserv::AbstractServer& server, const Options& options);
 
 template <class Server>
 int serve_one(const Options& options) {
-  Server server(options.address);
+  using Handler = typename Server::RequestHandlerClass;
+  Server server(options.address, options.server);
   if (options.workers) {
     if constexpr (requires { server.max_threads; }) server.max_threads = *options.workers;
     if constexpr (requires { server.max_children; }) server.max_children = *options.workers;
     if constexpr (requires { server.pool_size; }) server.pool_size = *options.workers;
     if constexpr (requires { server.loops; }) server.loops = *options.workers;
+  }
+  if constexpr (requires(Handler handler) { handler.wbufsize; }) {
+    if (options.wbufsize > 0) {
+      server.handler_factory = [size = options.wbufsize] {
+        auto handler = std::make_unique<Handler>();
+        handler->wbufsize = size;
+        return handler;
+      };
+    }
   }
   return announce_and_run(server, options);
 }

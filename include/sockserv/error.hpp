@@ -22,6 +22,13 @@ enum class errc {
   line_too_long,
   /// A reply to a datagram whose sender has no address (an unbound Unix socket): there is nowhere to send it.
   no_reply_address,
+  /// The client kept the handler waiting for longer than `ServerOptions::idle_timeout`. This and the next three are
+  /// thrown as `limit_error`; the connection has been shut down.
+  idle_too_long,
+  /// The connection has lasted for longer than `ServerOptions::request_deadline`.
+  deadline_passed,
+  /// The client sent something more slowly than `ServerOptions::min_receive_rate`.
+  too_slow,
   /// The server, told to stop, has cut this request off: what it waited for has not come.
   cut_off,
 };
@@ -45,6 +52,21 @@ class peer_gone_error : public boost::system::system_error {
   using system_error::system_error;
 };
 
+/// Thrown when the server cuts a connection off because its client has passed a limit of `ServerOptions`; `code()` says
+/// which. It is of no use to catch it and go on: every further operation on the connection throws it again. A server
+/// counts it and logs one quiet line.
+class limit_error : public boost::system::system_error {
+ public:
+  using system_error::system_error;
+};
+
+/// True for the codes of a `limit_error`.
+bool is_limit(const error_code& error) noexcept;
+
+/// True for a `limit_error`, and for any other `boost::system::system_error` with such a code, as Asio's functions
+/// throw it.
+bool is_limit(const std::exception_ptr& error) noexcept;
+
 /// True for the errors of a request's operations that say that the peer has gone.
 bool is_peer_gone(const error_code& error) noexcept;
 
@@ -57,7 +79,7 @@ namespace detail {
 /// Throws boost::system::system_error; `what` names the operation.
 [[noreturn]] void throw_error(const error_code& error, const std::string& what);
 
-/// Throws the error of a request's operation: as `timeout_error` or `peer_gone_error`, if it is one.
+/// Throws the error of a request's operation: as `timeout_error`, `limit_error` or `peer_gone_error`, if it is one.
 [[noreturn]] void throw_request_error(const error_code& error, const std::string& what);
 
 /// Throws as `throw_request_error` if there is an error.

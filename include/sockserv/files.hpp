@@ -91,7 +91,7 @@ class InputFile {
   /// @}
 
  private:
-  bool receive_more();
+  bool receive_more(std::size_t item);
 
   StreamRequest* request_ = nullptr;
   OutputFile* writer_ = nullptr;

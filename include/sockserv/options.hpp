@@ -2,8 +2,10 @@
 
 #include <sys/socket.h>
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string_view>
 
 namespace sockserv {
@@ -18,9 +20,14 @@ using LogSink = std::function<void(LogLevel level, std::string_view message)>;
 /// Writes "sockserv: message" to standard error in one system call. Thread-safe.
 void log_to_stderr(LogLevel level, std::string_view message) noexcept;
 
-/// What a server must know before it binds. An aggregate:
+/// What a server must know before it binds, and the limits that it sets. An aggregate:
 ///
-///     TCPServer<Upper> server({"127.0.0.1", 9000}, {.request_queue_size = 128});
+///     TCPServer<Upper> server({"127.0.0.1", 9000}, {.request_queue_size = 128, .idle_timeout = 30s});
+///
+/// The limits hold under every mixin; where several processes accept, in each of them by itself. A connection that
+/// passes a time limit is cut off: its socket is shut down, and what the handler is doing with it, and whatever it does
+/// from then on, throws `limit_error`. A handler that waits for something else than its client is not interrupted; the
+/// limit strikes when it turns to its client again. Time limits do not concern datagrams, which have no connection.
 ///
 /// A value that makes no sense makes the server's constructor throw std::invalid_argument, naming the field.
 struct ServerOptions {
@@ -46,6 +53,28 @@ struct ServerOptions {
   /// The longest datagram received whole, in bytes; of a longer one the rest is lost and
   /// `DatagramRequest::truncated()` is true. At least 1; the default is more than UDP can carry.
   std::size_t max_packet_size = 65535;
+
+  /// The most connections (or datagrams) that are served at a time, besides the limits that a mixin has. While there
+  /// are so many, nothing is accepted, and the backlog holds what comes. 0: no limit.
+  std::size_t max_connections = 0;
+
+  /// The most connections from one IP address at a time. One more is accepted and closed at once, after
+  /// `BaseServer::request_rejected()`. An IPv4 address mapped into IPv6 counts as IPv4; a client that has many IPv6
+  /// addresses has the limit for each. 0: no limit.
+  std::size_t max_connections_per_address = 0;
+
+  /// How long a client may neither send what the handler waits for nor take what it is sent. Must be positive; no
+  /// value: for ever.
+  std::optional<std::chrono::steady_clock::duration> idle_timeout = {};
+
+  /// How long a connection may last, from being accepted, whatever its client does. Must be positive; no value: for
+  /// ever.
+  std::optional<std::chrono::steady_clock::duration> request_deadline = {};
+
+  /// How fast an item must arrive that a handler waits for and that has begun to: a line, say, or the bytes that
+  /// `read(n)` or `recv_exactly` wants. On average since the item's first byte, in bytes per second, after a second's
+  /// grace. Clients that wait between items are not concerned. 0: no limit.
+  std::size_t min_receive_rate = 0;
 
   /// Where messages go. Must not be empty.
   LogSink log = log_to_stderr;

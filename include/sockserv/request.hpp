@@ -7,10 +7,13 @@
 
 #include <array>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
 #include <chrono>
 #include <memory>
 #include <optional>
 #include <sockserv/address.hpp>
+#include <sockserv/detail/admission.hpp>
+#include <sockserv/detail/client_limits.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/live_requests.hpp>
 #include <sockserv/detail/waiting.hpp>
@@ -46,7 +49,8 @@ struct PeerCredentials {
 /// the mixin that runs the handler; its meaning does not. No operation raises SIGPIPE.
 ///
 /// Each operation has two forms: one throws `boost::system::system_error` (`timeout_error` when a time limit
-/// passed), the other sets an `error_code`. After `close()` they report `EBADF`.
+/// passed), the other sets an `error_code`. After `close()` they report `EBADF`; after the server has cut the
+/// connection off for passing a limit of `ServerOptions`, that limit (`limit_error`).
 ///
 /// @par Thread safety
 /// Distinct objects: safe. Shared objects: unsafe, except that one thread may receive while another sends, and that
@@ -61,7 +65,7 @@ class StreamRequest {
   /// Owns a connected socket. `peer` is what accept() or connect() knew; `getpeername()` gives it back.
   StreamRequest(detail::Descriptor socket, const Address& peer, detail::Waiting& waiting = detail::blocking());
   StreamRequest(StreamRequest&&) noexcept = default;
-  StreamRequest& operator=(StreamRequest&&) noexcept;
+  StreamRequest& operator=(StreamRequest&&) noexcept = default;
   ~StreamRequest() { close(); }
 
   /// @name Receiving
@@ -117,7 +121,8 @@ class StreamRequest {
     error.clear();
     std::size_t count = 0;
     for_chunks(buffers, [&](std::span<const iovec> chunk) {
-      count = read_chunk(chunk, error);
+      count = receive_some(chunk, 0, error);
+      if (count == 0 && !error) error = boost::asio::error::eof;
       return false;
     });
     return count;
@@ -134,7 +139,7 @@ class StreamRequest {
     error.clear();
     std::size_t count = 0;
     for_chunks(buffers, [&](std::span<const iovec> chunk) {
-      count = waiting_->send(fileno(), chunk, detail::Waiting::no_deadline, error);
+      count = send_some(chunk, error);
       return false;
     });
     return count;
@@ -149,7 +154,7 @@ class StreamRequest {
   /// @}
 
   /// Limits how long each receive or send may wait; no value (the default): forever. The limit is per system call:
-  /// a peer that sends a byte at a time is never over it.
+  /// a peer that sends a byte at a time is never over it. (`ServerOptions` has limits for such a peer.)
   /// @throws std::invalid_argument unless the limit is positive.
   void settimeout(std::optional<duration> limit);
   void settimeout(std::optional<duration> limit, error_code& error);
@@ -203,16 +208,26 @@ class StreamRequest {
     if (count > 0) action(std::span<iovec>(chunk.data(), count));
   }
 
-  /// Has the server keep account of this request until it is closed.
-  void enter(detail::LiveRequests& all) { live_.enter(all, fileno()); }
+  /// Has the server keep account of this request until it is closed, and sets its limits.
+  void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options);
   void wait_by(detail::Waiting& waiting) noexcept { waiting_ = &waiting; }
 
-  std::size_t send_chunk(std::span<iovec> chunk, error_code& error) noexcept;
-  std::size_t read_chunk(std::span<const iovec> chunk, error_code& error) noexcept;
-  std::size_t receive_more(detail::InputBuffer& buffer, error_code& error);
+  // All that waits comes down to these three. `item`: how much there is already of what is waited for; see
+  // ClientLimits.
+  std::size_t receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept;
+  std::size_t receive_more(detail::InputBuffer& buffer, std::size_t item, error_code& error);
+  std::size_t send_some(std::span<const iovec> buffers, error_code& error) noexcept;
 
+  std::size_t send_chunk(std::span<iovec> chunk, error_code& error) noexcept;
+  void has_received(std::size_t count) noexcept;
+  template <class Operation>
+  std::size_t within_limits(std::size_t item, Operation&& operation, error_code& error);
+  void cut_off(errc limit, error_code& error) noexcept;
+
+  detail::LiveRequest live_;  // before the socket, so that an assignment makes it leave before the descriptor is closed
+  detail::Admission admission_;
+  detail::ClientLimits limits_;
   detail::Descriptor socket_;
-  detail::LiveRequest live_;
   detail::Waiting* waiting_;
   std::optional<duration> timeout_;
   Address peer_;
@@ -222,6 +237,9 @@ class StreamRequest {
 ///
 /// @par Thread safety
 /// Safe: any number of threads may send.
+///
+/// @par Lifetime
+/// That of the request; a copy must not outlive the server.
 class DatagramSocket {
  public:
   explicit DatagramSocket(std::shared_ptr<detail::ServerSocket> socket,
@@ -243,6 +261,7 @@ class DatagramSocket {
 
   std::shared_ptr<detail::ServerSocket> socket_;
   detail::Waiting* waiting_;
+  detail::Counters* counters_ = nullptr;
 };
 
 /// One datagram, and the socket to answer with: what a handler of UDPServer or UnixDatagramServer serves.
@@ -261,13 +280,14 @@ class DatagramRequest {
   template <class Handler>
   friend class BaseServer;
 
-  void enter(detail::LiveRequests& all) { live_.enter(all, -1); }
+  void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions&);
   void wait_by(detail::Waiting& waiting) noexcept { socket_.waiting_ = &waiting; }
 
   std::string packet_;
   bool truncated_;
   DatagramSocket socket_;
   detail::LiveRequest live_;
+  detail::Admission admission_;
 };
 
 }  // namespace sockserv

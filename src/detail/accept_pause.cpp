@@ -75,12 +75,7 @@ std::optional<AcceptPause::clock::time_point> AcceptPause::end() const noexcept 
 }
 
 bool AcceptPause::worth_logging(const std::exception_ptr& error) noexcept {
-  if (concerns_one_connection(system_error_of(error))) return false;
-  const auto now = clock::now();
-  const std::scoped_lock lock(mutex_);
-  if (now < next_log_) return false;
-  next_log_ = now + std::chrono::seconds(1);
-  return true;
+  return !concerns_one_connection(system_error_of(error)) && may_log_();
 }
 
 }  // namespace sockserv::detail

@@ -19,6 +19,7 @@
 #include <sockserv/error.hpp>
 #include <span>
 #include <streambuf>
+#include <utility>
 
 namespace sockserv::detail {
 namespace {
@@ -50,14 +51,15 @@ ChildProcesses::ChildProcesses()
   if (!ended_ || !none_left_) throw_error(last_system_error(), "descriptors for watching children");
 }
 
-pid_t ChildProcesses::add(const std::function<pid_t()>& fork) {
+pid_t ChildProcesses::add(const std::function<pid_t()>& fork, Admission admission) {
   const std::scoped_lock lock(mutex_);      // across the fork, so that the child's copy is whole and free
   children_.reserve(children_.size() + 1);  // nothing may fail once there is a child
   const pid_t child = fork();
   if (child != 0) {
-    watch(child);
+    watch(child, std::move(admission));
     return child;
   }
+  admission.withdraw();  // the parent's has effect
   // Only the descriptors: memory that a child frees is memory that it must copy first, and it is about to end.
   for (const Child& sibling : children_) {
     if (sibling.descriptor >= 0) ::close(sibling.descriptor);
@@ -71,14 +73,14 @@ pid_t ChildProcesses::add(const std::function<pid_t()>& fork) {
 }
 
 /// Never fails: where the system has no descriptor left, the child is found by looking.
-void ChildProcesses::watch(pid_t child) {
+void ChildProcesses::watch(pid_t child, Admission&& admission) {
   Descriptor watched(open_pidfd(child));
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.fd = child;
   if (watched && ::epoll_ctl(ended_.get(), EPOLL_CTL_ADD, watched.get(), &event) != 0) watched.reset();
   if (!watched) ++unwatched_;
-  children_.push_back({child, watched.release()});
+  children_.push_back({child, watched.release(), std::move(admission)});
 }
 
 std::set<pid_t> ChildProcesses::active() const {
@@ -95,7 +97,7 @@ std::size_t ChildProcesses::size() const {
 
 /// Reaps the child if it has ended; the last one then takes its place.
 bool ChildProcesses::collect_one(std::size_t index) {
-  const Child child = children_[index];
+  const Child& child = children_[index];
   pid_t result = 0;
   do {
     result = ::waitpid(child.id, nullptr, WNOHANG);
@@ -109,7 +111,7 @@ bool ChildProcesses::collect_one(std::size_t index) {
   } else {
     --unwatched_;
   }
-  children_[index] = children_.back();
+  children_[index] = std::move(children_.back());
   children_.pop_back();
   if (children_.empty() && waiting_ > 0) {
     const std::uint64_t one = 1;

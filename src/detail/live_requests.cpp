@@ -16,9 +16,10 @@ LiveRequest& LiveRequest::operator=(LiveRequest&& other) noexcept {
   return *this;
 }
 
-void LiveRequest::enter(LiveRequests& all, int descriptor) {
+void LiveRequest::enter(LiveRequests& all, Counters& counters, int descriptor) {
   const std::scoped_lock lock(all.mutex_);
   all_ = &all;
+  counters_ = &counters;
   descriptor_ = descriptor;
   next_ = std::exchange(all.first_, this);
   if (next_) next_->previous_ = this;
@@ -29,19 +30,39 @@ void LiveRequest::leave() noexcept {
   if (!all_) return;
   LiveRequests& all = *std::exchange(all_, nullptr);
   const std::scoped_lock lock(all.mutex_);
+  hand_in(bytes_in_, &Counters::bytes_in);
+  hand_in(bytes_out_, &Counters::bytes_out);
+  counters_ = nullptr;
   (previous_ ? previous_->next_ : all.first_) = next_;
   if (next_) next_->previous_ = previous_;
   previous_ = next_ = nullptr;
+  // Under the lock, because whoever waits for the last request may then destroy what on_room_ refers to.
+  if (std::exchange(all.room_wanted_, false)) all.on_room_();
   if (--all.size_ == 0 && all.waiting_ > 0) all.none_left_.notify_all();
+}
+
+void LiveRequest::fold(Count& own, Count Counters::*total) noexcept {
+  if (!all_) return;
+  const std::scoped_lock lock(all_->mutex_);
+  hand_in(own, total);
+}
+
+/// With the lock held, so that nobody who adds up all bytes finds these in both places, or in neither.
+void LiveRequest::hand_in(Count& own, Count Counters::*total) noexcept {
+  count(counters_->*total, own.load(std::memory_order_relaxed));
+  own.store(0, std::memory_order_relaxed);
 }
 
 void LiveRequest::take_place_of(LiveRequest& other) noexcept {
   if (!other.all_) return;
   const std::scoped_lock lock(other.all_->mutex_);
   all_ = std::exchange(other.all_, nullptr);
+  counters_ = std::exchange(other.counters_, nullptr);
   previous_ = std::exchange(other.previous_, nullptr);
   next_ = std::exchange(other.next_, nullptr);
   descriptor_ = std::exchange(other.descriptor_, -1);
+  bytes_in_.store(other.bytes_in_.exchange(0));
+  bytes_out_.store(other.bytes_out_.exchange(0));
   (previous_ ? previous_->next_ : all_->first_) = this;
   if (next_) next_->previous_ = this;
 }
@@ -49,6 +70,13 @@ void LiveRequest::take_place_of(LiveRequest& other) noexcept {
 std::size_t LiveRequests::size() const {
   const std::scoped_lock lock(mutex_);
   return size_;
+}
+
+bool LiveRequests::has_room(std::size_t limit) const {
+  const std::scoped_lock lock(mutex_);
+  if (size_ < limit) return true;
+  room_wanted_ = true;
+  return false;
 }
 
 bool LiveRequests::wait_until_none(std::chrono::steady_clock::time_point deadline) {
@@ -72,6 +100,16 @@ std::size_t LiveRequests::shut_all_down() {
     if (request->descriptor_ >= 0) ::shutdown(request->descriptor_, SHUT_RDWR);
   }
   return size_;
+}
+
+LiveRequests::Bytes LiveRequests::bytes(const Counters& counters) const {
+  const std::scoped_lock lock(mutex_);
+  Bytes sum{counters.bytes_in, counters.bytes_out};
+  for (const LiveRequest* request = first_; request; request = request->next_) {
+    sum.in += request->bytes_in_.load(std::memory_order_relaxed);
+    sum.out += request->bytes_out_.load(std::memory_order_relaxed);
+  }
+  return sum;
 }
 
 }  // namespace sockserv::detail

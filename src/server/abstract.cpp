@@ -233,6 +233,7 @@ DrainResult AbstractServer::drain(duration limit) {
   wake();
   DrainResult result;
   result.forced = force_requests(false);
+  detail::count(counters_->cut_off_drain, result.forced);
   if (wait_until_done(after(force_grace))) return result;
   force_requests(true);
   // What is left may also be a hook that keeps the serving thread, without any request.
@@ -293,23 +294,42 @@ ServerState AbstractServer::state() const {
   return requests_running() > 0 ? ServerState::draining : ServerState::stopped;
 }
 
-ServerStats AbstractServer::stats() const noexcept {
-  return {.accepted = accepted_,
-          .handler_errors = handler_errors_,
-          .peers_gone = peers_gone_,
-          .accept_errors = accept_errors_,
-          .rejected = rejected_};
+ServerStats AbstractServer::stats() const {
+  const detail::Counters& counters = *counters_;
+  const detail::LiveRequests::Bytes bytes = live_requests_.bytes(counters);
+  ServerStats stats{.accepted = counters.accepted,
+                    .active = requests_running(),
+                    .completed = counters.completed,
+                    .rejected_full = counters.rejected_full,
+                    .rejected_per_address = counters.rejected_per_address,
+                    .rejected_unverified = counters.rejected_unverified,
+                    .cut_off_idle = counters.cut_off_idle,
+                    .cut_off_deadline = counters.cut_off_deadline,
+                    .cut_off_rate = counters.cut_off_rate,
+                    .cut_off_drain = counters.cut_off_drain,
+                    .handler_errors = counters.handler_errors,
+                    .peers_gone = counters.peers_gone,
+                    .accept_errors = counters.accept_errors,
+                    .bytes_in = bytes.in,
+                    .bytes_out = bytes.out};
+  stats.rejected = stats.rejected_full + stats.rejected_per_address + stats.rejected_unverified;
+  return stats;
 }
 
 void AbstractServer::handle_error(const Address& client_address, std::exception_ptr error) {
   const std::string peer = client_address.to_string();
   if (is_peer_gone(error)) return log(LogLevel::info, peer + " has gone: " + detail::describe(error));
+  if (is_limit(error)) return log(LogLevel::info, peer + " was cut off: " + detail::describe(error));
   const std::string dashes(40, '-');
   log(LogLevel::error, dashes + "\nError while serving " + peer + "\n" + detail::describe(error) + "\n" + dashes);
 }
 
 void AbstractServer::report_error(const Address& client_address, const std::exception_ptr& error) noexcept {
-  (is_peer_gone(error) ? peers_gone_ : handler_errors_).fetch_add(1, std::memory_order_relaxed);
+  if (is_peer_gone(error)) {
+    detail::count(counters_->peers_gone);
+  } else if (!is_limit(error)) {  // counted already, where the connection was cut off
+    detail::count(counters_->handler_errors);
+  }
   if (const auto another = detail::error_of([&] { handle_error(client_address, error); })) {
     log(LogLevel::error,
         "handle_error itself failed: " + detail::describe(another) + "; it was given " + detail::describe(error));
@@ -317,13 +337,13 @@ void AbstractServer::report_error(const Address& client_address, const std::exce
 }
 
 void AbstractServer::accept_succeeded() noexcept {
-  accepted_.fetch_add(1, std::memory_order_relaxed);
+  detail::count(counters_->accepted);
   accept_pause_.succeeded();
 }
 
 bool AbstractServer::accept_failed(const std::exception_ptr& error) noexcept {
   using Verdict = detail::AcceptPause::Verdict;
-  accept_errors_.fetch_add(1, std::memory_order_relaxed);
+  detail::count(counters_->accept_errors);
   const Verdict verdict = accept_pause_.failed(error);
   if (verdict == Verdict::stop) {
     fatal_error_ = error;
@@ -333,6 +353,29 @@ bool AbstractServer::accept_failed(const std::exception_ptr& error) noexcept {
         "cannot accept: " + detail::describe(error) + (verdict == Verdict::pause ? "; accepting pauses" : ""));
   }
   return verdict != Verdict::stop;
+}
+
+std::optional<detail::Admission> AbstractServer::admit(const Address& client_address, bool is_connection) {
+  const std::size_t limit = options_.max_connections_per_address;
+  if (limit == 0 || !is_connection || !client_address.is_ip()) return detail::Admission(*counters_);
+  auto* const entry = connections_by_address_.enter(client_address, limit);
+  if (!entry) return std::nullopt;
+  return detail::Admission(*counters_, connections_by_address_, *entry);
+}
+
+void AbstractServer::count_rejected(Rejection reason, const Address& client_address) noexcept {
+  switch (reason) {
+    case Rejection::full:
+      return detail::count(counters_->rejected_full);
+    case Rejection::unverified:
+      return detail::count(counters_->rejected_unverified);
+    case Rejection::per_address:
+      detail::count(counters_->rejected_per_address);
+      if (may_log_rejection_()) {
+        log(LogLevel::info, client_address.to_string() + " is rejected: its address has " +
+                                std::to_string(options_.max_connections_per_address) + " connections already");
+      }
+  }
 }
 
 void AbstractServer::log(LogLevel level, std::string_view message) const noexcept {
@@ -360,6 +403,7 @@ void AbstractServer::begin_destruction(const std::type_info& destructor_of, std:
 }
 
 pid_t AbstractServer::fork_process() {
+  const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below
   return detail::fork_holding(mutex_, live_requests_.mutex(), [this] { become_child(); });
 }
 

@@ -11,47 +11,7 @@ using namespace matrix;
 using namespace support;
 using namespace sockserv;
 
-TYPE_TO_STRING(TCPServer<StreamActor>);
-TYPE_TO_STRING(ThreadingTCPServer<StreamActor>);
-TYPE_TO_STRING(ForkingTCPServer<StreamActor>);
-TYPE_TO_STRING(ThreadPoolTCPServer<StreamActor>);
-TYPE_TO_STRING(FiberTCPServer<StreamActor>);
-TYPE_TO_STRING(UDPServer<DatagramActor>);
-TYPE_TO_STRING(ThreadingUDPServer<DatagramActor>);
-TYPE_TO_STRING(ForkingUDPServer<DatagramActor>);
-TYPE_TO_STRING(ThreadPoolUDPServer<DatagramActor>);
-TYPE_TO_STRING(FiberUDPServer<DatagramActor>);
-TYPE_TO_STRING(UnixStreamServer<StreamActor>);
-TYPE_TO_STRING(ThreadingUnixStreamServer<StreamActor>);
-TYPE_TO_STRING(ForkingUnixStreamServer<StreamActor>);
-TYPE_TO_STRING(ThreadPoolUnixStreamServer<StreamActor>);
-TYPE_TO_STRING(FiberUnixStreamServer<StreamActor>);
-TYPE_TO_STRING(UnixDatagramServer<DatagramActor>);
-TYPE_TO_STRING(ThreadingUnixDatagramServer<DatagramActor>);
-TYPE_TO_STRING(ForkingUnixDatagramServer<DatagramActor>);
-TYPE_TO_STRING(ThreadPoolUnixDatagramServer<DatagramActor>);
-TYPE_TO_STRING(FiberUnixDatagramServer<DatagramActor>);
-
 namespace {
-
-template <class Server>
-Scene stage() {
-  Scene scene;
-  scene.streams = std::is_same_v<typename Server::request_type, StreamRequest>;
-  scene.is_ip = !std::derived_from<Server, UnixStreamServer<StreamActor>> &&
-                !std::derived_from<Server, UnixDatagramServer<DatagramActor>>;
-  scene.processes = requires(Server server) { server.max_children; };
-  constexpr bool pooled = requires(Server server) { server.pool_size; };
-  scene.concurrent = scene.processes || pooled || requires(Server server) { server.max_threads; }
-  || requires(Server server) { server.loops; };
-  scene.folder = std::make_unique<TemporaryFolder>();
-  const Address address = scene.is_ip ? Address("127.0.0.1", 0) : Address(*scene.folder / "server");
-  auto server = std::make_unique<Counting<Server>>(address);
-  if constexpr (pooled) server->pool_size = 16;
-  scene.server = std::move(server);
-  scene.background = std::make_unique<ServerThread>(*scene.server);
-  return scene;
-}
 
 void expect_answer(Scene& scene, const std::string& text = "echo still here") {
   const auto client = scene.connect();
@@ -158,9 +118,6 @@ void drains_by_force(Scene scene) {
   client->expect_end();
 }
 
-#define FAMILY(Family, Actor)                                                              \
-  Family##Server<Actor>, Threading##Family##Server<Actor>, Forking##Family##Server<Actor>, \
-      ThreadPool##Family##Server<Actor>, Fiber##Family##Server<Actor>
 #define SERVERS                                                                          \
   FAMILY(TCP, StreamActor), FAMILY(UDP, DatagramActor), FAMILY(UnixStream, StreamActor), \
       FAMILY(UnixDatagram, DatagramActor)

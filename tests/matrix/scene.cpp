@@ -75,9 +75,17 @@ std::unique_ptr<Client> stream_client(const Address& server) { return std::make_
 std::unique_ptr<Client> datagram_client(const Address& server) { return std::make_unique<OverDatagrams>(server); }
 
 void StreamActor::handle() {
+  struct Serving {
+    Serving() {
+      const int now = ++events()->serving;
+      for (int most = events()->most_serving; most < now;) events()->most_serving.compare_exchange_weak(most, now);
+    }
+    ~Serving() { --events()->serving; }
+  } const serving;
   for (const std::string_view line : rfile) {
     const std::string command(line.substr(0, line.find('\n')));
     throw_on_demand(command);
+    while (command == "flood") wfile.write(std::string(65536, 'x'));
     wfile.write(line);
     if (command == "hang") wfile.write(rfile.readline().value_or("cut off"));
   }
@@ -100,6 +108,10 @@ void count_error(const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const sockserv::peer_gone_error&) {
     ++events()->peers_gone;
+  } catch (const sockserv::limit_error& limit) {
+    if (limit.code() == sockserv::errc::idle_too_long) ++events()->idle_too_long;
+    if (limit.code() == sockserv::errc::deadline_passed) ++events()->deadlines_passed;
+    if (limit.code() == sockserv::errc::too_slow) ++events()->too_slow;
   } catch (const std::exception&) {
     ++events()->standard_errors;
   } catch (...) {

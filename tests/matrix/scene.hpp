@@ -3,11 +3,15 @@
 /// One cell of the matrix: a server of some family, run by some mixin, whose handler does what its client says, and
 /// clients of that family. The cases talk to any cell in the same words.
 
+#include <doctest/doctest.h>
+
 #include <atomic>
 #include <functional>
 #include <memory>
 #include <sockserv.hpp>
 #include <string>
+#include <type_traits>
+#include <utility>
 
 #include "support/support.hpp"
 
@@ -18,6 +22,11 @@ struct Events {
   std::atomic<int> standard_errors = 0;
   std::atomic<int> other_errors = 0;
   std::atomic<int> peers_gone = 0;
+  std::atomic<int> idle_too_long = 0;
+  std::atomic<int> deadlines_passed = 0;
+  std::atomic<int> too_slow = 0;
+  std::atomic<int> serving = 0;       // handlers of streams at the moment
+  std::atomic<int> most_serving = 0;  // and the most that there have been
 };
 
 const support::Shared<Events>& events();
@@ -28,7 +37,8 @@ void release_hanging_handler();
 /// A client that sends commands and hears answers, as lines or as datagrams.
 ///
 /// The commands: "echo TEXT" is answered by the same; "throw" and "throw int" make the handler throw; "hang" is
-/// answered at once and then keeps the handler until the next line comes or the request is cut off.
+/// answered at once and then keeps the handler until the next line comes or the request is cut off; "flood" makes a
+/// stream's handler send without end.
 class Client {
  public:
   virtual ~Client() = default;
@@ -61,7 +71,8 @@ void count_error(const std::exception_ptr& error);
 /// Counts errors where the test sees them.
 template <class Base>
 struct Counting : Base {
-  explicit Counting(const sockserv::Address& address) : Base(address, support::quiet()) {}
+  Counting(const sockserv::Address& address, sockserv::ServerOptions options)
+      : Base(address, support::quiet(std::move(options))) {}
   ~Counting() override { this->server_close(); }
   void handle_error(const sockserv::Address&, std::exception_ptr error) override { count_error(error); }
 };
@@ -81,4 +92,52 @@ struct Scene {
   }
 };
 
+/// A server that has begun to serve.
+template <class Server>
+Scene stage(sockserv::ServerOptions options = {}) {
+  Scene scene;
+  scene.streams = std::is_same_v<typename Server::request_type, sockserv::StreamRequest>;
+  scene.is_ip = !std::derived_from<Server, sockserv::UnixStreamServer<StreamActor>> &&
+                !std::derived_from<Server, sockserv::UnixDatagramServer<DatagramActor>>;
+  scene.processes = requires(Server server) { server.max_children; };
+  constexpr bool pooled = requires(Server server) { server.pool_size; };
+  constexpr bool on_fibers = requires(Server server) { server.loops; };
+  scene.concurrent = scene.processes || pooled || on_fibers || requires(Server server) { server.max_threads; };
+  scene.folder = std::make_unique<support::TemporaryFolder>();
+  const sockserv::Address address =
+      scene.is_ip ? sockserv::Address("127.0.0.1", 0) : sockserv::Address(*scene.folder / "server");
+  auto server = std::make_unique<Counting<Server>>(address, std::move(options));
+  if constexpr (pooled) server->pool_size = 16;
+  scene.server = std::move(server);
+  scene.background = std::make_unique<sockserv::ServerThread>(*scene.server);
+  return scene;
+}
+
 }  // namespace matrix
+
+/// A family of servers, under every mixin.
+#define FAMILY(Family, Actor)                                                              \
+  Family##Server<Actor>, Threading##Family##Server<Actor>, Forking##Family##Server<Actor>, \
+      ThreadPool##Family##Server<Actor>, Fiber##Family##Server<Actor>
+
+// So that a case says which server it is about.
+TYPE_TO_STRING(sockserv::TCPServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::ThreadingTCPServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::ForkingTCPServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::ThreadPoolTCPServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::FiberTCPServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::UDPServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::ThreadingUDPServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::ForkingUDPServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::ThreadPoolUDPServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::FiberUDPServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::UnixStreamServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::ThreadingUnixStreamServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::ForkingUnixStreamServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::ThreadPoolUnixStreamServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::FiberUnixStreamServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::UnixDatagramServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::ThreadingUnixDatagramServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::ForkingUnixDatagramServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::ThreadPoolUnixDatagramServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::FiberUnixDatagramServer<matrix::DatagramActor>);

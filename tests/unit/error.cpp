@@ -13,8 +13,8 @@ using namespace sockserv;
 TEST_CASE("every errc has a message of its own") {
   const error_code first = errc::timed_out;
   CHECK(std::string(first.category().name()) == "sockserv");
-  for (const errc code :
-       {errc::timed_out, errc::end_of_stream, errc::line_too_long, errc::no_reply_address, errc::cut_off}) {
+  for (const errc code : {errc::timed_out, errc::end_of_stream, errc::line_too_long, errc::no_reply_address,
+                          errc::idle_too_long, errc::deadline_passed, errc::too_slow, errc::cut_off}) {
     CHECK(make_error_code(code).message().find("unknown") == std::string::npos);
   }
   CHECK(error_code(99, error_category()).message() == "unknown sockserv error 99");
@@ -41,6 +41,19 @@ TEST_CASE("a peer gone is told from other errors") {
   CHECK_FALSE(is_peer_gone(thrown(boost::system::system_error(system(ECONNREFUSED), "connect"))));
   CHECK_FALSE(is_peer_gone(thrown(std::runtime_error("no"))));
   CHECK_FALSE(is_peer_gone(thrown(42)));
+}
+
+TEST_CASE("a limit of the server's is a class of its own, and no time limit of the handler's") {
+  for (const errc code : {errc::idle_too_long, errc::deadline_passed, errc::too_slow}) {
+    CHECK(is_limit(error_code(code)));
+    CHECK(error_code(code) != boost::system::errc::timed_out);
+    CHECK_THROWS_AS(detail::throw_request_error(code, "recv"), limit_error);
+    CHECK(is_limit(std::make_exception_ptr(boost::system::system_error(code, "from Asio"))));
+  }
+  CHECK_FALSE(is_limit(error_code(errc::timed_out)));
+  CHECK_FALSE(is_limit(error_code()));
+  CHECK_FALSE(is_limit(std::make_exception_ptr(timeout_error("recv"))));
+  CHECK_FALSE(is_limit(std::make_exception_ptr(42)));
 }
 
 TEST_CASE("error_of catches errors and lets the end of a thread pass") {

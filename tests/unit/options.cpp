@@ -10,6 +10,7 @@
 namespace {
 
 using namespace sockserv;
+using namespace std::chrono_literals;
 
 TEST_CASE("a value that makes no sense is refused by the field's name") {
   CHECK_NOTHROW(detail::validate({}));
@@ -18,6 +19,13 @@ TEST_CASE("a value that makes no sense is refused by the field's name") {
   CHECK_THROWS_WITH_AS(detail::validate({.request_queue_size = -1}), doctest::Contains("request_queue_size"),
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(detail::validate({.max_packet_size = 0}), doctest::Contains("max_packet_size"),
+                       std::invalid_argument);
+  CHECK_NOTHROW(detail::validate({.idle_timeout = 1ns, .request_deadline = 1ns}));
+  CHECK_THROWS_WITH_AS(detail::validate({.idle_timeout = 0s}), doctest::Contains("idle_timeout"),
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(detail::validate({.idle_timeout = -1s}), doctest::Contains("idle_timeout"),
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(detail::validate({.request_deadline = 0s}), doctest::Contains("request_deadline"),
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(detail::validate({.log = nullptr}), doctest::Contains("ServerOptions::log"),
                        std::invalid_argument);
@@ -31,6 +39,11 @@ TEST_CASE("the defaults are those that the documentation gives") {
   CHECK_FALSE(options.dual_stack);
   CHECK(options.request_queue_size == SOMAXCONN);
   CHECK(options.max_packet_size == 65535);
+  CHECK(options.max_connections == 0);
+  CHECK(options.max_connections_per_address == 0);
+  CHECK(options.idle_timeout == std::nullopt);
+  CHECK(options.request_deadline == std::nullopt);
+  CHECK(options.min_receive_rate == 0);
 }
 
 TEST_CASE("the default log writes one line to standard error") {

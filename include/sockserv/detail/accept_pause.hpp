@@ -5,6 +5,7 @@
 #include <exception>
 #include <mutex>
 #include <optional>
+#include <sockserv/detail/once_a_second.hpp>
 
 namespace sockserv::detail {
 
@@ -35,11 +36,11 @@ class AcceptPause {
   bool worth_logging(const std::exception_ptr& error) noexcept;
 
  private:
+  OnceASecond may_log_;
   std::atomic<bool> failing_ = false;  // tells succeeded() that there is nothing to do, without the lock
   mutable std::mutex mutex_;           // guards what follows
   clock::duration length_{};
   clock::time_point end_{};
-  clock::time_point next_log_{};
 };
 
 }  // namespace sockserv::detail

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <sockserv/detail/admission.hpp>
 #include <sockserv/detail/descriptor.hpp>
 
 namespace sockserv::detail {
@@ -26,8 +27,9 @@ class ChildProcesses {
   ~ChildProcesses();
 
   /// Calls `fork`, which forks and returns as fork() does or throws, and takes charge of the child: from outside, the
-  /// child is never there without being counted. In the child, forgets all: they are its siblings.
-  pid_t add(const std::function<pid_t()>& fork);
+  /// child is never there without being counted. In the child, forgets all: they are its siblings. The admission is
+  /// that of the request that the child serves: kept until the child has ended.
+  pid_t add(const std::function<pid_t()>& fork, Admission admission = {});
 
   std::set<pid_t> active() const;
   std::size_t size() const;
@@ -49,9 +51,10 @@ class ChildProcesses {
   struct Child {
     pid_t id;
     int descriptor;  // -1: there was none left
+    Admission admission;
   };
 
-  void watch(pid_t child);
+  void watch(pid_t child, Admission&& admission);
   void collect_ended();
   bool collect_one(std::size_t index);
 

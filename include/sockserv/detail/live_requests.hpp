@@ -1,37 +1,68 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <mutex>
+#include <sockserv/detail/counters.hpp>
+#include <utility>
 
 namespace sockserv::detail {
 
 class LiveRequests;
 
 /// The part of a request by which its server knows of it: entered when the request is made, left when it ends, in
-/// constant time; moving the request moves the entry.
+/// constant time; moving the request moves the entry. It also keeps the request's count of bytes, so that counting them
+/// touches no memory that requests share.
 class LiveRequest {
  public:
+  /// At how many bytes a live request adds what it has to the server's counters: those of a process may be read by
+  /// another, which does not see its requests.
+  static constexpr std::uint64_t fold_size = 65536;
+
   LiveRequest() noexcept = default;
   LiveRequest(const LiveRequest&) = delete;
   LiveRequest(LiveRequest&& other) noexcept;
   LiveRequest& operator=(LiveRequest&& other) noexcept;
   ~LiveRequest() { leave(); }
 
-  /// Enters `all`, which must outlive this. `descriptor` is what a forced end shuts down; -1: nothing.
-  void enter(LiveRequests& all, int descriptor);
+  /// Enters `all`, which must outlive this, as must `counters`, where the request's bytes count. `descriptor` is what a
+  /// forced end shuts down; -1: nothing.
+  void enter(LiveRequests& all, Counters& counters, int descriptor);
   /// Leaves; to be called before the descriptor is closed, so that its number cannot be shut down as another's.
   void leave() noexcept;
 
+  /// Counts bytes. One thread may receive while another sends.
+  void received(std::size_t bytes) noexcept { add(bytes_in_, bytes, &Counters::bytes_in); }
+  void sent(std::size_t bytes) noexcept { add(bytes_out_, bytes, &Counters::bytes_out); }
+
+  /// The server's counters; null for a request that has not entered.
+  Counters* counters() const noexcept { return counters_; }
+
  private:
   friend class LiveRequests;
+  using Count = std::atomic<std::uint64_t>;
+
+  void add(Count& own, std::size_t bytes, Count Counters::*total) noexcept {
+    const std::uint64_t sum = own.load(std::memory_order_relaxed) + bytes;  // not atomic as a whole: one thread adds
+    own.store(sum, std::memory_order_relaxed);
+    if (sum >= fold_size) [[unlikely]]
+      fold(own, total);
+  }
+  void fold(Count& own, Count Counters::*total) noexcept;
+  void hand_in(Count& own, Count Counters::*total) noexcept;
   void take_place_of(LiveRequest& other) noexcept;
 
   LiveRequests* all_ = nullptr;
+  Counters* counters_ = nullptr;
   LiveRequest* previous_ = nullptr;
   LiveRequest* next_ = nullptr;
   int descriptor_ = -1;
+  Count bytes_in_ = 0;
+  Count bytes_out_ = 0;
 };
 
 /// The requests that a server has accepted and that have not ended.
@@ -40,11 +71,18 @@ class LiveRequest {
 /// Safe.
 class LiveRequests {
  public:
-  LiveRequests() noexcept = default;
+  struct Bytes {
+    std::uint64_t in;
+    std::uint64_t out;
+  };
+
+  /// `on_room` is called when a request leaves after `has_room` has said no.
+  explicit LiveRequests(std::function<void()> on_room = [] {}) : on_room_(std::move(on_room)) {}
   LiveRequests(const LiveRequests&) = delete;
   LiveRequests& operator=(const LiveRequests&) = delete;
 
   std::size_t size() const;
+  bool has_room(std::size_t limit) const;
 
   /// Waits until there is none, or until the deadline; true if there is none.
   bool wait_until_none(std::chrono::steady_clock::time_point deadline);
@@ -55,18 +93,23 @@ class LiveRequests {
   /// Shuts down the socket of each, which wakes whoever waits on it; returns how many requests there were.
   std::size_t shut_all_down();
 
+  /// The bytes that `counters` has, and those that the live requests have yet to add to it.
+  Bytes bytes(const Counters& counters) const;
+
   /// Held across fork(), so that the child's copy is whole and free.
   std::mutex& mutex() noexcept { return mutex_; }
 
  private:
   friend class LiveRequest;
 
-  mutable std::mutex mutex_;
+  std::function<void()> on_room_;
+  mutable std::mutex mutex_;  // guards what follows
   std::condition_variable none_left_;
   std::condition_variable cut_off_all_;
   LiveRequest* first_ = nullptr;
   std::size_t size_ = 0;
-  std::size_t waiting_ = 0;  // threads in wait_until_none()
+  std::size_t waiting_ = 0;           // threads in wait_until_none()
+  mutable bool room_wanted_ = false;  // has_room() has said no
   bool cut_off_ = false;
 };
 

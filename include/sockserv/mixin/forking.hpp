@@ -63,7 +63,7 @@ class ForkingMixIn : public Server {
     notify_fork(boost::asio::execution_context::fork_prepare);
     pid_t child = -1;
     try {
-      child = children_.add([this] { return this->fork_process(); });
+      child = children_.add([this] { return this->fork_process(); }, this->take_admission(request));
     } catch (...) {
       notify_fork(boost::asio::execution_context::fork_parent);
       throw;
@@ -100,7 +100,7 @@ class ForkingMixIn : public Server {
     if (max_children == 0) throw std::invalid_argument("max_children is 0; it must be at least 1");
     Server::check_settings();
   }
-  bool may_accept() const override { return Server::may_accept() && children_.size() < max_children; }
+  bool may_accept() const override { return Server::may_accept() && children_.size() < most_children(); }
   int service_descriptor() const noexcept override { return children_.descriptor(); }
   std::optional<AbstractServer::duration> service_interval() const override { return children_.look_interval(); }
   bool wait_for_requests(AbstractServer::time_point deadline) override {
@@ -111,6 +111,12 @@ class ForkingMixIn : public Server {
   }
 
  private:
+  /// Either limit: a child is a connection that the base does not see.
+  std::size_t most_children() const noexcept {
+    const std::size_t max_connections = this->options().max_connections;
+    return max_connections == 0 ? max_children : std::min(max_children, max_connections);
+  }
+
   [[noreturn]] void process_request_child(request_type& request, const Address& client_address) noexcept {
     try {
       notify_fork(boost::asio::execution_context::fork_child);

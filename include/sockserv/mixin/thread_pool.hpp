@@ -12,7 +12,7 @@ namespace sockserv {
 /// What a server does when all its threads are busy and its queue is full.
 enum class WhenFull {
   wait,    ///< Accepts nothing; the backlog holds what comes.
-  reject,  ///< Accepts and closes, after `request_rejected()` has had a chance to tell the client.
+  reject,  ///< Accepts and closes, after `BaseServer::request_rejected()` has had a chance to tell the client.
 };
 
 /// Serves requests in a bounded number of threads, which are made as they are needed and kept.
@@ -20,8 +20,8 @@ enum class WhenFull {
 ///     ThreadPoolMixIn<TCPServer<Upper>> server({"127.0.0.1", 9000});    // or ThreadPoolTCPServer<Upper>
 ///     server.pool_size = 16;
 ///
-/// A connection keeps its thread until its handler returns: clients that stay connected and idle fill the pool. Give
-/// handlers a `timeout`, or use another mixin where clients stay.
+/// A connection keeps its thread until its handler returns: clients that stay connected and idle fill the pool. Set
+/// `ServerOptions::idle_timeout`, give handlers a `timeout`, or use another mixin where clients stay.
 ///
 /// Handlers of different requests run at the same time: what they share, they protect. If no thread at all can be made,
 /// the request is closed, `handle_error()` hears of it, and serving goes on.
@@ -51,17 +51,10 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
 
   void process_request(request_type& request, const Address& client_address) override {
     if (when_full == WhenFull::reject && !pool_.has_room(limits())) {
-      this->count_rejected();
-      request_rejected(request, client_address);
-      this->shutdown_request(request);
-      return;
+      return this->reject(request, client_address, Rejection::full);
     }
     this->process_elsewhere(request, client_address, [this](auto& task) { pool_.submit(task, limits()); });
   }
-
-  /// Called for a request that is being refused, before it is shut down: may tell the client why. It runs in the
-  /// serving thread, so it must not wait. Does nothing by default.
-  virtual void request_rejected(request_type&, const Address&) {}
 
   void server_close() override {
     Server::server_close();

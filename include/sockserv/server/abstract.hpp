@@ -12,8 +12,11 @@
 #include <optional>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/accept_pause.hpp>
+#include <sockserv/detail/admission.hpp>
+#include <sockserv/detail/counters.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/live_requests.hpp>
+#include <sockserv/detail/once_a_second.hpp>
 #include <sockserv/options.hpp>
 #include <string_view>
 #include <typeinfo>
@@ -37,13 +40,37 @@ struct DrainResult {
   std::size_t remaining = 0;
 };
 
-/// Counts since the server was made, in its own process: what a forked child's handler does, the child counts.
+/// Why a server rejects a request.
+enum class Rejection {
+  full,         ///< No room for it, where the mixin says that such requests are rejected (`WhenFull::reject`).
+  per_address,  ///< Its address has `ServerOptions::max_connections_per_address` connections already.
+  unverified,   ///< `verify_request()` said no.
+};
+
+/// What `AbstractServer::stats()` gives: counts since the server was made, except `active`, and in its own process:
+/// what a forked child's handler does, the child counts. Each figure is right, but the server goes on while they are
+/// taken: only in one at rest is `accepted` the sum of `rejected`, `completed` and `active`.
 struct ServerStats {
-  std::uint64_t accepted = 0;        ///< Connections or datagrams taken.
-  std::uint64_t handler_errors = 0;  ///< Errors handed to `handle_error()`, except peers gone.
+  std::uint64_t accepted = 0;   ///< Connections or datagrams taken.
+  std::uint64_t active = 0;     ///< Those that run now: `requests_running()`.
+  std::uint64_t completed = 0;  ///< Those whose handler has ended, whatever came of it, and for a child the process.
+
+  std::uint64_t rejected = 0;  ///< All that were rejected, for one of three reasons (see `Rejection`):
+  std::uint64_t rejected_full = 0;
+  std::uint64_t rejected_per_address = 0;
+  std::uint64_t rejected_unverified = 0;
+
+  std::uint64_t cut_off_idle = 0;      ///< Connections cut off by `ServerOptions::idle_timeout`,
+  std::uint64_t cut_off_deadline = 0;  ///< by `ServerOptions::request_deadline`,
+  std::uint64_t cut_off_rate = 0;      ///< by `ServerOptions::min_receive_rate`,
+  std::uint64_t cut_off_drain = 0;     ///< and requests by `drain()`, at its limit.
+
+  std::uint64_t handler_errors = 0;  ///< Errors handed to `handle_error()`, except peers gone and connections cut off.
   std::uint64_t peers_gone = 0;      ///< Errors that say that the peer has gone.
   std::uint64_t accept_errors = 0;   ///< Failures of `get_request()`.
-  std::uint64_t rejected = 0;        ///< Requests refused because the server was full.
+
+  std::uint64_t bytes_in = 0;   ///< Bytes received, live connections included. A datagram counts as what it holds.
+  std::uint64_t bytes_out = 0;  ///< Bytes sent.
 };
 
 /// What all servers have in common, whatever they serve and whoever runs it: the serving loop, the lifecycle, and the
@@ -114,7 +141,7 @@ class AbstractServer {
 
   const ServerOptions& options() const noexcept { return options_; }
   ServerState state() const;
-  ServerStats stats() const noexcept;
+  ServerStats stats() const;
 
   /// True if the program had better have no other thread while it serves.
   virtual bool prefers_single_thread() const noexcept { return false; }
@@ -130,7 +157,8 @@ class AbstractServer {
   /// Called by `handle_request()` when its time has passed. Does nothing by default.
   virtual void handle_timeout() {}
   /// Called with what escaped a hook or a handler, in the thread or process where it did. Logs it: a peer that has
-  /// gone in one line, anything else as a block with the peer's address. What an override throws is logged.
+  /// gone or was cut off in one line, anything else as a block with the peer's address. What an override throws is
+  /// logged.
   virtual void handle_error(const Address& client_address, std::exception_ptr error);
 
   /// The account of requests that are running. For sockserv itself.
@@ -165,7 +193,10 @@ class AbstractServer {
   virtual bool accept_elsewhere() { return false; }
   /// False while a limit is reached: the backlog holds what comes. The loop asks again when `wake()` is called or the
   /// `service_descriptor()` becomes readable.
-  virtual bool may_accept() const { return true; }
+  /// Any thread that accepts may ask.
+  virtual bool may_accept() const {
+    return options_.max_connections == 0 || live_requests_.has_room(options_.max_connections);
+  }
   /// The same, with pauses after failures to accept.
   bool may_accept_now() const { return may_accept() && !accept_pause_.end(); }
   /// True if requests are waiting that the descriptor does not tell of, because they were taken together with others.
@@ -195,8 +226,11 @@ class AbstractServer {
   /// fail for ever.
   bool accept_failed(const std::exception_ptr& error) noexcept;
   void accept_succeeded() noexcept;
-  void count_rejected() noexcept { rejected_.fetch_add(1, std::memory_order_relaxed); }
+  /// Takes account of a new request until it has ended. No value: its address has all the connections that it may have.
+  std::optional<detail::Admission> admit(const Address& client_address, bool is_connection);
+  void count_rejected(Rejection reason, const Address& client_address) noexcept;
   void set_server_address(const Address& address) { server_address_ = address; }
+  detail::Counters& counters() noexcept { return *counters_; }
 
   /// The first thing in each destructor of the hierarchy, with the class that it belongs to. If requests still run
   /// although the object was of a class derived further, members that their handlers use are gone by now: says what
@@ -207,7 +241,7 @@ class AbstractServer {
   /// The same where not all requests that run use the object.
   void begin_destruction(const std::type_info& destructor_of, std::size_t requests_using_this) noexcept;
 
-  /// fork(), with the locks of this server and its registry held, so that they are free in the child; there
+  /// fork(), with the locks of this server and its registries held, so that they are free in the child; there
   /// `become_child()` is called, SIGTERM deadly, and SIGINT ignored where the parent handles it.
   /// @throws boost::system::system_error if there can be no child.
   pid_t fork_process();
@@ -237,7 +271,11 @@ class AbstractServer {
 
   ServerOptions options_;
   Address server_address_;
-  detail::LiveRequests live_requests_;
+  detail::Counters own_counters_;
+  detail::Counters* counters_ = &own_counters_;
+  detail::LiveRequests live_requests_{[this] { wake(); }};
+  detail::ConnectionsByAddress connections_by_address_;
+  detail::OnceASecond may_log_rejection_;
   detail::Descriptor wake_;  // an eventfd
 
   std::atomic<bool> stop_requested_ = false;
@@ -253,12 +291,6 @@ class AbstractServer {
 
   detail::AcceptPause accept_pause_;  // whoever accepts uses it
   std::exception_ptr fatal_error_;    // the serving thread's
-
-  std::atomic<std::uint64_t> accepted_ = 0;
-  std::atomic<std::uint64_t> handler_errors_ = 0;
-  std::atomic<std::uint64_t> peers_gone_ = 0;
-  std::atomic<std::uint64_t> accept_errors_ = 0;
-  std::atomic<std::uint64_t> rejected_ = 0;
 };
 
 }  // namespace sockserv

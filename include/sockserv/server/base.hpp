@@ -36,8 +36,12 @@ class BaseServer : public AbstractServer {
   /// base gives. An error is logged, and serving goes on.
   virtual std::optional<std::pair<request_type, Address>> get_request() = 0;
 
-  /// False refuses the request: it is shut down without a handler.
+  /// False refuses the request: it is rejected without a handler.
   virtual bool verify_request(request_type&, const Address&) { return true; }
+
+  /// Called for a request that is being rejected, for whatever reason, before it is shut down: may tell the client why.
+  /// It runs in the thread that accepts, so it must not wait. Does nothing by default.
+  virtual void request_rejected(request_type&, const Address&, Rejection) {}
 
   /// Has the request served: here and now, unless a mixin does otherwise. An override that keeps the request for
   /// later moves it away.
@@ -67,6 +71,17 @@ class BaseServer : public AbstractServer {
   /// What mixins run elsewhere: `finish_request`, errors to `handle_error`, and in any case `shutdown_request`.
   /// Returns whether all went well.
   bool serve_request(request_type& request, const Address& client_address);
+
+  /// Rejects a request: counts it, calls `request_rejected()`, and shuts it down.
+  void reject(request_type& request, const Address& client_address, Rejection reason) {
+    request.admission_.withdraw();
+    this->count_rejected(reason, client_address);
+    request_rejected(request, client_address, reason);
+    shutdown_request(request);
+  }
+
+  /// For a mixin that has the request served by another process, to be kept until that has ended.
+  static detail::Admission take_admission(request_type& request) noexcept { return std::move(request.admission_); }
 
   bool handle_request_noblock() final;
 
@@ -103,14 +118,14 @@ bool BaseServer<Handler>::handle_request_noblock() {
   accept_succeeded();
   request_type& request = next->first;
   const Address& client_address = next->second;
-  request.enter(live_requests());
+  request.enter(live_requests(), counters(), options());
   try {
     const auto error = detail::error_of([&] {
-      if (verify_request(request, client_address)) {
-        process_request(request, client_address);
-      } else {
-        shutdown_request(request);
-      }
+      auto admission = admit(client_address, std::is_same_v<request_type, StreamRequest>);
+      if (!admission) return reject(request, client_address, Rejection::per_address);
+      request.admission_ = *std::move(admission);
+      if (!verify_request(request, client_address)) return reject(request, client_address, Rejection::unverified);
+      process_request(request, client_address);
     });
     if (!error) return true;
     report_error(client_address, error);

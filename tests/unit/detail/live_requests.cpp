@@ -18,8 +18,9 @@ using std::chrono::steady_clock;
 
 TEST_CASE("requests enter, move and leave in any order") {
   LiveRequests all;
+  Counters counters;
   std::vector<LiveRequest> requests(5);
-  for (LiveRequest& request : requests) request.enter(all, -1);
+  for (LiveRequest& request : requests) request.enter(all, counters, -1);
   CHECK(all.size() == 5);
   LiveRequest moved = std::move(requests[2]);
   CHECK(all.size() == 5);
@@ -38,10 +39,11 @@ TEST_CASE("shutting all down ends the sockets, and counts what has none") {
   std::array<int, 2> pair{};
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
   LiveRequests all;
+  Counters counters;
   LiveRequest stream;
   LiveRequest datagram;
-  stream.enter(all, pair[0]);
-  datagram.enter(all, -1);
+  stream.enter(all, counters, pair[0]);
+  datagram.enter(all, counters, -1);
   CHECK(all.shut_all_down() == 2);
   char byte = 0;
   CHECK(::recv(pair[1], &byte, 1, 0) == 0);
@@ -51,14 +53,84 @@ TEST_CASE("shutting all down ends the sockets, and counts what has none") {
   ::close(pair[1]);
 }
 
+TEST_CASE("whoever was told that there is no room hears when there is") {
+  int calls = 0;
+  LiveRequests all([&] { ++calls; });
+  Counters counters;
+  LiveRequest first;
+  LiveRequest second;
+  first.enter(all, counters, -1);
+  second.enter(all, counters, -1);
+  CHECK(all.has_room(3));
+  first.leave();
+  CHECK(calls == 0);  // nobody asked for it
+  CHECK_FALSE(all.has_room(1));
+  second.leave();
+  CHECK(calls == 1);
+  CHECK(all.has_room(1));
+}
+
+TEST_CASE("bytes count while a request lives, where it is moved, and after its end") {
+  LiveRequests all;
+  Counters counters;
+  const auto in_and_out = [&] {
+    const LiveRequests::Bytes bytes = all.bytes(counters);
+    return std::pair(bytes.in, bytes.out);
+  };
+  LiveRequest request;
+  request.enter(all, counters, -1);
+  request.received(10);
+  request.sent(1);
+  LiveRequest moved = std::move(request);
+  moved.received(10);
+  CHECK(in_and_out() == std::pair<std::uint64_t, std::uint64_t>(20, 1));
+  CHECK(counters.bytes_in == 0);
+  moved.received(LiveRequest::fold_size);
+  CHECK(counters.bytes_in == 20 + LiveRequest::fold_size);  // for those who cannot see the request
+  CHECK(in_and_out() == std::pair<std::uint64_t, std::uint64_t>(20 + LiveRequest::fold_size, 1));
+  moved.leave();
+  CHECK(in_and_out() == std::pair<std::uint64_t, std::uint64_t>(20 + LiveRequest::fold_size, 1));
+  moved.received(5);  // nobody's any more
+  CHECK(in_and_out() == std::pair<std::uint64_t, std::uint64_t>(20 + LiveRequest::fold_size, 1));
+}
+
+TEST_CASE("adding up all bytes while requests come, count and go never goes back") {
+  LiveRequests all;
+  Counters counters;
+  constexpr int threads = 3;
+  constexpr int requests = 200;
+  constexpr std::size_t step = LiveRequest::fold_size / 2 + 1;
+  std::vector<std::thread> working;
+  for (int i = 0; i < threads; ++i) {
+    working.emplace_back([&] {
+      for (int j = 0; j < requests; ++j) {
+        LiveRequest request;
+        request.enter(all, counters, -1);
+        for (int k = 0; k < 5; ++k) request.sent(step);
+      }
+    });
+  }
+  constexpr std::uint64_t total = std::uint64_t{threads} * requests * 5 * step;
+  std::uint64_t last = 0;
+  CHECK(support::eventually([&] {
+    const std::uint64_t now = all.bytes(counters).out;
+    const bool never_back = now >= last;
+    CHECK(never_back);
+    last = now;
+    return now == total;
+  }));
+  for (std::thread& thread : working) thread.join();
+}
+
 TEST_CASE("threads enter and leave while another waits") {
   LiveRequests all;
+  Counters counters;
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
       for (int j = 0; j < 1000; ++j) {
         LiveRequest request;
-        request.enter(all, -1);
+        request.enter(all, counters, -1);
         const LiveRequest moved = std::move(request);
       }
     });

@@ -73,7 +73,9 @@ TEST_CASE("reject: what fits neither is told so and closed, and counted") {
       when_full = WhenFull::reject;
     }
     ~Polite() override { server_close(); }
-    void request_rejected(StreamRequest& request, const Address&) override { request.sendall("busy\n"); }
+    void request_rejected(StreamRequest& request, const Address&, Rejection reason) override {
+      if (reason == Rejection::full) request.sendall("busy\n");
+    }
   };
   Polite server;
   ServerThread background(server);
@@ -84,6 +86,7 @@ TEST_CASE("reject: what fits neither is told so and closed, and counted") {
     CHECK(refused.read_all() == "busy\n");
   }
   CHECK(server.stats().rejected == 3);
+  CHECK(server.stats().rejected_full == 3);
   served.send("bye\n");
   CHECK(served.read_all().empty());
   // The thread says that it is done a moment after its client has seen the end.
