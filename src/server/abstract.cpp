@@ -291,11 +291,11 @@ ServerState AbstractServer::state() const {
 }
 
 ServerStats AbstractServer::stats() const noexcept {
-  return {.accepted = accepted_,
-          .handler_errors = handler_errors_,
-          .peers_gone = peers_gone_,
-          .accept_errors = accept_errors_,
-          .rejected = rejected_};
+  return {.accepted = counters_->accepted,
+          .handler_errors = counters_->handler_errors,
+          .peers_gone = counters_->peers_gone,
+          .accept_errors = counters_->accept_errors,
+          .rejected = counters_->rejected};
 }
 
 void AbstractServer::handle_error(const Address& client_address, std::exception_ptr error) {
@@ -306,7 +306,7 @@ void AbstractServer::handle_error(const Address& client_address, std::exception_
 }
 
 void AbstractServer::report_error(const Address& client_address, const std::exception_ptr& error) noexcept {
-  (is_peer_gone(error) ? peers_gone_ : handler_errors_).fetch_add(1, std::memory_order_relaxed);
+  detail::count(is_peer_gone(error) ? counters_->peers_gone : counters_->handler_errors);
   if (const auto another = detail::error_of([&] { handle_error(client_address, error); })) {
     log(LogLevel::error,
         "handle_error itself failed: " + detail::describe(another) + "; it was given " + detail::describe(error));
@@ -314,13 +314,13 @@ void AbstractServer::report_error(const Address& client_address, const std::exce
 }
 
 void AbstractServer::accept_succeeded() noexcept {
-  accepted_.fetch_add(1, std::memory_order_relaxed);
+  detail::count(counters_->accepted);
   accept_pause_.succeeded();
 }
 
 bool AbstractServer::accept_failed(const std::exception_ptr& error) noexcept {
   using Verdict = detail::AcceptPause::Verdict;
-  accept_errors_.fetch_add(1, std::memory_order_relaxed);
+  detail::count(counters_->accept_errors);
   const Verdict verdict = accept_pause_.failed(error);
   if (verdict == Verdict::stop) {
     fatal_error_ = error;

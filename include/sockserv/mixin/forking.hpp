@@ -10,6 +10,7 @@
 #include <set>
 #include <sockserv/detail/child_processes.hpp>
 #include <sockserv/detail/server_class.hpp>
+#include <sockserv/detail/shared_memory.hpp>
 #include <stdexcept>
 
 namespace sockserv {
@@ -18,7 +19,8 @@ namespace sockserv {
 ///
 ///     ForkingMixIn<TCPServer<Upper>> server({"127.0.0.1", 9000});    // or ForkingTCPServer<Upper>
 ///
-/// The child has a copy of the program's memory: what its handler changes there, no other request sees. It ends
+/// The child has a copy of the program's memory: what its handler changes there, no other request sees, except that
+/// `stats()` counts what happens in all of them. It ends
 /// without unwinding the stack or running exit handlers (`_exit`), with status 0 if the handler succeeded and 1 if
 /// not. If no process can be made, the request is closed, `handle_error()` hears of it, and serving goes on.
 ///
@@ -122,9 +124,13 @@ class ForkingMixIn : public Server {
 
   /// Inherited constructors leave it to the members to change a default of the base.
   struct Defaults {
-    explicit Defaults(AbstractServer& server) { server.timeout = std::chrono::seconds(300); }
+    explicit Defaults(ForkingMixIn& server) {
+      server.timeout = std::chrono::seconds(300);
+      server.count_in(server.counters_.values().front());
+    }
   };
 
+  detail::SharedMemory<detail::Counters> counters_{1};
   [[no_unique_address]] Defaults defaults_{*this};
   detail::ChildProcesses children_;
 };

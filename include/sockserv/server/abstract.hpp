@@ -12,6 +12,7 @@
 #include <optional>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/accept_pause.hpp>
+#include <sockserv/detail/counters.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/live_requests.hpp>
 #include <sockserv/options.hpp>
@@ -37,7 +38,7 @@ struct DrainResult {
   std::size_t remaining = 0;
 };
 
-/// Counts since the server was made, in its own process: what a forked child's handler does, the child counts.
+/// Counts since the server was made, in all its processes.
 struct ServerStats {
   std::uint64_t accepted = 0;        ///< Connections or datagrams taken.
   std::uint64_t handler_errors = 0;  ///< Errors handed to `handle_error()`, except peers gone.
@@ -183,7 +184,9 @@ class AbstractServer {
   /// fail for ever.
   bool accept_failed(const std::exception_ptr& error) noexcept;
   void accept_succeeded() noexcept;
-  void count_rejected() noexcept { rejected_.fetch_add(1, std::memory_order_relaxed); }
+  void count_rejected() noexcept { detail::count(counters_->rejected); }
+  /// Makes the server count there, from now on: in memory that it shares with other processes.
+  void count_in(detail::Counters& counters) noexcept { counters_ = &counters; }
   void set_server_address(const Address& address) { server_address_ = address; }
   detail::LiveRequests& live_requests() noexcept { return live_requests_; }
 
@@ -243,11 +246,8 @@ class AbstractServer {
   detail::AcceptPause accept_pause_;  // whoever accepts uses it
   std::exception_ptr fatal_error_;    // the serving thread's
 
-  std::atomic<std::uint64_t> accepted_ = 0;
-  std::atomic<std::uint64_t> handler_errors_ = 0;
-  std::atomic<std::uint64_t> peers_gone_ = 0;
-  std::atomic<std::uint64_t> accept_errors_ = 0;
-  std::atomic<std::uint64_t> rejected_ = 0;
+  detail::Counters own_counters_;
+  detail::Counters* counters_ = &own_counters_;
 };
 
 }  // namespace sockserv
