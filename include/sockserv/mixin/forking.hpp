@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <set>
 #include <sockserv/detail/child_processes.hpp>
-#include <sockserv/detail/server_class.hpp>
+#include <sockserv/detail/forking_server.hpp>
 #include <sockserv/detail/shared_memory.hpp>
 #include <stdexcept>
 
@@ -31,11 +31,12 @@ namespace sockserv {
 ///
 /// `timeout` is 300 seconds here: how long `handle_request()` waits before it looks for children that have ended.
 template <detail::ServerClass Server>
-class ForkingMixIn : public Server {
- public:
-  using typename Server::request_type;
+class ForkingMixIn : public detail::ForkingServer<Server> {
+  using Base = detail::ForkingServer<Server>;
 
-  using Server::Server;
+ public:
+  using Base::Base;
+  using typename Server::request_type;
   ~ForkingMixIn() override {
     collect_children();  // children that are left have a copy of this object, so they do not mind its end
     this->begin_destruction(typeid(ForkingMixIn), Server::requests_running());
@@ -60,24 +61,11 @@ class ForkingMixIn : public Server {
   }
 
   void process_request(request_type& request, const Address& client_address) override {
-    // The child starts with a copy of what the standard streams hold, which must not be written twice.
-    detail::flush_standard_streams();
-    notify_fork(boost::asio::execution_context::fork_prepare);
-    pid_t child = -1;
-    try {
-      child = children_.add([this] { return this->fork_process(); });
-    } catch (...) {
-      notify_fork(boost::asio::execution_context::fork_parent);
-      throw;
-    }
+    const pid_t child =
+        this->fork_with_notice([this] { return children_.add([this] { return this->fork_process(); }); });
     if (child == 0) process_request_child(request, client_address);
-    notify_fork(boost::asio::execution_context::fork_parent);
     this->close_request(request);
   }
-
-  /// Called before each fork, and after it in the parent and in the child. A program that has Asio contexts of its own
-  /// overrides it and calls `notify_fork(event)` of each, as Asio demands.
-  virtual void notify_fork(boost::asio::execution_context::fork_event) {}
 
   void service_actions() override {
     Server::service_actions();
@@ -92,7 +80,6 @@ class ForkingMixIn : public Server {
     collect_children(block_on_close && !this->called_from_within());
   }
 
-  bool prefers_single_thread() const noexcept override { return true; }  // see above
   std::size_t requests_running() const override {
     return std::max(Server::requests_running(), children_.size());  // while it forks, a request is in both
   }
@@ -115,7 +102,7 @@ class ForkingMixIn : public Server {
  private:
   [[noreturn]] void process_request_child(request_type& request, const Address& client_address) noexcept {
     try {
-      notify_fork(boost::asio::execution_context::fork_child);
+      this->notify_fork(boost::asio::execution_context::fork_child);
       detail::exit_child(this->serve_request(request, client_address) ? 0 : 1);
     } catch (...) {  // a request to end the thread, which in this process is the only one
       detail::exit_child(1);
