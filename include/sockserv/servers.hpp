@@ -3,6 +3,7 @@
 /// The predefined servers: every mixin around every family, under Python's names.
 
 #include <sockserv/mixin/forking.hpp>
+#include <sockserv/mixin/preforking.hpp>
 #include <sockserv/mixin/thread_pool.hpp>
 #include <sockserv/mixin/threading.hpp>
 #include <sockserv/server/tcp.hpp>
@@ -28,6 +29,15 @@ template <class Handler>
 using ForkingUnixStreamServer = ForkingMixIn<UnixStreamServer<Handler>>;
 template <class Handler>
 using ForkingUnixDatagramServer = ForkingMixIn<UnixDatagramServer<Handler>>;
+
+template <class Handler>
+using PreForkingTCPServer = PreForkingMixIn<TCPServer<Handler>>;
+template <class Handler>
+using PreForkingUDPServer = PreForkingMixIn<UDPServer<Handler>>;
+template <class Handler>
+using PreForkingUnixStreamServer = PreForkingMixIn<UnixStreamServer<Handler>>;
+template <class Handler>
+using PreForkingUnixDatagramServer = PreForkingMixIn<UnixDatagramServer<Handler>>;
 
 template <class Handler>
 using ThreadPoolTCPServer = ThreadPoolMixIn<TCPServer<Handler>>;

@@ -1,7 +1,9 @@
 #include <sockserv/detail/live_requests.hpp>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <new>
 #include <utility>
 
 namespace sockserv::detail {
@@ -22,7 +24,7 @@ void LiveRequest::enter(LiveRequests& all, int descriptor) {
   descriptor_ = descriptor;
   next_ = std::exchange(all.first_, this);
   if (next_) next_->previous_ = this;
-  ++all.size_;
+  ++*all.size_;
 }
 
 void LiveRequest::leave() noexcept {
@@ -32,7 +34,7 @@ void LiveRequest::leave() noexcept {
   (previous_ ? previous_->next_ : all.first_) = next_;
   if (next_) next_->previous_ = previous_;
   previous_ = next_ = nullptr;
-  if (--all.size_ == 0 && all.waiting_ > 0) all.none_left_.notify_all();
+  if (--*all.size_ == 0 && all.waiting_ > 0) all.none_left_.notify_all();
 }
 
 void LiveRequest::take_place_of(LiveRequest& other) noexcept {
@@ -48,13 +50,13 @@ void LiveRequest::take_place_of(LiveRequest& other) noexcept {
 
 std::size_t LiveRequests::size() const {
   const std::scoped_lock lock(mutex_);
-  return size_;
+  return *size_;
 }
 
 bool LiveRequests::wait_until_none(std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
   ++waiting_;
-  const bool none = none_left_.wait_until(lock, deadline, [&] { return size_ == 0; });
+  const bool none = none_left_.wait_until(lock, deadline, [&] { return *size_ == 0; });
   --waiting_;
   return none;
 }
@@ -64,7 +66,14 @@ std::size_t LiveRequests::shut_all_down() {
   for (const LiveRequest* request = first_; request; request = request->next_) {
     if (request->descriptor_ >= 0) ::shutdown(request->descriptor_, SHUT_RDWR);
   }
-  return size_;
+  return *size_;
+}
+
+void LiveRequests::forget() noexcept {
+  for (const LiveRequest* request = first_; request; request = request->next_) {
+    if (request->descriptor_ >= 0) ::close(request->descriptor_);
+  }
+  new (this) LiveRequests();  // threads of the parent may be waiting on the old one
 }
 
 }  // namespace sockserv::detail

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -55,13 +56,19 @@ class LiveRequests {
   /// Held across fork(), so that the child's copy is whole and free.
   std::mutex& mutex() noexcept { return mutex_; }
 
+  /// In a forked child: forgets all, which are the parent's, and closes the child's copies of their descriptors.
+  void forget() noexcept;
+  /// From now on keeps the number of requests there, for other processes to see. To be called while there is none.
+  void count_in(std::atomic<std::size_t>& size) noexcept { size_ = &size; }
+
  private:
   friend class LiveRequest;
 
   mutable std::mutex mutex_;
   std::condition_variable none_left_;
   LiveRequest* first_ = nullptr;
-  std::size_t size_ = 0;
+  std::atomic<std::size_t> own_size_ = 0;
+  std::atomic<std::size_t>* size_ = &own_size_;
   std::size_t waiting_ = 0;  // threads in wait_until_none()
 };
 

@@ -45,6 +45,8 @@ struct ServerStats {
   std::uint64_t peers_gone = 0;      ///< Errors that say that the peer has gone.
   std::uint64_t accept_errors = 0;   ///< Failures of `get_request()`.
   std::uint64_t rejected = 0;        ///< Requests refused because the server was full.
+
+  ServerStats& operator+=(const ServerStats& other) noexcept;
 };
 
 /// What all servers have in common, whatever they serve and whoever runs it: the serving loop, the lifecycle, and the
@@ -115,7 +117,7 @@ class AbstractServer {
 
   const ServerOptions& options() const noexcept { return options_; }
   ServerState state() const;
-  ServerStats stats() const noexcept;
+  virtual ServerStats stats() const noexcept;
 
   /// True if the program had better have no other thread while it serves.
   virtual bool prefers_single_thread() const noexcept { return false; }
@@ -130,6 +132,10 @@ class AbstractServer {
   /// Called with what escaped a hook or a handler, in the thread or process where it did. Logs it: a peer that has
   /// gone in one line, anything else as a block with the peer's address. What an override throws is logged.
   virtual void handle_error(const Address& client_address, std::exception_ptr error);
+
+  /// Says that `drain()` will follow as soon as serving has ended, as it does in `run()`: processes that accept for
+  /// this server then take the backlog before they end, instead of leaving it to others. To be called before serving.
+  void expect_drain() noexcept { drain_expected_ = true; }
 
   /// Hands a message to `ServerOptions::log`.
   void log(LogLevel level, std::string_view message) const noexcept;
@@ -174,8 +180,26 @@ class AbstractServer {
   /// Cuts off what runs: `last_resort` is false at the deadline and true when that did not help. Returns the count.
   virtual std::size_t force_requests(bool last_resort) noexcept;
 
+  /// Serves what the backlog holds, until it is empty or `taking_backlog()` is false. Called when nobody serves any
+  /// more.
+  virtual void serve_backlog();
+  bool taking_backlog() const noexcept { return taking_backlog_; }
+  /// True if the backlog holds something.
+  bool is_anyone_waiting() const noexcept;
+  /// True if the backlog is to be taken after serving.
+  bool drain_wanted() const noexcept { return taking_backlog_ || drain_expected_; }
+
   /// Makes the serving loop look around.
   void wake() noexcept;
+  /// One turn of the serving loop without requests: waits until the mixin's descriptor is readable, `wake()` is called
+  /// or the time has passed, and calls `service_actions()`. No value: without a limit.
+  void look_around(std::optional<duration> limit = std::nullopt);
+  /// Begins to drain: as `request_stop()`, and the serving thread takes the backlog before it ends.
+  void begin_drain();
+  /// Ends a drain: leaves what is in the backlog, and cuts off what runs. Returns how many requests that are.
+  std::size_t cut_off() noexcept;
+  /// Ends serving, and has `serve_forever()` throw this. To be called by the thread that serves.
+  void stop_with(std::exception_ptr error) noexcept;
   /// True in the thread that serves, and in handlers of this server.
   bool called_from_within() const noexcept;
   /// Calls `handle_error()`, and survives it.
@@ -187,6 +211,7 @@ class AbstractServer {
   void count_rejected() noexcept { detail::count(counters_->rejected); }
   /// Makes the server count there, from now on: in memory that it shares with other processes.
   void count_in(detail::Counters& counters) noexcept { counters_ = &counters; }
+  static ServerStats read(const detail::Counters& counters) noexcept;
   void set_server_address(const Address& address) { server_address_ = address; }
   detail::LiveRequests& live_requests() noexcept { return live_requests_; }
 
@@ -205,6 +230,14 @@ class AbstractServer {
   pid_t fork_process();
   /// In a child process: lets go of what only the parent needs.
   virtual void become_child() noexcept;
+
+  /// The same for a worker process, which goes on to serve the same socket: there `become_worker()` is called, and
+  /// SIGTERM requests a stop.
+  pid_t fork_worker();
+  /// In a worker process: makes this a server that has not served yet, with threads and requests of its own.
+  virtual void become_worker() noexcept;
+  /// In a worker process: serves as the parent would until told to stop, and then waits for the requests in progress.
+  void serve_as_worker();
   /// @}
 
  private:
@@ -235,6 +268,7 @@ class AbstractServer {
 
   std::atomic<bool> stop_requested_ = false;
   std::atomic<bool> taking_backlog_ = false;
+  std::atomic<bool> drain_expected_ = false;
   std::atomic<const std::type_info*> serving_type_ = nullptr;
 
   mutable std::mutex mutex_;  // guards what follows
@@ -245,6 +279,7 @@ class AbstractServer {
 
   detail::AcceptPause accept_pause_;  // whoever accepts uses it
   std::exception_ptr fatal_error_;    // the serving thread's
+  duration poll_interval_{};          // the serving thread's
 
   detail::Counters own_counters_;
   detail::Counters* counters_ = &own_counters_;
