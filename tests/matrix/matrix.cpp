@@ -15,18 +15,22 @@ TYPE_TO_STRING(TCPServer<StreamActor>);
 TYPE_TO_STRING(ThreadingTCPServer<StreamActor>);
 TYPE_TO_STRING(ForkingTCPServer<StreamActor>);
 TYPE_TO_STRING(ThreadPoolTCPServer<StreamActor>);
+TYPE_TO_STRING(PreForkingTCPServer<StreamActor>);
 TYPE_TO_STRING(UDPServer<DatagramActor>);
 TYPE_TO_STRING(ThreadingUDPServer<DatagramActor>);
 TYPE_TO_STRING(ForkingUDPServer<DatagramActor>);
 TYPE_TO_STRING(ThreadPoolUDPServer<DatagramActor>);
+TYPE_TO_STRING(PreForkingUDPServer<DatagramActor>);
 TYPE_TO_STRING(UnixStreamServer<StreamActor>);
 TYPE_TO_STRING(ThreadingUnixStreamServer<StreamActor>);
 TYPE_TO_STRING(ForkingUnixStreamServer<StreamActor>);
 TYPE_TO_STRING(ThreadPoolUnixStreamServer<StreamActor>);
+TYPE_TO_STRING(PreForkingUnixStreamServer<StreamActor>);
 TYPE_TO_STRING(UnixDatagramServer<DatagramActor>);
 TYPE_TO_STRING(ThreadingUnixDatagramServer<DatagramActor>);
 TYPE_TO_STRING(ForkingUnixDatagramServer<DatagramActor>);
 TYPE_TO_STRING(ThreadPoolUnixDatagramServer<DatagramActor>);
+TYPE_TO_STRING(PreForkingUnixDatagramServer<DatagramActor>);
 
 namespace {
 
@@ -36,13 +40,15 @@ Scene stage() {
   scene.streams = std::is_same_v<typename Server::request_type, StreamRequest>;
   scene.is_ip = !std::derived_from<Server, UnixStreamServer<StreamActor>> &&
                 !std::derived_from<Server, UnixDatagramServer<DatagramActor>>;
-  scene.processes = requires(Server server) { server.max_children; };
+  constexpr bool preforked = requires(Server server) { server.processes; };
   constexpr bool pooled = requires(Server server) { server.pool_size; };
+  scene.processes = preforked || requires(Server server) { server.max_children; };
   scene.concurrent = scene.processes || pooled || requires(Server server) { server.max_threads; };
   scene.folder = std::make_unique<TemporaryFolder>();
   const Address address = scene.is_ip ? Address("127.0.0.1", 0) : Address(*scene.folder / "server");
   auto server = std::make_unique<Counting<Server>>(address);
   if constexpr (pooled) server->pool_size = 16;
+  if constexpr (preforked) server->processes = 16;
   scene.server = std::move(server);
   scene.background = std::make_unique<ServerThread>(*scene.server);
   return scene;
@@ -155,7 +161,7 @@ void drains_by_force(Scene scene) {
 
 #define FAMILY(Family, Actor)                                                              \
   Family##Server<Actor>, Threading##Family##Server<Actor>, Forking##Family##Server<Actor>, \
-      ThreadPool##Family##Server<Actor>
+      ThreadPool##Family##Server<Actor>, PreForking##Family##Server<Actor>
 #define SERVERS                                                                          \
   FAMILY(TCP, StreamActor), FAMILY(UDP, DatagramActor), FAMILY(UnixStream, StreamActor), \
       FAMILY(UnixDatagram, DatagramActor)
