@@ -230,7 +230,7 @@ std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration
     if (worker.id == 0) {
       at_most(std::max<duration>(next_start_ - now, trial_interval));
     } else if (!places_.values()[index].ready && !worker.overdue) {
-      at_most(std::max<duration>(worker.started + boot_timeout - now, duration::zero()));
+      at_most(std::max(boot_timeout - (now - worker.started), duration::zero()));
     }
   }
   return interval;
@@ -274,7 +274,7 @@ void WorkerProcesses::listen(std::function<void(WorkerCommand)> obey) {
   std::thread([this, obey = std::move(obey)] {
     for (;;) {
       std::array<pollfd, 2> watched{{{channel_.get(), POLLIN, 0}, {parent_.get(), POLLIN, 0}}};
-      ::poll(watched.data(), watched.size(), -1);
+      if (::poll(watched.data(), watched.size(), -1) <= 0) continue;  // the process was stopped and continued
       WorkerCommand command{};
       // Another process may have a copy of the parent's end, if the program has forked for reasons of its own; so the
       // end of the channel is looked for, and the end of the parent as well.

@@ -277,9 +277,9 @@ class AbstractServer {
   bool backlog_taken_ = false;
   bool close_after_serving_ = false;
 
-  detail::AcceptPause accept_pause_;  // whoever accepts uses it
-  std::exception_ptr fatal_error_;    // the serving thread's
-  duration poll_interval_{};          // the serving thread's
+  detail::AcceptPause accept_pause_;                         // whoever accepts uses it
+  std::exception_ptr fatal_error_;                           // the serving thread's
+  duration poll_interval_ = std::chrono::milliseconds(500);  // the serving thread's
 
   detail::Counters own_counters_;
   detail::Counters* counters_ = &own_counters_;
