@@ -20,14 +20,14 @@
 ///
 /// Three choices make a server, and each is independent of the others:
 ///
-///     what a request is             who runs it              what the handler does
+///     what a request is               who runs it              what the handler does
 ///
-///     BaseServer                    (nobody: one at a time)  BaseRequestHandler<Request>
-///       └ TCPServer                 ThreadingMixIn             ├ StreamRequestHandler
-///           ├ UnixStreamServer      ForkingMixIn               └ DatagramRequestHandler
-///           └ UDPServer             ThreadPoolMixIn
-///               └ UnixDatagram-     FiberMixIn
-///                   Server
+///     BaseServer                      (nobody: one at a time)  BaseRequestHandler<Request>
+///       └ TCPServer                   ThreadingMixIn             ├ StreamRequestHandler
+///           ├ UnixStreamServer        ThreadPoolMixIn            └ DatagramRequestHandler
+///           └ UDPServer               ForkingMixIn
+///               └ UnixDatagramServer  PreForkingMixIn
+///                                     FiberMixIn
 ///
 /// A mixin goes around a server: ThreadingMixIn<TCPServer<Upper>>, or by its predefined name ThreadingTCPServer<Upper>.
 ///

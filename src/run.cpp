@@ -122,6 +122,7 @@ class FirstSignal {
 }  // namespace
 
 int run(AbstractServer& server, const RunOptions& options) {
+  server.expect_drain();
   const FirstSignal first(server);
   std::optional<SignalWatch> watch;  // takes over from `first`
   if (!server.prefers_single_thread()) watch.emplace(server, options.drain_limit);

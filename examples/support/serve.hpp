@@ -61,7 +61,11 @@ int serve_one(const Options& options) {
     if constexpr (requires { server.max_threads; }) server.max_threads = *options.workers;
     if constexpr (requires { server.max_children; }) server.max_children = *options.workers;
     if constexpr (requires { server.pool_size; }) server.pool_size = *options.workers;
-    if constexpr (requires { server.loops; }) server.loops = *options.workers;
+    if constexpr (requires { server.processes; }) {
+      server.processes = *options.workers;
+    } else if constexpr (requires { server.loops; }) {
+      server.loops = *options.workers;
+    }
   }
   if constexpr (requires(Handler handler) { handler.wbufsize; }) {
     if (options.wbufsize > 0) {
@@ -88,8 +92,10 @@ void add_mixins(std::string_view scheme, std::vector<Choice>& choices) {
   choices.push_back({scheme, "none", serve_one<Server>});
   choices.push_back({scheme, "threading", serve_one<sockserv::ThreadingMixIn<Server>>});
   choices.push_back({scheme, "forking", serve_one<sockserv::ForkingMixIn<Server>>});
+  choices.push_back({scheme, "preforking", serve_one<sockserv::PreForkingMixIn<Server>>});
   choices.push_back({scheme, "thread_pool", serve_one<sockserv::ThreadPoolMixIn<Server>>});
   choices.push_back({scheme, "fiber", serve_one<sockserv::FiberMixIn<Server>>});
+  choices.push_back({scheme, "preforking_fiber", serve_one<sockserv::PreForkingMixIn<sockserv::FiberMixIn<Server>>>});
 }
 
 /// A program that is every kind of server, as --listen and --mixin say.

@@ -4,6 +4,7 @@
 
 #include <sockserv/mixin/fiber.hpp>
 #include <sockserv/mixin/forking.hpp>
+#include <sockserv/mixin/preforking.hpp>
 #include <sockserv/mixin/thread_pool.hpp>
 #include <sockserv/mixin/threading.hpp>
 #include <sockserv/server/tcp.hpp>
@@ -31,6 +32,15 @@ template <class Handler>
 using ForkingUnixDatagramServer = ForkingMixIn<UnixDatagramServer<Handler>>;
 
 template <class Handler>
+using PreForkingTCPServer = PreForkingMixIn<TCPServer<Handler>>;
+template <class Handler>
+using PreForkingUDPServer = PreForkingMixIn<UDPServer<Handler>>;
+template <class Handler>
+using PreForkingUnixStreamServer = PreForkingMixIn<UnixStreamServer<Handler>>;
+template <class Handler>
+using PreForkingUnixDatagramServer = PreForkingMixIn<UnixDatagramServer<Handler>>;
+
+template <class Handler>
 using ThreadPoolTCPServer = ThreadPoolMixIn<TCPServer<Handler>>;
 template <class Handler>
 using ThreadPoolUDPServer = ThreadPoolMixIn<UDPServer<Handler>>;
@@ -47,5 +57,14 @@ template <class Handler>
 using FiberUnixStreamServer = FiberMixIn<UnixStreamServer<Handler>>;
 template <class Handler>
 using FiberUnixDatagramServer = FiberMixIn<UnixDatagramServer<Handler>>;
+
+template <class Handler>
+using PreForkingFiberTCPServer = PreForkingMixIn<FiberMixIn<TCPServer<Handler>>>;
+template <class Handler>
+using PreForkingFiberUDPServer = PreForkingMixIn<FiberMixIn<UDPServer<Handler>>>;
+template <class Handler>
+using PreForkingFiberUnixStreamServer = PreForkingMixIn<FiberMixIn<UnixStreamServer<Handler>>>;
+template <class Handler>
+using PreForkingFiberUnixDatagramServer = PreForkingMixIn<FiberMixIn<UnixDatagramServer<Handler>>>;
 
 }  // namespace sockserv

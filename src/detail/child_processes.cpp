@@ -36,9 +36,11 @@ struct Pending : std::streambuf {
   }
 };
 
-int open_pidfd(pid_t child) noexcept { return static_cast<int>(::syscall(SYS_pidfd_open, child, 0)); }
-
 }  // namespace
+
+Descriptor open_pidfd(pid_t process) noexcept {
+  return Descriptor(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
+}
 
 ChildProcesses::~ChildProcesses() {
   for (const Child& child : children_) {
@@ -46,8 +48,10 @@ ChildProcesses::~ChildProcesses() {
   }
 }
 
-ChildProcesses::ChildProcesses()
-    : ended_(::epoll_create1(EPOLL_CLOEXEC)), none_left_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+ChildProcesses::ChildProcesses(OnEnd on_end)
+    : on_end_(std::move(on_end)),
+      ended_(::epoll_create1(EPOLL_CLOEXEC)),
+      none_left_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!ended_ || !none_left_) throw_error(last_system_error(), "descriptors for watching children");
 }
 
@@ -74,7 +78,7 @@ pid_t ChildProcesses::add(const std::function<pid_t()>& fork, Admission admissio
 
 /// Never fails: where the system has no descriptor left, the child is found by looking.
 void ChildProcesses::watch(pid_t child, Admission&& admission) {
-  Descriptor watched(open_pidfd(child));
+  Descriptor watched = open_pidfd(child);
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.fd = child;
@@ -97,22 +101,25 @@ std::size_t ChildProcesses::size() const {
 
 /// Reaps the child if it has ended; the last one then takes its place.
 bool ChildProcesses::collect_one(std::size_t index) {
-  const Child& child = children_[index];
+  const pid_t id = children_[index].id;
+  const int descriptor = children_[index].descriptor;
   pid_t result = 0;
+  int status = 0;
   do {
-    result = ::waitpid(child.id, nullptr, WNOHANG);
+    result = ::waitpid(id, &status, WNOHANG);
   } while (result < 0 && errno == EINTR);
   // An error means that somebody else has reaped it, or that the program ignores SIGCHLD: it is gone either way.
   if (result == 0) return false;
-  if (child.descriptor >= 0) {
+  if (descriptor >= 0) {
     // Closing alone would leave it in the set for as long as a sibling has yet to close its inherited copy.
-    ::epoll_ctl(ended_.get(), EPOLL_CTL_DEL, child.descriptor, nullptr);
-    ::close(child.descriptor);
+    ::epoll_ctl(ended_.get(), EPOLL_CTL_DEL, descriptor, nullptr);
+    ::close(descriptor);
   } else {
     --unwatched_;
   }
   children_[index] = std::move(children_.back());
   children_.pop_back();
+  if (on_end_) on_end_(id, result > 0 ? std::optional(status) : std::nullopt);
   if (children_.empty() && waiting_ > 0) {
     const std::uint64_t one = 1;
     [[maybe_unused]] const ssize_t written = ::write(none_left_.get(), &one, sizeof one);
@@ -174,14 +181,23 @@ bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
 
 std::size_t ChildProcesses::signal_all(int signal) noexcept {
   const std::scoped_lock lock(mutex_);
-  for (const Child& child : children_) {
-    if (child.descriptor >= 0) {
-      ::syscall(SYS_pidfd_send_signal, child.descriptor, signal, nullptr, 0);
-    } else {
-      ::kill(child.id, signal);  // a child that we have not reaped: the id cannot be another's
-    }
-  }
+  for (const Child& child : children_) ChildProcesses::signal(child, signal);
   return children_.size();
+}
+
+void ChildProcesses::signal(pid_t child, int signal) noexcept {
+  const std::scoped_lock lock(mutex_);
+  for (const Child& each : children_) {
+    if (each.id == child) ChildProcesses::signal(each, signal);
+  }
+}
+
+void ChildProcesses::signal(const Child& child, int signal) noexcept {
+  if (child.descriptor >= 0) {
+    ::syscall(SYS_pidfd_send_signal, child.descriptor, signal, nullptr, 0);
+  } else {
+    ::kill(child.id, signal);  // a child that we have not reaped: the id cannot be another's
+  }
 }
 
 void flush_standard_streams() noexcept {

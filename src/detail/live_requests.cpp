@@ -1,7 +1,9 @@
 #include <sockserv/detail/live_requests.hpp>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
+#include <new>
 #include <utility>
 
 namespace sockserv::detail {
@@ -23,7 +25,7 @@ void LiveRequest::enter(LiveRequests& all, Counters& counters, int descriptor) {
   descriptor_ = descriptor;
   next_ = std::exchange(all.first_, this);
   if (next_) next_->previous_ = this;
-  ++all.size_;
+  ++*all.size_;
 }
 
 void LiveRequest::leave() noexcept {
@@ -38,7 +40,7 @@ void LiveRequest::leave() noexcept {
   previous_ = next_ = nullptr;
   // Under the lock, because whoever waits for the last request may then destroy what on_room_ refers to.
   if (std::exchange(all.room_wanted_, false)) all.on_room_();
-  if (--all.size_ == 0 && all.waiting_ > 0) all.none_left_.notify_all();
+  if (--*all.size_ == 0 && all.waiting_ > 0) all.none_left_.notify_all();
 }
 
 void LiveRequest::fold(Count& own, Count Counters::*total) noexcept {
@@ -69,12 +71,12 @@ void LiveRequest::take_place_of(LiveRequest& other) noexcept {
 
 std::size_t LiveRequests::size() const {
   const std::scoped_lock lock(mutex_);
-  return size_;
+  return *size_;
 }
 
 bool LiveRequests::has_room(std::size_t limit) const {
   const std::scoped_lock lock(mutex_);
-  if (size_ < limit) return true;
+  if (*size_ < limit) return true;
   room_wanted_ = true;
   return false;
 }
@@ -82,7 +84,7 @@ bool LiveRequests::has_room(std::size_t limit) const {
 bool LiveRequests::wait_until_none(std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
   ++waiting_;
-  const bool none = none_left_.wait_until(lock, deadline, [&] { return size_ == 0; });
+  const bool none = none_left_.wait_until(lock, deadline, [&] { return *size_ == 0; });
   --waiting_;
   return none;
 }
@@ -99,7 +101,15 @@ std::size_t LiveRequests::shut_all_down() {
   for (const LiveRequest* request = first_; request; request = request->next_) {
     if (request->descriptor_ >= 0) ::shutdown(request->descriptor_, SHUT_RDWR);
   }
-  return size_;
+  return *size_;
+}
+
+void LiveRequests::forget() noexcept {
+  for (const LiveRequest* request = first_; request; request = request->next_) {
+    if (request->descriptor_ >= 0) ::close(request->descriptor_);
+  }
+  auto on_room = std::move(on_room_);
+  new (this) LiveRequests(std::move(on_room));  // threads of the parent may be waiting on the old one
 }
 
 LiveRequests::Bytes LiveRequests::bytes(const Counters& counters) const {

@@ -3,6 +3,7 @@
 #include <boost/thread/thread.hpp>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <utility>
 
 namespace sockserv::detail {
@@ -72,6 +73,11 @@ bool ThreadGroup::has_room(std::size_t limit) const {
 bool ThreadGroup::wait_until_none(std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(state_->mutex);
   return state_->none_left.wait_until(lock, deadline, [&] { return state_->running == 0; });
+}
+
+void ThreadGroup::forget() {
+  // What was is left as it is: a thread of the parent may have held its lock.
+  new (this) ThreadGroup(state_->on_room);
 }
 
 }  // namespace sockserv::detail

@@ -1,6 +1,7 @@
 #include <sockserv/detail/thread_pool.hpp>
 
 #include <boost/thread/exceptions.hpp>
+#include <new>
 #include <utility>
 
 namespace sockserv::detail {
@@ -102,6 +103,11 @@ void ThreadPool::stop() {
     task_or_end_.notify_all();
   }
   group_.wait_until_none();
+}
+
+void ThreadPool::forget() {
+  std::function<void()> on_room = on_room_;
+  new (this) ThreadPool(std::move(on_room));  // see ThreadGroup::forget
 }
 
 }  // namespace sockserv::detail

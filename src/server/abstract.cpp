@@ -1,6 +1,7 @@
 #include <sockserv/server/abstract.hpp>
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -8,6 +9,8 @@
 #include <boost/core/demangle.hpp>
 #include <cerrno>
 #include <limits>
+#include <new>
+#include <sockserv/detail/child_processes.hpp>
 #include <sockserv/detail/fork.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/error.hpp>
@@ -39,10 +42,33 @@ int poll_timeout(const std::optional<AbstractServer::time_point>& deadline) noex
   return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
 }
 
+int make_wake() noexcept { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+/// A worker process has one server, to which SIGTERM means what it means to its parent.
+void stop_on_sigterm(AbstractServer& server) noexcept {
+  static AbstractServer* stopped = nullptr;
+  stopped = &server;
+  struct sigaction action {};
+  action.sa_flags = SA_RESTART;
+  action.sa_handler = [](int) { stopped->request_stop(); };
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
 }  // namespace
 
-AbstractServer::AbstractServer(ServerOptions options)
-    : options_(std::move(options)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+ServerStats& ServerStats::operator+=(const ServerStats& other) noexcept {
+  for (std::uint64_t ServerStats::*const figure :
+       {&ServerStats::accepted, &ServerStats::active, &ServerStats::completed, &ServerStats::rejected,
+        &ServerStats::rejected_full, &ServerStats::rejected_per_address, &ServerStats::rejected_unverified,
+        &ServerStats::cut_off_idle, &ServerStats::cut_off_deadline, &ServerStats::cut_off_rate,
+        &ServerStats::cut_off_drain, &ServerStats::handler_errors, &ServerStats::peers_gone,
+        &ServerStats::accept_errors, &ServerStats::bytes_in, &ServerStats::bytes_out}) {
+    this->*figure += other.*figure;
+  }
+  return *this;
+}
+
+AbstractServer::AbstractServer(ServerOptions options) : options_(std::move(options)), wake_(make_wake()) {
   detail::validate(options_);
   if (!wake_) detail::throw_error(detail::last_system_error(), "eventfd");
 }
@@ -66,6 +92,7 @@ void AbstractServer::serve_forever(duration poll_interval) {
   if (poll_interval <= duration::zero()) throw std::invalid_argument("serve_forever: poll_interval must be positive");
   if (!take_serving_role("serve_forever")) return;
   const ServingRole role(*this);
+  poll_interval_ = poll_interval;
   {
     struct Ending {
       AbstractServer& server;
@@ -74,7 +101,7 @@ void AbstractServer::serve_forever(duration poll_interval) {
         server.end_serving();
       }
     } const ending{*this};
-    takes_requests_ahead_ = true;
+    takes_requests_ahead_ = may_take_requests_ahead();
     begin_serving();
     while (!stop_requested_) {
       const bool for_requests = may_accept_now() && !accept_elsewhere();
@@ -151,23 +178,36 @@ void AbstractServer::throw_fatal_error() {
   if (const auto error = std::exchange(fatal_error_, nullptr)) std::rethrow_exception(error);
 }
 
-/// Serves what was waiting to be accepted when the server was told to drain. No more than the backlog can hold, so
-/// that clients who keep coming do not keep the server from ending.
+/// Serves what was waiting to be accepted when the server was told to drain.
 void AbstractServer::take_backlog() {
   if (!taking_backlog_) return;
+  serve_backlog();
+  const std::scoped_lock lock(mutex_);
+  backlog_taken_ = true;
+  taking_backlog_ = false;
+}
+
+/// No more than the backlog can hold, so that clients who keep coming do not keep the server from ending.
+void AbstractServer::serve_backlog() {
   for (int left = backlog_limit(); left > 0 && taking_backlog_;) {
     if (!may_accept_now()) {
-      wait(std::nullopt, false);
-      service_actions();
+      look_around();
     } else if (handle_request_noblock()) {
       --left;
     } else {
       break;
     }
   }
-  const std::scoped_lock lock(mutex_);
-  backlog_taken_ = true;
-  taking_backlog_ = false;
+}
+
+bool AbstractServer::is_anyone_waiting() const noexcept {
+  pollfd listener{fileno(), POLLIN, 0};
+  return ::poll(&listener, 1, 0) > 0;
+}
+
+void AbstractServer::look_around(std::optional<duration> limit) {
+  wait(limit ? std::optional(after(*limit)) : std::nullopt, false);
+  service_actions();
 }
 
 /// Waits for the mixin's descriptor, or to be woken, or for the end of a pause in accepting, and if asked for a
@@ -219,26 +259,33 @@ void AbstractServer::shutdown() {
 
 DrainResult AbstractServer::drain(duration limit) {
   const time_point deadline = after(limit);
-  {
-    const std::scoped_lock lock(mutex_);
-    taking_backlog_ = !backlog_taken_ && is_listening();
-  }
-  request_stop();
+  begin_drain();
   if (called_from_within()) return {};
 
   if (wait_for_serving_thread(deadline)) take_backlog_elsewhere();
   if (wait_until_done(deadline)) return {};
 
-  taking_backlog_ = false;
-  wake();
   DrainResult result;
-  result.forced = force_requests(false);
-  detail::count(counters_->cut_off_drain, result.forced);
+  result.forced = cut_off();
   if (wait_until_done(after(force_grace))) return result;
   force_requests(true);
   // What is left may also be a hook that keeps the serving thread, without any request.
   if (!wait_until_done(after(force_grace))) result.remaining = std::max<std::size_t>(1, requests_running());
   return result;
+}
+
+void AbstractServer::begin_drain() {
+  {
+    const std::scoped_lock lock(mutex_);
+    taking_backlog_ = !backlog_taken_ && is_listening();
+  }
+  request_stop();
+}
+
+std::size_t AbstractServer::cut_off() noexcept {
+  taking_backlog_ = false;
+  wake();
+  return force_requests(false);
 }
 
 /// Waits for the serving thread, closes the socket, and waits for the requests; false if the deadline came first.
@@ -283,7 +330,11 @@ void AbstractServer::server_close() {
   close_listener();
 }
 
-std::size_t AbstractServer::force_requests(bool) noexcept { return live_requests_.shut_all_down(); }
+std::size_t AbstractServer::force_requests(bool last_resort) noexcept {
+  const std::size_t forced = live_requests_.shut_all_down();
+  if (!last_resort) detail::count(counters_->cut_off_drain, forced);
+  return forced;
+}
 
 ServerState AbstractServer::state() const {
   {
@@ -295,10 +346,16 @@ ServerState AbstractServer::state() const {
 }
 
 ServerStats AbstractServer::stats() const {
-  const detail::Counters& counters = *counters_;
-  const detail::LiveRequests::Bytes bytes = live_requests_.bytes(counters);
+  ServerStats stats = read(*counters_);
+  const detail::LiveRequests::Bytes bytes = live_requests_.bytes(*counters_);
+  stats.bytes_in = bytes.in;
+  stats.bytes_out = bytes.out;
+  stats.active = requests_running();
+  return stats;
+}
+
+ServerStats AbstractServer::read(const detail::Counters& counters) noexcept {
   ServerStats stats{.accepted = counters.accepted,
-                    .active = requests_running(),
                     .completed = counters.completed,
                     .rejected_full = counters.rejected_full,
                     .rejected_per_address = counters.rejected_per_address,
@@ -310,8 +367,8 @@ ServerStats AbstractServer::stats() const {
                     .handler_errors = counters.handler_errors,
                     .peers_gone = counters.peers_gone,
                     .accept_errors = counters.accept_errors,
-                    .bytes_in = bytes.in,
-                    .bytes_out = bytes.out};
+                    .bytes_in = counters.bytes_in,
+                    .bytes_out = counters.bytes_out};
   stats.rejected = stats.rejected_full + stats.rejected_per_address + stats.rejected_unverified;
   return stats;
 }
@@ -346,8 +403,7 @@ bool AbstractServer::accept_failed(const std::exception_ptr& error) noexcept {
   detail::count(counters_->accept_errors);
   const Verdict verdict = accept_pause_.failed(error);
   if (verdict == Verdict::stop) {
-    fatal_error_ = error;
-    request_stop();
+    stop_with(error);
   } else if (accept_pause_.worth_logging(error)) {
     log(LogLevel::warning,
         "cannot accept: " + detail::describe(error) + (verdict == Verdict::pause ? "; accepting pauses" : ""));
@@ -376,6 +432,11 @@ void AbstractServer::count_rejected(Rejection reason, const Address& client_addr
                                 std::to_string(options_.max_connections_per_address) + " connections already");
       }
   }
+}
+
+void AbstractServer::stop_with(std::exception_ptr error) noexcept {
+  fatal_error_ = std::move(error);
+  request_stop();
 }
 
 void AbstractServer::log(LogLevel level, std::string_view message) const noexcept {
@@ -408,5 +469,32 @@ pid_t AbstractServer::fork_process() {
 }
 
 void AbstractServer::become_child() noexcept { wake_.reset(); }
+
+pid_t AbstractServer::fork_worker() {
+  const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below
+  return detail::fork_holding(mutex_, live_requests_.mutex(), [this] { become_worker(); });
+}
+
+void AbstractServer::become_worker() noexcept {
+  wake_.reset();
+  wake_.reset(make_wake());
+  if (!wake_) detail::exit_child(1);  // nobody could stop it; its parent will start another one
+  stop_requested_ = false;
+  taking_backlog_ = false;
+  drain_expected_ = false;
+  serving_ = false;
+  backlog_taken_ = false;
+  close_after_serving_ = false;
+  new (&serving_ended_) std::condition_variable();  // the old one counts threads that wait in the parent
+  live_requests_.forget();
+  connections_by_address_.forget();
+  detail::RequestScope::current() = nullptr;
+  stop_on_sigterm(*this);
+}
+
+void AbstractServer::serve_as_worker() {
+  serve_forever(poll_interval_);
+  wait_until_done(time_point::max());
+}
 
 }  // namespace sockserv

@@ -81,4 +81,18 @@ TEST_CASE("fork that fails closes that request, tells handle_error, and serving 
   server.server_close();
 }
 
+TEST_CASE("fork that fails is tried again, and then given up by a pre-forking server") {
+  PreForkingTCPServer<Greet> server({"127.0.0.1", 0}, quiet());
+  server.max_early_deaths = 2;
+  std::string said = "nothing";
+  std::thread([&] {
+    let_fork_fail();
+    const auto error = detail::error_of([&] { server.serve_forever(); });
+    if (error) said = detail::describe(error);
+  }).join();
+  CHECK(said.find("2 workers in a row") != std::string::npos);
+  CHECK(said.find("could not be started") != std::string::npos);
+  CHECK(said.find("fork") != std::string::npos);
+}
+
 }  // namespace

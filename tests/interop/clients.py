@@ -18,8 +18,8 @@ def main():
     client, scheme, mixin = sys.argv[1:]
     with scratch() as folder:
         for url in urls(scheme, folder, client):
-            # A pool serves as many at the same time as it has threads.
-            workers = ["--workers", str(CLIENTS)] if mixin == "thread_pool" else []
+            # These serve as many at the same time as they have threads or processes.
+            workers = ["--workers", str(CLIENTS)] if mixin in ("preforking", "thread_pool") else []
             with Server("echo_server", "--listen", url, "--mixin", mixin, *workers) as server:
                 with time_limit(2 * PATIENCE):
                     CONVERSATIONS[client, server.is_stream](server, mixin, folder)

@@ -99,7 +99,8 @@ Scene stage(sockserv::ServerOptions options = {}) {
   scene.streams = std::is_same_v<typename Server::request_type, sockserv::StreamRequest>;
   scene.is_ip = !std::derived_from<Server, sockserv::UnixStreamServer<StreamActor>> &&
                 !std::derived_from<Server, sockserv::UnixDatagramServer<DatagramActor>>;
-  scene.processes = requires(Server server) { server.max_children; };
+  constexpr bool preforked = requires(Server server) { server.processes; };
+  scene.processes = preforked || requires(Server server) { server.max_children; };
   constexpr bool pooled = requires(Server server) { server.pool_size; };
   constexpr bool on_fibers = requires(Server server) { server.loops; };
   scene.concurrent = scene.processes || pooled || on_fibers || requires(Server server) { server.max_threads; };
@@ -108,6 +109,7 @@ Scene stage(sockserv::ServerOptions options = {}) {
       scene.is_ip ? sockserv::Address("127.0.0.1", 0) : sockserv::Address(*scene.folder / "server");
   auto server = std::make_unique<Counting<Server>>(address, std::move(options));
   if constexpr (pooled) server->pool_size = 16;
+  if constexpr (preforked) server->processes = on_fibers ? 2 : 16;
   scene.server = std::move(server);
   scene.background = std::make_unique<sockserv::ServerThread>(*scene.server);
   return scene;
@@ -116,9 +118,10 @@ Scene stage(sockserv::ServerOptions options = {}) {
 }  // namespace matrix
 
 /// A family of servers, under every mixin.
-#define FAMILY(Family, Actor)                                                              \
-  Family##Server<Actor>, Threading##Family##Server<Actor>, Forking##Family##Server<Actor>, \
-      ThreadPool##Family##Server<Actor>, Fiber##Family##Server<Actor>
+#define FAMILY(Family, Actor)                                                                             \
+  Family##Server<Actor>, Threading##Family##Server<Actor>, Forking##Family##Server<Actor>,                \
+      ThreadPool##Family##Server<Actor>, Fiber##Family##Server<Actor>, PreForking##Family##Server<Actor>, \
+      PreForkingFiber##Family##Server<Actor>
 
 // So that a case says which server it is about.
 TYPE_TO_STRING(sockserv::TCPServer<matrix::StreamActor>);
@@ -126,18 +129,26 @@ TYPE_TO_STRING(sockserv::ThreadingTCPServer<matrix::StreamActor>);
 TYPE_TO_STRING(sockserv::ForkingTCPServer<matrix::StreamActor>);
 TYPE_TO_STRING(sockserv::ThreadPoolTCPServer<matrix::StreamActor>);
 TYPE_TO_STRING(sockserv::FiberTCPServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::PreForkingTCPServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::PreForkingFiberTCPServer<matrix::StreamActor>);
 TYPE_TO_STRING(sockserv::UDPServer<matrix::DatagramActor>);
 TYPE_TO_STRING(sockserv::ThreadingUDPServer<matrix::DatagramActor>);
 TYPE_TO_STRING(sockserv::ForkingUDPServer<matrix::DatagramActor>);
 TYPE_TO_STRING(sockserv::ThreadPoolUDPServer<matrix::DatagramActor>);
 TYPE_TO_STRING(sockserv::FiberUDPServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::PreForkingUDPServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::PreForkingFiberUDPServer<matrix::DatagramActor>);
 TYPE_TO_STRING(sockserv::UnixStreamServer<matrix::StreamActor>);
 TYPE_TO_STRING(sockserv::ThreadingUnixStreamServer<matrix::StreamActor>);
 TYPE_TO_STRING(sockserv::ForkingUnixStreamServer<matrix::StreamActor>);
 TYPE_TO_STRING(sockserv::ThreadPoolUnixStreamServer<matrix::StreamActor>);
 TYPE_TO_STRING(sockserv::FiberUnixStreamServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::PreForkingUnixStreamServer<matrix::StreamActor>);
+TYPE_TO_STRING(sockserv::PreForkingFiberUnixStreamServer<matrix::StreamActor>);
 TYPE_TO_STRING(sockserv::UnixDatagramServer<matrix::DatagramActor>);
 TYPE_TO_STRING(sockserv::ThreadingUnixDatagramServer<matrix::DatagramActor>);
 TYPE_TO_STRING(sockserv::ForkingUnixDatagramServer<matrix::DatagramActor>);
 TYPE_TO_STRING(sockserv::ThreadPoolUnixDatagramServer<matrix::DatagramActor>);
 TYPE_TO_STRING(sockserv::FiberUnixDatagramServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::PreForkingUnixDatagramServer<matrix::DatagramActor>);
+TYPE_TO_STRING(sockserv::PreForkingFiberUnixDatagramServer<matrix::DatagramActor>);

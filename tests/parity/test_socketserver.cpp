@@ -51,7 +51,7 @@ void dgram_examine(const Address& server) {
 
 Address free_ip_address() { return {"127.0.0.1", 0}; }
 
-/// The body that upstream's first twelve tests share.
+/// The body that upstream's first twelve tests share, and those here for the mixins that upstream has not.
 template <class Server>
 void run_server(const Address& address, void (*examine)(const Address&)) {
   Server server(address);
@@ -89,6 +89,9 @@ TEST_CASE("test_ThreadingTCPServer") {
 TEST_CASE("test_ForkingTCPServer") {
   run_forking_server<ForkingTCPServer<MyStreamHandler>>(free_ip_address(), stream_examine);
 }
+TEST_CASE("test_PreForkingTCPServer") {
+  run_forking_server<PreForkingTCPServer<MyStreamHandler>>(free_ip_address(), stream_examine);
+}
 TEST_CASE("test_UnixStreamServer") {
   const TemporaryFolder folder;
   run_server<UnixStreamServer<MyStreamHandler>>(folder / "socket", stream_examine);
@@ -101,12 +104,19 @@ TEST_CASE("test_ForkingUnixStreamServer") {
   const TemporaryFolder folder;
   run_forking_server<ForkingUnixStreamServer<MyStreamHandler>>(folder / "socket", stream_examine);
 }
+TEST_CASE("test_PreForkingUnixStreamServer") {
+  const TemporaryFolder folder;
+  run_forking_server<PreForkingUnixStreamServer<MyStreamHandler>>(folder / "socket", stream_examine);
+}
 TEST_CASE("test_UDPServer") { run_server<UDPServer<MyDatagramHandler>>(free_ip_address(), dgram_examine); }
 TEST_CASE("test_ThreadingUDPServer") {
   run_server<ThreadingUDPServer<MyDatagramHandler>>(free_ip_address(), dgram_examine);
 }
 TEST_CASE("test_ForkingUDPServer") {
   run_forking_server<ForkingUDPServer<MyDatagramHandler>>(free_ip_address(), dgram_examine);
+}
+TEST_CASE("test_PreForkingUDPServer") {
+  run_forking_server<PreForkingUDPServer<MyDatagramHandler>>(free_ip_address(), dgram_examine);
 }
 TEST_CASE("test_UnixDatagramServer") {
   const TemporaryFolder folder;
@@ -119,6 +129,10 @@ TEST_CASE("test_ThreadingUnixDatagramServer") {
 TEST_CASE("test_ForkingUnixDatagramServer") {
   const TemporaryFolder folder;
   run_forking_server<ForkingUnixDatagramServer<MyDatagramHandler>>(folder / "socket", dgram_examine);
+}
+TEST_CASE("test_PreForkingUnixDatagramServer") {
+  const TemporaryFolder folder;
+  run_forking_server<PreForkingUnixDatagramServer<MyDatagramHandler>>(folder / "socket", dgram_examine);
 }
 
 TEST_CASE("test_shutdown") {

@@ -37,6 +37,7 @@ class Program {
   static Program start(const std::string& path, RunOptions options) {
     const pid_t child = ::fork();
     if (child == 0) {
+      ::setpgid(0, 0);
       // The subject must end by itself whatever becomes of this test.
       ::alarm(static_cast<unsigned>(patience.count()));
       ::signal(SIGTERM, SIG_DFL);
@@ -49,6 +50,8 @@ class Program {
   }
 
   void signal(int number) const { ::kill(child_, number); }
+  /// Sends it to all processes of the program, as a terminal does, or a service manager.
+  void signal_all(int number) const { ::kill(-child_, number); }
 
   /// Its exit status, or minus the signal that ended it.
   int wait() const {
@@ -87,12 +90,12 @@ bool refuses(const std::string& path) {
 }
 
 template <class Server>
-void drains_and_ends(int signal) {
+void drains_and_ends(int signal, void (Program::*send)(int) const = &Program::signal) {
   const TemporaryFolder folder;
   const Program program = Program::start<Server>(folder / "socket", {.drain_limit = patience});
   StreamClient client = connect_to(folder / "socket");
   CHECK(client.read_line() == "here\n");
-  program.signal(signal);
+  (program.*send)(signal);
   // No more clients are taken, and this one is served to its end.
   CHECK(eventually([&] { return refuses(folder / "socket"); }));
   client.send("more\n");
@@ -107,6 +110,14 @@ TEST_CASE("a signal drains the server, and the program ends with 0") {
   drains_and_ends<ThreadingUnixStreamServer<Hold>>(SIGTERM);
   drains_and_ends<ThreadingUnixStreamServer<Hold>>(SIGINT);
   drains_and_ends<ForkingUnixStreamServer<Hold>>(SIGTERM);
+  drains_and_ends<PreForkingUnixStreamServer<Hold>>(SIGTERM);
+  drains_and_ends<PreForkingUnixStreamServer<Hold>>(SIGINT);
+}
+
+TEST_CASE("a signal that goes to all processes of the program drains the server as well") {
+  drains_and_ends<ForkingUnixStreamServer<Hold>>(SIGINT, &Program::signal_all);
+  drains_and_ends<PreForkingUnixStreamServer<Hold>>(SIGINT, &Program::signal_all);
+  drains_and_ends<PreForkingUnixStreamServer<Hold>>(SIGTERM, &Program::signal_all);
 }
 
 template <class Server>
@@ -124,6 +135,7 @@ TEST_CASE("a drain that has to be forced ends the program with 75") {
   is_forced<UnixStreamServer<Hold>>();
   is_forced<ThreadingUnixStreamServer<Hold>>();
   is_forced<ForkingUnixStreamServer<Hold>>();
+  is_forced<PreForkingUnixStreamServer<Hold>>();
 }
 
 TEST_CASE("a handler that cannot be cut off does not keep the program") {

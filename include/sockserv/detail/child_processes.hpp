@@ -21,7 +21,11 @@ namespace sockserv::detail {
 /// Safe.
 class ChildProcesses {
  public:
-  ChildProcesses();
+  /// Hears of each child that has been reaped: its process id, and how it ended, as waitpid() says; no value: somebody
+  /// else has reaped it. Called by whichever thread reaps, which meanwhile keeps all others from this object.
+  using OnEnd = std::function<void(pid_t, std::optional<int>)>;
+
+  explicit ChildProcesses(OnEnd on_end = {});
   ChildProcesses(const ChildProcesses&) = delete;
   ChildProcesses& operator=(const ChildProcesses&) = delete;
   ~ChildProcesses();
@@ -46,6 +50,8 @@ class ChildProcesses {
   bool wait_until_none(std::chrono::steady_clock::time_point deadline);
   /// Sends each a signal; returns how many there are.
   std::size_t signal_all(int signal) noexcept;
+  /// Sends one a signal, if it has not been reaped.
+  void signal(pid_t child, int signal) noexcept;
 
  private:
   struct Child {
@@ -54,11 +60,13 @@ class ChildProcesses {
     Admission admission;
   };
 
+  static void signal(const Child& child, int signal) noexcept;
   void watch(pid_t child, Admission&& admission);
   void collect_ended();
   bool collect_one(std::size_t index);
 
-  mutable std::mutex mutex_;
+  const OnEnd on_end_;
+  mutable std::mutex mutex_;  // guards what follows
   // In no order, and usually within this object: each page that is written to between forks has to be copied.
   boost::container::small_vector<Child, 40> children_;
   std::size_t unwatched_ = 0;  // children without a descriptor
@@ -66,6 +74,9 @@ class ChildProcesses {
   Descriptor ended_;           // an epoll set of the children's descriptors
   Descriptor none_left_;       // an eventfd for those threads: another one may have reaped the last child
 };
+
+/// A descriptor that becomes readable when the process ends (pidfd_open(2)); none where the system has none.
+Descriptor open_pidfd(pid_t process) noexcept;
 
 /// Writes out what standard output and standard error hold in their buffers.
 void flush_standard_streams() noexcept;

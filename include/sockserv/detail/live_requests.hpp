@@ -99,6 +99,11 @@ class LiveRequests {
   /// Held across fork(), so that the child's copy is whole and free.
   std::mutex& mutex() noexcept { return mutex_; }
 
+  /// In a forked child: forgets all, which are the parent's, and closes the child's copies of their descriptors.
+  void forget() noexcept;
+  /// From now on keeps the number of requests there, for other processes to see. To be called while there is none.
+  void count_in(std::atomic<std::size_t>& size) noexcept { size_ = &size; }
+
  private:
   friend class LiveRequest;
 
@@ -107,7 +112,8 @@ class LiveRequests {
   std::condition_variable none_left_;
   std::condition_variable cut_off_all_;
   LiveRequest* first_ = nullptr;
-  std::size_t size_ = 0;
+  std::atomic<std::size_t> own_size_ = 0;
+  std::atomic<std::size_t>* size_ = &own_size_;
   std::size_t waiting_ = 0;           // threads in wait_until_none()
   mutable bool room_wanted_ = false;  // has_room() has said no
   bool cut_off_ = false;

@@ -49,6 +49,8 @@ class ServerSocket {
 
   /// Removes the Unix path that `bind` made, if it is still the same file.
   void unlink_path() noexcept;
+  /// Leaves the path to the process that made it.
+  void keep_path() noexcept { path_.clear(); }
 
   /// True once it is bound, and for a stream, listening.
   bool is_listening() const noexcept;

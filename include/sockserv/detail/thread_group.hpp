@@ -35,6 +35,9 @@ class ThreadGroup {
   /// Waits until no task runs, or until the deadline; true if none does.
   bool wait_until_none(std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max());
 
+  /// In a forked child: starts anew, since the threads are the parent's.
+  void forget();
+
  private:
   struct State;
   std::shared_ptr<State> state_;  // each thread's too: the last to leave may still hold the lock when we go

@@ -46,6 +46,9 @@ class ThreadPool {
   /// Waits until all tasks are done, and ends the threads.
   void stop();
 
+  /// In a forked child: starts anew, since the threads and tasks are the parent's.
+  void forget();
+
  private:
   class Worker;
 

@@ -4,12 +4,14 @@
 #include <sys/types.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/execution_context.hpp>
 #include <chrono>
 #include <cstddef>
 #include <set>
 #include <sockserv/detail/child_processes.hpp>
-#include <sockserv/detail/server_class.hpp>
+#include <sockserv/detail/forking_server.hpp>
+#include <sockserv/detail/shared_memory.hpp>
 #include <stdexcept>
 
 namespace sockserv {
@@ -18,9 +20,10 @@ namespace sockserv {
 ///
 ///     ForkingMixIn<TCPServer<Upper>> server({"127.0.0.1", 9000});    // or ForkingTCPServer<Upper>
 ///
-/// The child has a copy of the program's memory: what its handler changes there, no other request sees. It ends
-/// without unwinding the stack or running exit handlers (`_exit`), with status 0 if the handler succeeded and 1 if
-/// not. If no process can be made, the request is closed, `handle_error()` hears of it, and serving goes on.
+/// The child has a copy of the program's memory: what its handler changes there, no other request sees, except that
+/// `stats()` counts what happens in all of them. It ends without unwinding the stack or running exit handlers
+/// (`_exit`), with status 0 if the handler succeeded and 1 if not. If no process can be made, the request is closed,
+/// `handle_error()` hears of it, and serving goes on.
 ///
 /// Only the server's own children are waited for; other children of the program are never touched.
 ///
@@ -29,11 +32,12 @@ namespace sockserv {
 ///
 /// `timeout` is 300 seconds here: how long `handle_request()` waits before it looks for children that have ended.
 template <detail::ServerClass Server>
-class ForkingMixIn : public Server {
- public:
-  using typename Server::request_type;
+class ForkingMixIn : public detail::ForkingServer<Server> {
+  using Base = detail::ForkingServer<Server>;
 
-  using Server::Server;
+ public:
+  using Base::Base;
+  using typename Server::request_type;
   ~ForkingMixIn() override {
     collect_children();  // children that are left have a copy of this object, so they do not mind its end
     this->begin_destruction(typeid(ForkingMixIn), Server::requests_running());
@@ -58,24 +62,11 @@ class ForkingMixIn : public Server {
   }
 
   void process_request(request_type& request, const Address& client_address) override {
-    // The child starts with a copy of what the standard streams hold, which must not be written twice.
-    detail::flush_standard_streams();
-    notify_fork(boost::asio::execution_context::fork_prepare);
-    pid_t child = -1;
-    try {
-      child = children_.add([this] { return this->fork_process(); }, this->take_admission(request));
-    } catch (...) {
-      notify_fork(boost::asio::execution_context::fork_parent);
-      throw;
-    }
+    const pid_t child = this->fork_with_notice(
+        [&] { return children_.add([this] { return this->fork_process(); }, this->take_admission(request)); });
     if (child == 0) process_request_child(request, client_address);
-    notify_fork(boost::asio::execution_context::fork_parent);
     this->close_request(request);
   }
-
-  /// Called before each fork, and after it in the parent and in the child. A program that has Asio contexts of its own
-  /// overrides it and calls `notify_fork(event)` of each, as Asio demands.
-  virtual void notify_fork(boost::asio::execution_context::fork_event) {}
 
   void service_actions() override {
     Server::service_actions();
@@ -90,7 +81,9 @@ class ForkingMixIn : public Server {
     collect_children(block_on_close && !this->called_from_within());
   }
 
-  bool prefers_single_thread() const noexcept override { return true; }  // see above
+  /// In the children too.
+  bool stop_requested() const noexcept override { return Server::stop_requested() || shared().stopping; }
+
   std::size_t requests_running() const override {
     return std::max(Server::requests_running(), children_.size());  // while it forks, a request is in both
   }
@@ -101,16 +94,30 @@ class ForkingMixIn : public Server {
     Server::check_settings();
   }
   bool may_accept() const override { return Server::may_accept() && children_.size() < most_children(); }
+  void end_serving() noexcept override {
+    Server::end_serving();
+    shared().stopping = true;
+  }
   int service_descriptor() const noexcept override { return children_.descriptor(); }
   std::optional<AbstractServer::duration> service_interval() const override { return children_.look_interval(); }
   bool wait_for_requests(AbstractServer::time_point deadline) override {
     return Server::wait_for_requests(deadline) && children_.wait_until_none(deadline);
   }
   std::size_t force_requests(bool last_resort) noexcept override {
-    return Server::force_requests(last_resort) + children_.signal_all(last_resort ? SIGKILL : SIGTERM);
+    const std::size_t children = children_.signal_all(last_resort ? SIGKILL : SIGTERM);
+    if (!last_resort) detail::count(this->counters().cut_off_drain, children);
+    return Server::force_requests(last_resort) + children;
   }
 
  private:
+  /// What the children share with their parent.
+  struct Shared {
+    detail::Counters counters;
+    std::atomic<bool> stopping = false;
+  };
+
+  Shared& shared() const noexcept { return shared_.values().front(); }
+
   /// Either limit: a child is a connection that the base does not see.
   std::size_t most_children() const noexcept {
     const std::size_t max_connections = this->options().max_connections;
@@ -119,7 +126,7 @@ class ForkingMixIn : public Server {
 
   [[noreturn]] void process_request_child(request_type& request, const Address& client_address) noexcept {
     try {
-      notify_fork(boost::asio::execution_context::fork_child);
+      this->notify_fork(boost::asio::execution_context::fork_child);
       detail::exit_child(this->serve_request(request, client_address) ? 0 : 1);
     } catch (...) {  // a request to end the thread, which in this process is the only one
       detail::exit_child(1);
@@ -128,9 +135,13 @@ class ForkingMixIn : public Server {
 
   /// Inherited constructors leave it to the members to change a default of the base.
   struct Defaults {
-    explicit Defaults(AbstractServer& server) { server.timeout = std::chrono::seconds(300); }
+    explicit Defaults(ForkingMixIn& server) {
+      server.timeout = std::chrono::seconds(300);
+      server.count_in(server.shared().counters);
+    }
   };
 
+  detail::SharedMemory<Shared> shared_{1};
   [[no_unique_address]] Defaults defaults_{*this};
   detail::ChildProcesses children_;
 };

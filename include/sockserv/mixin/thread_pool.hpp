@@ -74,6 +74,10 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
   bool wait_for_requests(AbstractServer::time_point deadline) override {
     return Server::wait_for_requests(deadline) && pool_.wait_until_none(deadline);
   }
+  void become_worker() noexcept override {
+    pool_.forget();
+    Server::become_worker();
+  }
 
  private:
   detail::ThreadPool::Limits limits() const noexcept { return {pool_size, queue_limit, stack_size}; }

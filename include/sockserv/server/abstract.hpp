@@ -47,9 +47,9 @@ enum class Rejection {
   unverified,   ///< `verify_request()` said no.
 };
 
-/// What `AbstractServer::stats()` gives: counts since the server was made, except `active`, and in its own process:
-/// what a forked child's handler does, the child counts. Each figure is right, but the server goes on while they are
-/// taken: only in one at rest is `accepted` the sum of `rejected`, `completed` and `active`.
+/// What `AbstractServer::stats()` gives: counts since the server was made, except `active`, in all its processes. Each
+/// figure is right, but the server goes on while they are taken: only in one at rest is `accepted` the sum of
+/// `rejected`, `completed` and `active`.
 struct ServerStats {
   std::uint64_t accepted = 0;   ///< Connections or datagrams taken.
   std::uint64_t active = 0;     ///< Those that run now: `requests_running()`.
@@ -69,8 +69,12 @@ struct ServerStats {
   std::uint64_t peers_gone = 0;      ///< Errors that say that the peer has gone.
   std::uint64_t accept_errors = 0;   ///< Failures of `get_request()`.
 
-  std::uint64_t bytes_in = 0;   ///< Bytes received, live connections included. A datagram counts as what it holds.
-  std::uint64_t bytes_out = 0;  ///< Bytes sent.
+  /// Bytes received and sent. Those of live connections are included; in other processes of the server, all but the
+  /// last 64 KiB of each. A datagram counts as what it holds.
+  std::uint64_t bytes_in = 0;
+  std::uint64_t bytes_out = 0;
+
+  ServerStats& operator+=(const ServerStats& other) noexcept;
 };
 
 /// What all servers have in common, whatever they serve and whoever runs it: the serving loop, the lifecycle, and the
@@ -141,13 +145,13 @@ class AbstractServer {
 
   const ServerOptions& options() const noexcept { return options_; }
   ServerState state() const;
-  ServerStats stats() const;
+  virtual ServerStats stats() const;
 
   /// True if the program had better have no other thread while it serves.
   virtual bool prefers_single_thread() const noexcept { return false; }
 
   /// True once the server has been told to stop. Handlers ask by `this_request::stop_requested()`.
-  bool stop_requested() const noexcept { return stop_requested_; }
+  virtual bool stop_requested() const noexcept { return stop_requested_; }
 
   /// Requests that have been accepted and have not ended.
   virtual std::size_t requests_running() const { return live_requests_.size(); }
@@ -163,6 +167,10 @@ class AbstractServer {
 
   /// The account of requests that are running. For sockserv itself.
   detail::LiveRequests& live_requests() noexcept { return live_requests_; }
+
+  /// Says that `drain()` will follow as soon as serving has ended, as it does in `run()`: processes that accept for
+  /// this server then take the backlog before they end, instead of leaving it to others. To be called before serving.
+  void expect_drain() noexcept { drain_expected_ = true; }
 
   /// Hands a message to `ServerOptions::log`.
   void log(LogLevel level, std::string_view message) const noexcept;
@@ -201,7 +209,10 @@ class AbstractServer {
   bool may_accept_now() const { return may_accept() && !accept_pause_.end(); }
   /// True if requests are waiting that the descriptor does not tell of, because they were taken together with others.
   virtual bool requests_at_hand() const noexcept { return false; }
-  /// True while `serve_forever()` goes on: only then may requests be taken before they can be served.
+  /// False if what this process takes from the socket should be no more than it can serve at once, since others could
+  /// serve it.
+  virtual bool may_take_requests_ahead() const noexcept { return true; }
+  /// True while `serve_forever()` goes on, if so: only then are requests taken before they can be served.
   bool takes_requests_ahead() const noexcept { return takes_requests_ahead_; }
   /// A descriptor whose becoming readable makes the loop call `service_actions()`; -1: none.
   virtual int service_descriptor() const noexcept { return -1; }
@@ -216,8 +227,26 @@ class AbstractServer {
   /// Cuts off what runs: `last_resort` is false at the deadline and true when that did not help. Returns the count.
   virtual std::size_t force_requests(bool last_resort) noexcept;
 
+  /// Serves what the backlog holds, until it is empty or `taking_backlog()` is false. Called when nobody serves any
+  /// more.
+  virtual void serve_backlog();
+  bool taking_backlog() const noexcept { return taking_backlog_; }
+  /// True if the backlog holds something.
+  bool is_anyone_waiting() const noexcept;
+  /// True if the backlog is to be taken after serving.
+  bool drain_wanted() const noexcept { return taking_backlog_ || drain_expected_; }
+
   /// Makes the serving loop look around.
   void wake() noexcept;
+  /// One turn of the serving loop without requests: waits until the mixin's descriptor is readable, `wake()` is called
+  /// or the time has passed, and calls `service_actions()`. No value: without a limit.
+  void look_around(std::optional<duration> limit = std::nullopt);
+  /// Begins to drain: as `request_stop()`, and the serving thread takes the backlog before it ends.
+  void begin_drain();
+  /// Ends a drain: leaves what is in the backlog, and cuts off what runs. Returns how many requests that are.
+  std::size_t cut_off() noexcept;
+  /// Ends serving, and has `serve_forever()` throw this. To be called by the thread that serves.
+  void stop_with(std::exception_ptr error) noexcept;
   /// True in the thread that serves, and in handlers of this server.
   bool called_from_within() const noexcept;
   /// Calls `handle_error()`, and survives it.
@@ -229,6 +258,11 @@ class AbstractServer {
   /// Takes account of a new request until it has ended. No value: its address has all the connections that it may have.
   std::optional<detail::Admission> admit(const Address& client_address, bool is_connection);
   void count_rejected(Rejection reason, const Address& client_address) noexcept;
+  /// Makes the server count there, from now on: in memory that it shares with other processes.
+  void count_in(detail::Counters& counters) noexcept { counters_ = &counters; }
+  /// The server's part of `ServerOptions::max_connections`, where several processes share it.
+  void set_max_connections(std::size_t count) noexcept { options_.max_connections = count; }
+  static ServerStats read(const detail::Counters& counters) noexcept;
   void set_server_address(const Address& address) { server_address_ = address; }
   detail::Counters& counters() noexcept { return *counters_; }
 
@@ -247,6 +281,14 @@ class AbstractServer {
   pid_t fork_process();
   /// In a child process: lets go of what only the parent needs.
   virtual void become_child() noexcept;
+
+  /// The same for a worker process, which goes on to serve the same socket: there `become_worker()` is called, and
+  /// SIGTERM requests a stop.
+  pid_t fork_worker();
+  /// In a worker process: makes this a server that has not served yet, with threads and requests of its own.
+  virtual void become_worker() noexcept;
+  /// In a worker process: serves as the parent would until told to stop, and then waits for the requests in progress.
+  void serve_as_worker();
   /// @}
 
  private:
@@ -281,6 +323,7 @@ class AbstractServer {
   std::atomic<bool> stop_requested_ = false;
   std::atomic<bool> taking_backlog_ = false;
   std::atomic<bool> takes_requests_ahead_ = false;
+  std::atomic<bool> drain_expected_ = false;
   std::atomic<const std::type_info*> serving_type_ = nullptr;
 
   mutable std::mutex mutex_;  // guards what follows
@@ -289,8 +332,9 @@ class AbstractServer {
   bool backlog_taken_ = false;
   bool close_after_serving_ = false;
 
-  detail::AcceptPause accept_pause_;  // whoever accepts uses it
-  std::exception_ptr fatal_error_;    // the serving thread's
+  detail::AcceptPause accept_pause_;                         // whoever accepts uses it
+  std::exception_ptr fatal_error_;                           // the serving thread's
+  duration poll_interval_ = std::chrono::milliseconds(500);  // the serving thread's
 };
 
 }  // namespace sockserv

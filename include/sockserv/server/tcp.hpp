@@ -120,6 +120,11 @@ class TCPServer : public BaseServer<Handler> {
     BaseServer<Handler>::become_child();
   }
 
+  void become_worker() noexcept override {
+    if (socket_) socket_->keep_path();
+    BaseServer<Handler>::become_worker();
+  }
+
   static constexpr bool serves_streams = std::is_same_v<request_type, StreamRequest>;
 
   static constexpr void require_stream_handler() {

@@ -66,6 +66,26 @@ TEST_CASE("the child's status says whether the handler succeeded") {
   CHECK(status_of("fail\n") == 1);
 }
 
+TEST_CASE("the parent counts what goes wrong in its children") {
+  struct Fails : StreamRequestHandler {
+    void handle() override {
+      if (*rfile.readline() == "fail\n") throw std::runtime_error("as told");
+      throw peer_gone_error(error_code(ECONNRESET, boost::system::system_category()), "recv");
+    }
+  };
+  ForkingTCPServer<Fails> server(loopback(), quiet());
+  for (const char* what : {"fail\n", "fail\n", "gone\n"}) {
+    StreamClient client(server.server_address());
+    client.send(what);
+    server.handle_request();
+    CHECK(client.read_all().empty());
+  }
+  server.server_close();
+  CHECK(server.stats().accepted == 3);
+  CHECK(server.stats().handler_errors == 2);
+  CHECK(server.stats().peers_gone == 1);
+}
+
 TEST_CASE("what is buffered for standard output is written once, and the child's own is written too") {
   struct Prints : StreamRequestHandler {
     void handle() override { std::fputs("child ", stdout); }

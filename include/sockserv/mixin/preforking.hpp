@@ -1,0 +1,264 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <algorithm>
+#include <boost/asio/execution_context.hpp>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <optional>
+#include <set>
+#include <sockserv/detail/forking_server.hpp>
+#include <sockserv/detail/worker_processes.hpp>
+#include <sockserv/error.hpp>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+namespace sockserv {
+
+/// Serves requests in a fixed number of processes, the workers, which are forked before there is a request and share
+/// the listening socket.
+///
+///     PreForkingMixIn<TCPServer<Upper>> server({"127.0.0.1", 9000});    // or PreForkingTCPServer<Upper>
+///     server.processes = 4;
+///
+/// Each worker serves as the server within does: `PreForkingMixIn<TCPServer<H>>` one request at a time,
+/// `PreForkingMixIn<ThreadingMixIn<TCPServer<H>>>` many, each in a thread. (Around a `FiberMixIn`, whose `loops` are one
+/// then unless told otherwise, it is a process for each processor and fibers in it.) The process that calls `serve_forever()` is
+/// the parent: it accepts nothing and watches over the workers. (`handle_request()` serves in the process that calls
+/// it.)
+///
+/// @par In a worker
+/// Handlers and hooks see the worker's copy of the server: what they change there, and what they stop by `shutdown()`,
+/// is their worker. It has a copy of the program's memory as it was when the worker was forked, and of its threads only
+/// the serving one: in a program with others, locks that they held then stay held in the worker. sockserv's own are
+/// safe. A worker ends by `_exit`, without unwinding the stack or running exit handlers.
+///
+/// @par Limits
+/// Each worker has an even part of `ServerOptions::max_connections`, which must be enough for one each.
+/// `max_connections_per_address` holds in each worker on its own.
+///
+/// @par When a worker ends
+/// Another one takes its place at once if it had served well, whatever ended it. One that ends early (before it is
+/// ready, or within a second and without a request) is replaced after a while, 100 ms at the most and twice as long
+/// each time, up to 5 s; when too many in a row have ended so, `serve_forever()` tells the others to finish and throws.
+/// SIGTERM makes a worker accept no more, finish, and end. When the parent ends, in whatever way, the workers end at
+/// once.
+///
+/// @par Stopping
+/// As ever, and by all workers: `shutdown()` has them accept no more, finish what they serve, and end; `drain()` has
+/// them take the backlog as well, cuts their requests off at the limit, and kills those that are left two seconds
+/// later. A worker that is busy with its only request keeps the listening socket until it has ended, so until then
+/// clients who come wait in the backlog instead of being refused.
+template <detail::ServerClass Server>
+class PreForkingMixIn : public detail::ForkingServer<Server> {
+  using Base = detail::ForkingServer<Server>;
+
+ public:
+  using Base::Base;
+  ~PreForkingMixIn() override {
+    // Workers that are left have a copy of this object, so they do not mind its end.
+    this->begin_destruction(typeid(PreForkingMixIn), Server::requests_running());
+  }
+
+  /// How many workers there are. At least 1; the default is one for each processor.
+  std::size_t processes = std::max(1U, std::thread::hardware_concurrency());
+  /// A worker that has accepted so many requests accepts no more, finishes, and is replaced: a remedy for handlers that
+  /// use up memory. 0: no limit.
+  std::size_t max_requests_per_child = 0;
+  /// How long a worker may take from its start to the end of `worker_started()`; then it is killed. Must be positive.
+  AbstractServer::duration boot_timeout = std::chrono::seconds(60);
+  /// How many workers in a row may end early until `serve_forever()` gives up. At least 1.
+  std::size_t max_early_deaths = 10;
+  /// `server_close()` waits for the workers, and so for what they serve. If false, those that are left are killed when
+  /// the server is destroyed.
+  bool block_on_close = true;
+
+  /// Called in each worker before it serves: the place to open a database, or to seed random numbers. What it throws is
+  /// logged and ends the worker early. Does nothing by default.
+  virtual void worker_started() {}
+
+  /// The process ids of the workers.
+  std::set<pid_t> active_children() const { return workers_.ids(); }
+
+  /// What the parent and all its workers have counted, including those that have ended. In a worker: what workers have.
+  ServerStats stats() const override {
+    ServerStats all = workers_.inside() ? ServerStats() : Server::stats();
+    workers_.for_each_place([&](const detail::WorkerPlace& place) { all += AbstractServer::read(place.counters); });
+    all.active = requests_running();
+    return all;
+  }
+
+  /// In the parent, the requests of all workers, and its own; in a worker, its own.
+  std::size_t requests_running() const override {
+    return Server::requests_running() + (workers_.inside() ? 0 : workers_.requests_running());
+  }
+
+  void service_actions() override {
+    Server::service_actions();
+    if (workers_.inside()) {
+      if (is_worn_out()) this->request_stop();
+    } else {
+      workers_.collect();
+      if (supervising_) supervise();
+    }
+  }
+
+  void server_close() override {
+    Server::server_close();
+    if (workers_.inside()) return;
+    if (block_on_close && !this->called_from_within()) workers_.wait_until_none(AbstractServer::time_point::max());
+  }
+
+ protected:
+  void check_settings() const override {
+    if (processes == 0) throw std::invalid_argument("processes is 0; it must be at least 1");
+    if (max_early_deaths == 0) throw std::invalid_argument("max_early_deaths is 0; it must be at least 1");
+    if (boot_timeout <= AbstractServer::duration::zero()) throw std::invalid_argument("boot_timeout must be positive");
+    const std::size_t max_connections = this->options().max_connections;
+    if (!workers_.inside() && max_connections > 0 && max_connections < processes) {
+      throw std::invalid_argument("ServerOptions::max_connections is " + std::to_string(max_connections) +
+                                  ", and each of the " + std::to_string(processes) + " processes needs one");
+    }
+    Server::check_settings();
+  }
+
+  void begin_serving() override {
+    if (workers_.inside()) {
+      workers_.listen([this](detail::WorkerCommand command) { obey(command); });
+      worker_started();
+      Server::begin_serving();
+      workers_.is_ready();
+    } else {
+      supervising_ = true;
+      workers_.make_places(processes);
+      start_due_workers();
+    }
+  }
+  void end_serving() noexcept override {
+    if (workers_.inside()) {
+      Server::end_serving();
+      max_requests_per_child = 0;  // a drain goes on to the end of the backlog
+    } else {
+      supervising_ = false;
+      workers_.tell(this->drain_wanted() ? detail::WorkerCommand::drain : detail::WorkerCommand::stop);
+    }
+  }
+
+  /// What one worker has taken, another cannot serve.
+  bool may_take_requests_ahead() const noexcept override { return false; }
+  bool accept_elsewhere() override { return !workers_.inside() || Server::accept_elsewhere(); }
+  bool may_accept() const override { return Server::may_accept() && !is_worn_out(); }
+  int service_descriptor() const noexcept override {
+    return workers_.inside() ? Server::service_descriptor() : workers_.descriptor();
+  }
+  std::optional<AbstractServer::duration> service_interval() const override {
+    return workers_.inside() ? Server::service_interval() : workers_.look_interval(boot_timeout);
+  }
+
+  /// The workers have been told to take the backlog. But they may have stopped before that (somebody may have sent
+  /// SIGTERM to all processes at once), or never have been: then others are started for it.
+  void serve_backlog() override {
+    if (workers_.inside()) return Server::serve_backlog();
+    workers_.make_places(processes);
+    for (bool started = false; this->taking_backlog() && this->is_anyone_waiting();) {
+      if (!started && workers_.has_free_place()) {
+        started = true;
+        while (workers_.has_free_place() && start_worker()) {
+        }
+        workers_.tell(detail::WorkerCommand::drain);
+      } else if (started && workers_.empty()) {
+        break;
+      }
+      this->look_around(std::chrono::milliseconds(20));
+    }
+  }
+
+  bool wait_for_requests(AbstractServer::time_point deadline) override {
+    return Server::wait_for_requests(deadline) && (workers_.inside() || workers_.wait_until_none(deadline));
+  }
+  std::size_t force_requests(bool last_resort) noexcept override {
+    const std::size_t own = Server::force_requests(last_resort);
+    if (workers_.inside()) return own;
+    return own + (last_resort ? workers_.kill() : workers_.cut_off());
+  }
+
+ private:
+  void supervise() {
+    workers_.look_after(boot_timeout, *this);
+    if (const auto error = workers_.early_deaths_error(max_early_deaths)) {
+      this->stop_with(error);
+    } else {
+      start_due_workers();
+    }
+  }
+
+  void start_due_workers() {
+    while (workers_.is_one_due() && start_worker()) {
+    }
+  }
+
+  /// False if there can be none.
+  bool start_worker() {
+    pid_t worker = -1;
+    const auto error = detail::error_of([&] {
+      worker = this->fork_with_notice([this] { return workers_.start([this] { return this->fork_worker(); }); });
+    });
+    if (worker == 0) work();
+    if (error) workers_.not_started(error, *this);
+    return !error;
+  }
+
+  [[noreturn]] void work() noexcept {
+    try {
+      const auto error = detail::error_of([this] {
+        this->count_in(workers_.own_place().counters);
+        this->live_requests().count_in(workers_.own_place().running);
+        take_share_of_connections();
+        this->notify_fork(boost::asio::execution_context::fork_child);
+        this->serve_as_worker();
+      });
+      if (error) this->log(LogLevel::error, "a worker has failed: " + detail::describe(error));
+      detail::exit_child(error ? 1 : 0);
+    } catch (...) {  // a request to end the thread, which in this process is the one that serves
+      detail::exit_child(1);
+    }
+  }
+
+  /// An even part of `max_connections`; the first workers take what is left over.
+  void take_share_of_connections() noexcept {
+    const std::size_t all = this->options().max_connections;
+    if (all > 0) this->set_max_connections(all / processes + (workers_.own_index() < all % processes ? 1 : 0));
+  }
+
+  /// What the parent tells a worker, which hears it in a thread of its own.
+  void obey(detail::WorkerCommand command) {
+    switch (command) {
+      case detail::WorkerCommand::stop:
+        return this->request_stop();
+      case detail::WorkerCommand::drain:
+        return this->begin_drain();
+      case detail::WorkerCommand::cut_off:
+        return workers_.answer(this->cut_off());
+    }
+  }
+
+  bool is_worn_out() const noexcept {
+    return workers_.inside() && max_requests_per_child > 0 && workers_.accepted() >= max_requests_per_child;
+  }
+
+  /// Inherited constructors leave it to the members to change a default of the base.
+  struct Defaults {
+    explicit Defaults(Server& server) {
+      if constexpr (requires { server.loops; }) server.loops = 1;
+    }
+  };
+
+  [[no_unique_address]] Defaults defaults_{*this};
+  detail::WorkerProcesses workers_;
+  bool supervising_ = false;  // the serving thread's: workers that end are replaced
+};
+
+}  // namespace sockserv

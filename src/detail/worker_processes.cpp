@@ -1,0 +1,292 @@
+#include <sockserv/detail/worker_processes.hpp>
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <sockserv/error.hpp>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+namespace sockserv::detail {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+/// A worker that has lived so long has not failed at once, even if nobody has asked anything of it.
+constexpr WorkerProcesses::duration proof_time = std::chrono::seconds(1);
+
+/// After a worker that has ended early the next one waits: the first time so long, then twice as long each time.
+constexpr Seconds shortest_delay = milliseconds(100);
+constexpr Seconds longest_delay = std::chrono::seconds(5);
+
+/// While one worker is on trial, others wait for it; this is how often the parent looks.
+constexpr milliseconds trial_interval(20);
+
+/// A worker's thread answers at once, whatever its handlers do; but somebody may have stopped the whole process.
+constexpr milliseconds answer_limit(500);
+
+std::pair<Descriptor, Descriptor> make_channel() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
+    throw_error(last_system_error(), "a channel to a worker");
+  }
+  return {Descriptor(ends[0]), Descriptor(ends[1])};
+}
+
+bool ended_well(const std::optional<int>& status) noexcept {
+  return status && WIFEXITED(*status) && WEXITSTATUS(*status) == 0;
+}
+
+/// What a worker has answered; no value: nothing in time.
+std::optional<std::size_t> answer_from(int channel, steady_clock::time_point deadline) noexcept {
+  pollfd readable{channel, POLLIN, 0};
+  const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now()).count();
+  std::size_t answer = 0;
+  const bool complete = ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(left, 0))) > 0 &&
+                        ::recv(channel, &answer, sizeof answer, MSG_DONTWAIT) == sizeof answer;
+  return complete ? std::optional(answer) : std::nullopt;
+}
+
+/// Keeps signals from a thread that is started meanwhile, so that they interrupt only threads of the program's own.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() noexcept {
+    sigset_t all;
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+std::string describe(const std::optional<int>& status) {
+  if (!status) return "has ended, and was reaped by somebody else";
+  if (!WIFSIGNALED(*status)) return "exited with status " + std::to_string(WEXITSTATUS(*status));
+  const int signal = WTERMSIG(*status);
+  return "was killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")";
+}
+
+}  // namespace
+
+WorkerProcesses::WorkerProcesses()
+    : children_([this](pid_t worker, std::optional<int> status) { has_ended(worker, status); }) {}
+
+WorkerProcesses::~WorkerProcesses() {
+  kill();
+  wait_until_none(time_point::max());
+}
+
+void WorkerProcesses::make_places(std::size_t count) {
+  const std::scoped_lock lock(mutex_);
+  if (!workers_.empty()) return;
+  places_ = SharedMemory<WorkerPlace>(count);
+  workers_.resize(count);
+  ended_.reserve(count);
+  parent_ = open_pidfd(::getpid());
+}
+
+pid_t WorkerProcesses::start(const std::function<pid_t()>& fork) {
+  auto [parents_end, workers_end] = make_channel();
+  return children_.add([&, this] {
+    const std::scoped_lock lock(mutex_);  // across the fork, so that the child's copy is whole and free
+    const std::size_t index = free_place().value();
+    WorkerPlace& place = places_.values()[index];
+    Worker& worker = workers_[index];
+    const std::uint64_t accepted_before = place.counters.accepted;
+    place.ready = false;
+    const pid_t child = fork();
+    if (child == 0) {
+      for (Worker& sibling : workers_) sibling.channel.reset();
+      own_place_ = &place;
+      accepted_before_ = accepted_before;
+      channel_ = std::move(workers_end);
+    } else {
+      worker = Worker{child, std::move(parents_end), steady_clock::now(), accepted_before};
+    }
+    return child;
+  });
+}
+
+std::optional<std::size_t> WorkerProcesses::free_place() const {
+  const auto found = std::find_if(workers_.begin(), workers_.end(), [](const Worker& each) { return each.id == 0; });
+  if (found == workers_.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - workers_.begin());
+}
+
+bool WorkerProcesses::has_free_place() const {
+  const std::scoped_lock lock(mutex_);
+  return free_place().has_value();
+}
+
+/// While workers end early, they are started one at a time, and not before the last one has proved itself or ended.
+bool WorkerProcesses::is_one_due() const {
+  const std::scoped_lock lock(mutex_);
+  if (!free_place()) return false;
+  if (early_deaths_ == 0) return true;
+  return steady_clock::now() >= next_start_ &&
+         std::all_of(workers_.begin(), workers_.end(), [](const Worker& each) { return each.id == 0 || each.proven; });
+}
+
+bool WorkerProcesses::has_served_well(std::size_t index) const {
+  const WorkerPlace& place = places_.values()[index];
+  const Worker& worker = workers_[index];
+  return place.ready &&
+         (place.counters.accepted > worker.accepted_before || steady_clock::now() - worker.started >= proof_time);
+}
+
+/// Called by whichever thread has reaped it.
+void WorkerProcesses::has_ended(pid_t worker, std::optional<int> status) {
+  const std::scoped_lock lock(mutex_);
+  const auto found =
+      std::find_if(workers_.begin(), workers_.end(), [worker](const Worker& each) { return each.id == worker; });
+  const auto index = static_cast<std::size_t>(found - workers_.begin());
+  WorkerPlace& place = places_.values()[index];
+  const bool well = place.ready && ended_well(status);
+  std::string how;
+  if (!well) {
+    how = "worker " + std::to_string(worker) + " " +
+          (found->overdue ? "was not ready within its boot_timeout and was killed" : describe(status));
+  }
+  ended_.push_back({.early = !well && !has_served_well(index), .how = how});
+  place.running = 0;
+  *found = Worker();
+}
+
+void WorkerProcesses::look_after(duration boot_timeout, const AbstractServer& server) {
+  std::vector<Ended> ended;
+  std::vector<pid_t> overdue;
+  {
+    const std::scoped_lock lock(mutex_);
+    ended.swap(ended_);
+    for (std::size_t index = 0; index < workers_.size(); ++index) {
+      Worker& worker = workers_[index];
+      if (worker.id == 0 || worker.proven) continue;
+      if (has_served_well(index)) {
+        worker.proven = true;
+        early_deaths_ = 0;
+      } else if (!places_.values()[index].ready && !worker.overdue &&
+                 steady_clock::now() - worker.started >= boot_timeout) {
+        worker.overdue = true;
+        overdue.push_back(worker.id);
+      }
+    }
+  }
+  for (const pid_t worker : overdue) children_.signal(worker, SIGKILL);
+  for (const Ended& each : ended) {
+    if (each.early) {
+      died_early(each.how, server);
+    } else {
+      early_deaths_ = 0;
+      if (!each.how.empty()) server.log(LogLevel::warning, each.how + "; another one takes its place");
+    }
+  }
+}
+
+void WorkerProcesses::not_started(const std::exception_ptr& error, const AbstractServer& server) {
+  died_early("a worker could not be started: " + detail::describe(error), server);
+}
+
+void WorkerProcesses::died_early(const std::string& how, const AbstractServer& server) {
+  ++early_deaths_;
+  last_early_death_ = how;
+  // Not all at the same moment, where several servers fail for the same reason.
+  const double jitter = std::uniform_real_distribution<double>(0.5, 1)(random_);
+  const Seconds delay =
+      jitter * std::min(shortest_delay * std::exp2(static_cast<double>(early_deaths_ - 1)), longest_delay);
+  next_start_ = steady_clock::now() + std::chrono::duration_cast<duration>(delay);
+  server.log(LogLevel::warning, how + " before it had served; the next one has to wait");
+}
+
+std::exception_ptr WorkerProcesses::early_deaths_error(std::size_t limit) const {
+  if (early_deaths_ < limit) return nullptr;
+  return std::make_exception_ptr(std::runtime_error(
+      std::to_string(early_deaths_) + " workers in a row ended before they had served; the last: " + last_early_death_ +
+      ". See what worker_started() needs, and what has been logged"));
+}
+
+std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration boot_timeout) const {
+  std::optional<duration> interval = children_.look_interval();
+  const auto at_most = [&](duration limit) { interval = std::min(interval.value_or(limit), limit); };
+  const std::scoped_lock lock(mutex_);
+  const auto now = steady_clock::now();
+  for (std::size_t index = 0; index < workers_.size(); ++index) {
+    const Worker& worker = workers_[index];
+    if (worker.id == 0) {
+      at_most(std::max<duration>(next_start_ - now, trial_interval));
+    } else if (!places_.values()[index].ready && !worker.overdue) {
+      at_most(std::max(boot_timeout - (now - worker.started), duration::zero()));
+    }
+  }
+  return interval;
+}
+
+void WorkerProcesses::tell(WorkerCommand command) noexcept {
+  const std::scoped_lock lock(mutex_);
+  for (const Worker& worker : workers_) {
+    // One that has ended, and has not been reaped, need not hear of it.
+    if (worker.id != 0) ::send(worker.channel.get(), &command, sizeof command, MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+}
+
+std::size_t WorkerProcesses::cut_off() noexcept {
+  tell(WorkerCommand::cut_off);
+  const std::scoped_lock lock(mutex_);
+  const time_point deadline = steady_clock::now() + answer_limit;
+  std::size_t requests = 0;
+  for (std::size_t index = 0; index < workers_.size(); ++index) {
+    if (workers_[index].id == 0) continue;
+    const std::size_t shown = places_.values()[index].running;
+    requests += answer_from(workers_[index].channel.get(), deadline).value_or(shown);
+  }
+  return requests;
+}
+
+std::size_t WorkerProcesses::kill() noexcept {
+  const std::size_t requests = requests_running();
+  children_.signal_all(SIGKILL);
+  return requests;
+}
+
+std::size_t WorkerProcesses::requests_running() const {
+  std::size_t requests = 0;
+  for_each_place([&](const WorkerPlace& place) { requests += place.running; });
+  return requests;
+}
+
+void WorkerProcesses::listen(std::function<void(WorkerCommand)> obey) {
+  const SignalsBlocked blocked;
+  std::thread([this, obey = std::move(obey)] {
+    for (;;) {
+      std::array<pollfd, 2> watched{{{channel_.get(), POLLIN, 0}, {parent_.get(), POLLIN, 0}}};
+      if (::poll(watched.data(), watched.size(), -1) <= 0) continue;  // the process was stopped and continued
+      WorkerCommand command{};
+      // Another process may have a copy of the parent's end, if the program has forked for reasons of its own; so the
+      // end of the channel is looked for, and the end of the parent as well.
+      const bool orphaned = watched[1].revents != 0;
+      if (orphaned || ::recv(channel_.get(), &command, sizeof command, 0) <= 0) ::_exit(1);
+      obey(command);
+    }
+  }).detach();
+}
+
+void WorkerProcesses::answer(std::size_t requests_cut_off) noexcept {
+  ::send(channel_.get(), &requests_cut_off, sizeof requests_cut_off, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+}  // namespace sockserv::detail
