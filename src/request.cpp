@@ -29,20 +29,24 @@ void StreamRequest::enter(detail::LiveRequests& all, detail::Counters& counters,
 }
 
 /// Does what may have to wait, `operation(deadline)`, and cuts the connection off if a limit of the server's is passed.
+/// Apart, so that operations without limits need no room on the stack for it.
 template <class Operation>
-std::size_t StreamRequest::within_limits(std::size_t item, Operation&& operation, error_code& error) {
-  if (!limits_) [[likely]]
-    return operation(detail::Waiting::no_deadline);
+[[gnu::noinline]] std::size_t StreamRequest::within_limits(std::optional<std::size_t> item, const Operation& operation,
+                                                           error_code& error) {
   const auto begun = steady_clock::now();
   if (const auto limit = limits_.passed(begun)) {
     cut_off(*limit, error);
     return 0;
   }
-  auto deadline = limits_.deadline(begun, timeout_, item);
+  auto deadline = limits_.deadline(begun, timeout_, item.value_or(0));
   for (;;) {
     const std::size_t count = operation(deadline.at);
-    if (error != errc::timed_out) return count;
-    deadline = limits_.deadline(begun, timeout_, item);  // another thread may have heard from the client meanwhile
+    if (error != errc::timed_out) {
+      if (count > 0) item ? limits_.has_sent(count, steady_clock::now()) : limits_.has_taken(steady_clock::now());
+      return count;
+    }
+    // Another thread may have heard from the client meanwhile.
+    deadline = limits_.deadline(begun, timeout_, item.value_or(0));
     if (steady_clock::now() < deadline.at) continue;
     if (deadline.meaning != errc::timed_out) cut_off(deadline.meaning, error);
     return 0;
@@ -61,29 +65,23 @@ void StreamRequest::cut_off(errc limit, error_code& error) noexcept {
 }
 
 std::size_t StreamRequest::receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept {
-  const std::size_t count = within_limits(
-      item, [&](auto deadline) { return waiting_->receive(fileno(), buffers, deadline, error); }, error);
-  has_received(count);
+  const auto receive = [&](auto deadline) { return waiting_->receive(fileno(), buffers, deadline, error); };
+  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Waiting::no_deadline);
+  live_.received(count);
   return count;
 }
 
 std::size_t StreamRequest::receive_more(detail::InputBuffer& buffer, std::size_t item, error_code& error) {
-  const std::size_t count = within_limits(
-      item, [&](auto deadline) { return waiting_->receive_more(fileno(), buffer, deadline, error); }, error);
-  has_received(count);
+  const auto receive = [&](auto deadline) { return waiting_->receive_more(fileno(), buffer, deadline, error); };
+  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Waiting::no_deadline);
+  live_.received(count);
   return count;
 }
 
-void StreamRequest::has_received(std::size_t count) noexcept {
-  live_.received(count);
-  if (limits_ && count > 0) limits_.has_sent(count, steady_clock::now());
-}
-
 std::size_t StreamRequest::send_some(std::span<const iovec> buffers, error_code& error) noexcept {
-  const std::size_t count = within_limits(
-      0, [&](auto deadline) { return waiting_->send(fileno(), buffers, deadline, error); }, error);
+  const auto send = [&](auto deadline) { return waiting_->send(fileno(), buffers, deadline, error); };
+  const std::size_t count = limits_ ? within_limits({}, send, error) : send(detail::Waiting::no_deadline);
   live_.sent(count);
-  if (limits_ && count > 0) limits_.has_taken(steady_clock::now());
   return count;
 }
 

@@ -219,9 +219,8 @@ class StreamRequest {
   std::size_t send_some(std::span<const iovec> buffers, error_code& error) noexcept;
 
   std::size_t send_chunk(std::span<iovec> chunk, error_code& error) noexcept;
-  void has_received(std::size_t count) noexcept;
   template <class Operation>
-  std::size_t within_limits(std::size_t item, Operation&& operation, error_code& error);
+  std::size_t within_limits(std::optional<std::size_t> item, const Operation& operation, error_code& error);
   void cut_off(errc limit, error_code& error) noexcept;
 
   detail::LiveRequest live_;  // before the socket, so that an assignment makes it leave before the descriptor is closed
