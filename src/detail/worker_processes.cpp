@@ -37,7 +37,12 @@ constexpr milliseconds trial_interval(20);
 /// A worker's thread answers at once, whatever its handlers do; but somebody may have stopped the whole process.
 constexpr milliseconds answer_limit(500);
 
-std::pair<Descriptor, Descriptor> make_channel() {
+struct Channel {
+  Descriptor parents_end;
+  Descriptor workers_end;
+};
+
+Channel make_channel() {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
     throw_error(last_system_error(), "a channel to a worker");
@@ -102,7 +107,7 @@ void WorkerProcesses::make_places(std::size_t count) {
 }
 
 pid_t WorkerProcesses::start(const std::function<pid_t()>& fork) {
-  auto [parents_end, workers_end] = make_channel();
+  Channel channel = make_channel();
   return children_.add([&, this] {
     const std::scoped_lock lock(mutex_);  // across the fork, so that the child's copy is whole and free
     const std::size_t index = free_place().value();
@@ -115,9 +120,9 @@ pid_t WorkerProcesses::start(const std::function<pid_t()>& fork) {
       for (Worker& sibling : workers_) sibling.channel.reset();
       own_place_ = &place;
       accepted_before_ = accepted_before;
-      channel_ = std::move(workers_end);
+      channel_ = std::move(channel.workers_end);
     } else {
-      worker = Worker{child, std::move(parents_end), steady_clock::now(), accepted_before};
+      worker = Worker{child, std::move(channel.parents_end), steady_clock::now(), accepted_before};
     }
     return child;
   });

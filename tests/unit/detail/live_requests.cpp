@@ -1,10 +1,12 @@
 #include <sockserv/detail/live_requests.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -120,6 +122,31 @@ TEST_CASE("adding up all bytes while requests come, count and go never goes back
     return now == total;
   }));
   for (std::thread& thread : working) thread.join();
+}
+
+TEST_CASE("the number of requests can be kept where others see it") {
+  std::atomic<std::size_t> seen = 0;
+  LiveRequests all;
+  all.count_in(seen);
+  Counters counters;
+  LiveRequest request;
+  request.enter(all, counters, -1);
+  CHECK(seen == 1);
+  CHECK(all.size() == 1);
+  request.leave();
+  CHECK(seen == 0);
+}
+
+TEST_CASE("forgetting all closes their descriptors and leaves none") {
+  const int descriptor = ::dup(STDIN_FILENO);
+  LiveRequests all;
+  Counters counters;
+  auto* const parents = new LiveRequest;  // as in a forked child, where nobody will destroy it
+  parents->enter(all, counters, descriptor);
+  all.forget();
+  CHECK(all.size() == 0);
+  CHECK(::fcntl(descriptor, F_GETFD) == -1);
+  ::operator delete(parents);
 }
 
 TEST_CASE("threads enter and leave while another waits") {
