@@ -209,7 +209,7 @@ Fiber::time_point Fiber::until(time_point deadline) const noexcept {
 }
 
 bool Fiber::park_for_readiness(int descriptor, Parked parked, time_point deadline, error_code& error) noexcept {
-  if (watched_ != descriptor) {
+  if (watched_ != descriptor || descriptor < 0) {  // a closed one is refused
     error = loop_.watch(descriptor, *this);
     if (error) return false;
     watched_ = descriptor;
