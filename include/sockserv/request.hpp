@@ -205,7 +205,7 @@ class StreamRequest {
 
   /// Has the server keep account of this request until it is closed.
   void enter(detail::LiveRequests& all) { live_.enter(all, fileno()); }
-  void wait_by(detail::Waiting& waiting) noexcept { waiting_ = &waiting; }
+  void wait_by(detail::Waiting& waiting) noexcept;
 
   std::size_t send_chunk(std::span<iovec> chunk, error_code& error) noexcept;
   std::size_t read_chunk(std::span<const iovec> chunk, error_code& error) noexcept;
