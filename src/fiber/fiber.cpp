@@ -193,6 +193,8 @@ void Fiber::cut_off() noexcept {
 }
 
 void Fiber::wake() noexcept {
+  // Otherwise what waits is a function that it has offloaded, in the thread that is calling.
+  if (Loop::current() != &loop_) return;
   if (parked_ == Parked::to_be_woken) go_on();
   loop_.settle();
 }
