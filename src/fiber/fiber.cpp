@@ -319,7 +319,7 @@ void Fiber::set_timeout(int, std::optional<duration> limit, error_code& error) n
 bool Fiber::sleep_until(time_point time, detail::LiveRequests& live) {
   if (!runs_here()) return Waiting::sleep_until(time, live);
   while (steady_clock::now() < time) {
-    if (std::exchange(cut_off_, false)) return false;
+    if (cut_off_) return false;
     park(Parked::to_be_woken, time);
   }
   return true;
