@@ -51,6 +51,7 @@ void Loop::run_thread() {
   exceptions_ = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
   scope_ = &detail::RequestScope::current();
   of_this_thread = this;
+  input_buffers_.belong_here();
   const OverflowWatch watch(*this);
   wait_for_events();
   context_.run();
