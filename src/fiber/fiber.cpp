@@ -355,10 +355,10 @@ void Fiber::run_elsewhere(const std::function<void()>& work) {
 
 boost::asio::io_context& Fiber::context() { return runs_here() ? loop_.context() : Waiting::context(); }
 
-Fiber::Outcome Fiber::wait_for(const bool& done, time_point deadline) {
-  if (!runs_here()) return Waiting::wait_for(done, deadline);
+Fiber::Outcome Fiber::wait_for(const bool& done, time_point deadline, detail::LiveRequests* live) {
+  if (!runs_here()) return Waiting::wait_for(done, deadline, live);
   while (!done) {
-    if (std::exchange(cut_off_, false)) return Outcome::cut_off;
+    if (live && cut_off_) return Outcome::cut_off;
     if (!park(Parked::to_be_woken, deadline) && !done) return Outcome::timed_out;
   }
   return Outcome::done;

@@ -3,6 +3,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <functional>
+#include <list>
 #include <mutex>
 
 namespace sockserv::detail {
@@ -52,6 +54,19 @@ class LiveRequests {
   /// Waits until `shut_all_down()` has been called, or until then; true if it has.
   bool wait_until_cut_off(std::chrono::steady_clock::time_point time);
 
+  /// For as long as it lives, `shut_all_down()` also calls `action`; or at once, if that has been called before.
+  class CutOffAction {
+   public:
+    CutOffAction(LiveRequests& all, std::function<void()> action);
+    CutOffAction(const CutOffAction&) = delete;
+    CutOffAction& operator=(const CutOffAction&) = delete;
+    ~CutOffAction();
+
+   private:
+    LiveRequests& all_;
+    std::list<std::function<void()>>::iterator place_;
+  };
+
   /// Shuts down the socket of each, which wakes whoever waits on it; returns how many requests there were.
   std::size_t shut_all_down();
 
@@ -68,6 +83,7 @@ class LiveRequests {
   std::size_t size_ = 0;
   std::size_t waiting_ = 0;  // threads in wait_until_none()
   bool cut_off_ = false;
+  std::list<std::function<void()>> cut_off_actions_;
 };
 
 }  // namespace sockserv::detail
