@@ -1,6 +1,7 @@
 #include <sockserv/await.hpp>
 
 #include <sockserv/detail/request_scope.hpp>
+#include <sockserv/server/abstract.hpp>
 
 namespace sockserv {
 
@@ -13,12 +14,13 @@ namespace detail {
 Waiting& waiting_of_request() { return *RequestScope::of_request().waiting(); }
 
 void Awaited::wait(Waiting::time_point deadline) {
-  const Waiting::Outcome outcome = waiting_->wait_for(done_, deadline);
+  LiveRequests& live = RequestScope::of_request().server().live_requests();
+  const Waiting::Outcome outcome = waiting_->wait_for(done_, deadline, &live);
   if (outcome == Waiting::Outcome::done) return;
   // An operation that can be cancelled has installed a handler for that, and ends soon after.
   if (signal_.slot().has_handler()) {
     signal_.emit(boost::asio::cancellation_type::all);
-    while (waiting_->wait_for(done_, Waiting::no_deadline) != Waiting::Outcome::done) continue;
+    waiting_->wait_for(done_, Waiting::no_deadline, nullptr);
   }
   waiting_ = nullptr;
   throw_request_error(outcome == Waiting::Outcome::timed_out ? errc::timed_out : errc::cut_off, "await");

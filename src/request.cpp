@@ -187,6 +187,15 @@ void StreamRequest::settimeout(std::optional<duration> limit, error_code& error)
   if (!error) timeout_ = limit;
 }
 
+void StreamRequest::wait_by(detail::Waiting& waiting) noexcept {
+  if (timeout_) {  // a hook has set it before
+    error_code ignored;
+    waiting_->set_timeout(fileno(), std::nullopt, ignored);
+    waiting.set_timeout(fileno(), timeout_, ignored);
+  }
+  waiting_ = &waiting;
+}
+
 void StreamRequest::set_no_delay(bool on) {
   error_code error;
   set_no_delay(on, error);

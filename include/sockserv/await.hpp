@@ -95,21 +95,34 @@ inline void throw_if(const std::exception_ptr& error) {
 template <class Type>
 concept AwaitError = std::same_as<Type, error_code> || std::same_as<Type, std::exception_ptr>;
 
-/// What `await` returns: nothing, the one value, or a tuple of them. An error in the first place is thrown.
-inline void value_of(std::tuple<>&&) {}
-template <class Value>
-Value value_of(std::tuple<Value>&& results) {
-  return std::get<0>(std::move(results));
+/// Nothing, the one value, or a tuple of them.
+template <class... Values>
+auto plain_value_of(std::tuple<Values...>&& values) {
+  if constexpr (sizeof...(Values) == 1) {
+    return std::get<0>(std::move(values));
+  } else if constexpr (sizeof...(Values) > 1) {
+    return std::move(values);
+  }
 }
-template <class First, class Second, class... Rest>
-std::tuple<First, Second, Rest...> value_of(std::tuple<First, Second, Rest...>&& results) {
-  return std::move(results);
-}
+
+template <class... Results>
+inline constexpr bool begins_with_error = false;
 template <AwaitError Error, class... Values>
-auto value_of(std::tuple<Error, Values...>&& results) {
-  throw_if(std::get<0>(results));
-  return std::apply([](auto&, auto&... values) { return value_of(std::tuple<Values...>(std::move(values)...)); },
-                    results);
+inline constexpr bool begins_with_error<Error, Values...> = true;
+
+/// What `await` returns. An error in the first place is thrown.
+template <class... Results>
+auto value_of(std::tuple<Results...>&& results) {
+  if constexpr (begins_with_error<Results...>) {
+    throw_if(std::get<0>(results));
+    return std::apply(
+        [](auto&, auto&... values) {
+          return plain_value_of(std::tuple<std::remove_reference_t<decltype(values)>...>(std::move(values)...));
+        },
+        results);
+  } else {
+    return plain_value_of(std::move(results));
+  }
 }
 
 }  // namespace detail

@@ -210,7 +210,7 @@ class StreamRequest {
 
   /// Has the server keep account of this request until it is closed, and sets its limits.
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options);
-  void wait_by(detail::Waiting& waiting) noexcept { waiting_ = &waiting; }
+  void wait_by(detail::Waiting& waiting) noexcept;
 
   // All that waits comes down to these three. `item`: how much there is already of what is waited for; see
   // ClientLimits.

@@ -108,13 +108,14 @@ void FiberLoops::busy() noexcept {
 }
 
 std::optional<FiberLoops::duration> FiberLoops::look_interval() const noexcept {
-  return watching_ ? std::optional(settings_.stall_threshold / 2) : std::nullopt;
+  return watching_ || last_look_ ? std::optional(settings_.stall_threshold / 2) : std::nullopt;
 }
 
 /// A fiber that has been running since the last looks, without a change, for as long as the threshold, has stalled its
-/// loop. When nothing has run between two looks there is no more to see, until a loop says that it is busy.
+/// loop. When nothing has run between two looks there is no more to see, until a loop says that it is busy. One that
+/// did not say it, since it was watched, and had not begun when it was looked at, is seen by a last look.
 void FiberLoops::look_for_stalls() {
-  if (!watching_) return;
+  if (!watching_ && !last_look_) return;
   const auto now = std::chrono::steady_clock::now();
   bool anything = false;
   for (std::size_t i = 0; i < loops_.size(); ++i) {
@@ -129,7 +130,7 @@ void FiberLoops::look_for_stalls() {
       sight.reported = true;
     }
   }
-  if (!anything) watching_ = false;
+  last_look_ = watching_.exchange(anything) && !anything;
 }
 
 }  // namespace sockserv::detail

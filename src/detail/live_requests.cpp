@@ -94,10 +94,22 @@ bool LiveRequests::wait_until_cut_off(std::chrono::steady_clock::time_point time
   return cut_off_all_.wait_until(lock, time, [&] { return cut_off_; });
 }
 
+LiveRequests::CutOffAction::CutOffAction(LiveRequests& all, std::function<void()> action) : all_(all) {
+  const std::scoped_lock lock(all_.mutex_);
+  place_ = all_.cut_off_actions_.insert(all_.cut_off_actions_.end(), std::move(action));
+  if (all_.cut_off_) (*place_)();
+}
+
+LiveRequests::CutOffAction::~CutOffAction() {
+  const std::scoped_lock lock(all_.mutex_);
+  all_.cut_off_actions_.erase(place_);
+}
+
 std::size_t LiveRequests::shut_all_down() {
   const std::scoped_lock lock(mutex_);
   cut_off_ = true;
   cut_off_all_.notify_all();
+  for (const std::function<void()>& action : cut_off_actions_) action();
   for (const LiveRequest* request = first_; request; request = request->next_) {
     if (request->descriptor_ >= 0) ::shutdown(request->descriptor_, SHUT_RDWR);
   }

@@ -40,9 +40,11 @@ void ThreadGroup::start(std::unique_ptr<ThreadTask>& task, std::size_t stack_siz
 
     void operator()() const {
       struct Leave {
-        State& state;
-        ~Leave() { state.leave(); }
-      } const leave{*state};
+        std::shared_ptr<State> state;
+        ~Leave() { state->leave(); }
+      };
+      // The first thread-local variable is the last to go: what the task has put into others ends before.
+      thread_local const Leave leave{state};
       const std::unique_ptr<ThreadTask> owned(task);
       owned->run();
     }

@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <limits>
+#include <memory>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/live_requests.hpp>
 
@@ -125,11 +127,15 @@ boost::asio::io_context& Waiting::context() {
   return of_this_thread;
 }
 
-Waiting::Outcome Waiting::wait_for(const bool& done, time_point deadline) {
+Waiting::Outcome Waiting::wait_for(const bool& done, time_point deadline, LiveRequests* live) {
   boost::asio::io_context& own = context();
   const auto work = boost::asio::make_work_guard(own);
   own.restart();
+  const auto cut_off = std::make_shared<bool>(false);  // what is posted may run when this wait is over
+  std::optional<LiveRequests::CutOffAction> on_cut_off;
+  if (live) on_cut_off.emplace(*live, [&] { boost::asio::post(own, [cut_off] { *cut_off = true; }); });
   while (!done) {
+    if (*cut_off) return Outcome::cut_off;
     if (deadline == no_deadline) {
       own.run_one();
     } else if (own.run_one_until(deadline) == 0) {

@@ -204,6 +204,8 @@ void Fiber::cut_off() noexcept {
 }
 
 void Fiber::wake() noexcept {
+  // Otherwise what waits is a function that it has offloaded, in the thread that is calling.
+  if (Loop::current() != &loop_) return;
   if (parked_ == Parked::to_be_woken) go_on();
   loop_.settle();
 }
@@ -220,7 +222,7 @@ Fiber::time_point Fiber::until(time_point deadline) const noexcept {
 }
 
 bool Fiber::park_for_readiness(int descriptor, Parked parked, time_point deadline, error_code& error) noexcept {
-  if (watched_ != descriptor) {
+  if (watched_ != descriptor || descriptor < 0) {  // a closed one is refused
     error = loop_.watch(descriptor, *this);
     if (error) return false;
     watched_ = descriptor;
@@ -328,7 +330,7 @@ void Fiber::set_timeout(int, std::optional<duration> limit, error_code& error) n
 bool Fiber::sleep_until(time_point time, detail::LiveRequests& live) {
   if (!runs_here()) return Waiting::sleep_until(time, live);
   while (steady_clock::now() < time) {
-    if (std::exchange(cut_off_, false)) return false;
+    if (cut_off_) return false;
     park(Parked::to_be_woken, time);
   }
   return true;
@@ -364,10 +366,10 @@ void Fiber::run_elsewhere(const std::function<void()>& work) {
 
 boost::asio::io_context& Fiber::context() { return runs_here() ? loop_.context() : Waiting::context(); }
 
-Fiber::Outcome Fiber::wait_for(const bool& done, time_point deadline) {
-  if (!runs_here()) return Waiting::wait_for(done, deadline);
+Fiber::Outcome Fiber::wait_for(const bool& done, time_point deadline, detail::LiveRequests* live) {
+  if (!runs_here()) return Waiting::wait_for(done, deadline, live);
   while (!done) {
-    if (std::exchange(cut_off_, false)) return Outcome::cut_off;
+    if (live && cut_off_) return Outcome::cut_off;
     if (!park(Parked::to_be_woken, deadline) && !done) return Outcome::timed_out;
   }
   return Outcome::done;

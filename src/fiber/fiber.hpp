@@ -80,7 +80,7 @@ class Fiber final : public detail::Waiting {
   bool sleep_until(time_point time, detail::LiveRequests& live) override;
   void run_elsewhere(const std::function<void()>& work) override;
   boost::asio::io_context& context() override;
-  Outcome wait_for(const bool& done, time_point deadline) override;
+  Outcome wait_for(const bool& done, time_point deadline, detail::LiveRequests* live) override;
   void wake() noexcept override;
   /// @}
 

@@ -20,10 +20,13 @@ constexpr int rounds_at_a_time = 16;
 
 thread_local Loop* of_this_thread = nullptr;
 
-int make_epoll_set() {
-  const int descriptor = ::epoll_create1(EPOLL_CLOEXEC);
-  if (descriptor < 0) detail::throw_error(detail::last_system_error(), "epoll_create1");
-  return descriptor;
+boost::asio::posix::stream_descriptor make_epoll_set(boost::asio::io_context& context) {
+  detail::Descriptor set(::epoll_create1(EPOLL_CLOEXEC));
+  if (!set) detail::throw_error(detail::last_system_error(), "epoll_create1");
+  boost::asio::posix::stream_descriptor watched(context);
+  watched.assign(set.get());
+  static_cast<void>(set.release());  // only now is it Asio's to close
+  return watched;
 }
 
 }  // namespace
@@ -34,7 +37,7 @@ Loop::Loop(detail::FiberLoops& owner, const detail::FiberLoops::Settings& settin
       overflow_message_("sockserv: a fiber's stack of " + std::to_string(settings.stack_size) +
                         " bytes has overflowed in " + settings.handler +
                         "; raise FiberMixIn::stack_size, or keep large objects off the stack\n"),
-      epoll_(context_, make_epoll_set()),
+      epoll_(make_epoll_set(context_)),
       stacks_(settings.stack_size),
       thread_([this] { run_thread(); }) {}
 
@@ -48,6 +51,7 @@ void Loop::run_thread() {
   exceptions_ = reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
   scope_ = &detail::RequestScope::current();
   of_this_thread = this;
+  input_buffers_.belong_here();
   const OverflowWatch watch(*this);
   wait_for_events();
   context_.run();

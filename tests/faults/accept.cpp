@@ -6,7 +6,6 @@
 
 #include <atomic>
 #include <cmath>
-#include <mutex>
 #include <sockserv.hpp>
 #include <vector>
 
@@ -20,25 +19,6 @@ using std::chrono::steady_clock;
 
 struct Greet : StreamRequestHandler {
   void handle() override { wfile.write("hello\n"); }
-};
-
-/// Keeps what the server logs.
-class Lines {
- public:
-  LogSink sink() {
-    return [this](LogLevel, std::string_view line) {
-      const std::scoped_lock lock(mutex_);
-      lines_.emplace_back(line);
-    };
-  }
-  std::vector<std::string> all() {
-    const std::scoped_lock lock(mutex_);
-    return lines_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<std::string> lines_;
 };
 
 /// A server whose first accepts fail in a given way.

@@ -107,9 +107,13 @@ Scene stage(sockserv::ServerOptions options = {}) {
   scene.folder = std::make_unique<support::TemporaryFolder>();
   const sockserv::Address address =
       scene.is_ip ? sockserv::Address("127.0.0.1", 0) : sockserv::Address(*scene.folder / "server");
+  [[maybe_unused]] const std::size_t max_connections = options.max_connections;
   auto server = std::make_unique<Counting<Server>>(address, std::move(options));
   if constexpr (pooled) server->pool_size = 16;
-  if constexpr (preforked) server->processes = on_fibers ? 2 : 16;
+  if constexpr (preforked) {
+    server->processes = on_fibers ? 2 : 16;
+    if (max_connections > 0) server->processes = max_connections;
+  }
   scene.server = std::move(server);
   scene.background = std::make_unique<sockserv::ServerThread>(*scene.server);
   return scene;

@@ -1,13 +1,17 @@
 #include "support.hpp"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -42,6 +46,14 @@ Descriptor open_socket(int family, int type) {
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   return socket;
+}
+
+Address local_address(int descriptor) {
+  sockaddr_storage storage;
+  socklen_t length = sizeof storage;
+  auto* const native = reinterpret_cast<sockaddr*>(&storage);
+  check(::getsockname(descriptor, native, &length) == 0, "client: getsockname");
+  return Address::from_native(native, length);
 }
 
 }  // namespace
@@ -121,6 +133,8 @@ void StreamClient::close() {
   socket_.reset();
 }
 
+Address StreamClient::address() const { return local_address(fileno()); }
+
 DatagramClient::DatagramClient(const Address& server, Reply reply)
     : socket_(open_socket(server.family(), SOCK_DGRAM)), server_(server) {
   if (server.is_unix() && reply == Reply::wanted) {
@@ -158,17 +172,53 @@ std::optional<std::string> DatagramClient::receive_soon() {
   return receive();
 }
 
-Address DatagramClient::address() const {
-  sockaddr_storage storage;
-  socklen_t length = sizeof storage;
-  auto* const native = reinterpret_cast<sockaddr*>(&storage);
-  check(::getsockname(socket_.get(), native, &length) == 0, "client: getsockname");
-  return Address::from_native(native, length);
-}
+Address DatagramClient::address() const { return local_address(socket_.get()); }
 
 sockserv::ServerOptions quiet(sockserv::ServerOptions options) {
   options.log = [](sockserv::LogLevel, std::string_view) {};
   return options;
+}
+
+sockserv::LogSink Lines::sink() {
+  return [this](sockserv::LogLevel, std::string_view line) {
+    const std::scoped_lock lock(mutex_);
+    lines_.emplace_back(line);
+  };
+}
+
+std::vector<std::string> Lines::all() const {
+  const std::scoped_lock lock(mutex_);
+  return lines_;
+}
+
+bool Lines::mention(std::string_view text) const {
+  const std::vector<std::string> lines = all();
+  return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(text) != line.npos; });
+}
+
+std::pair<int, std::string> in_child(const std::function<void()>& body) {
+  std::array<int, 2> pipe{};
+  check(::pipe2(pipe.data(), O_CLOEXEC) == 0, "pipe2");
+  const pid_t child = ::fork();
+  check(child >= 0, "fork");
+  if (child == 0) {
+    ::dup2(pipe[1], STDERR_FILENO);
+    const rlimit no_core{0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    for (const int deadly : {SIGABRT, SIGSEGV, SIGBUS}) ::signal(deadly, SIG_DFL);
+    body();
+    ::_exit(0);
+  }
+  ::close(pipe[1]);
+  std::string text;
+  std::array<char, 4096> space{};
+  for (ssize_t count = 0; (count = retry([&] { return ::read(pipe[0], space.data(), space.size()); })) > 0;) {
+    text.append(space.data(), static_cast<std::size_t>(count));
+  }
+  ::close(pipe[0]);
+  int status = 0;
+  retry([&] { return ::waitpid(child, &status, 0); });
+  return {status, text};
 }
 
 namespace {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <sockserv/address.hpp>
@@ -15,6 +16,7 @@
 #include <sockserv/options.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace support {
@@ -78,6 +80,8 @@ class StreamClient {
   /// Ends the connection, even where a forked child has a copy of the descriptor.
   void close();
   int fileno() const { return socket_.get(); }
+  /// This end's address.
+  Address address() const;
 
  private:
   sockserv::detail::Descriptor socket_;
@@ -110,6 +114,23 @@ class DatagramClient {
 
 /// Options whose log goes nowhere, for tests that provoke errors.
 sockserv::ServerOptions quiet(sockserv::ServerOptions options = {});
+
+/// Keeps what a server logs. Must outlive the server.
+class Lines {
+ public:
+  sockserv::LogSink sink();
+  std::vector<std::string> all() const;
+  /// True if some line contains that.
+  bool mention(std::string_view text) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+/// Runs `body` in a child process, where the deadly signals do what they do by default, and returns its wait status and
+/// what it wrote to standard error. Only where there are no other threads.
+std::pair<int, std::string> in_child(const std::function<void()>& body);
 
 /// The numbers of this process's open descriptors.
 std::vector<int> open_descriptors();

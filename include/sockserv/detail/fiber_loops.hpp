@@ -114,6 +114,7 @@ class FiberLoops {
   std::condition_variable none_left_;
 
   std::atomic<bool> watching_ = false;
+  bool last_look_ = false;  // of the thread that looks, as are the sights
   std::vector<Sight> sights_;
 
   ThreadPool elsewhere_{[] {}};

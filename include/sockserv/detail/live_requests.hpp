@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <mutex>
 #include <sockserv/detail/counters.hpp>
 #include <utility>
@@ -90,6 +91,19 @@ class LiveRequests {
   /// Waits until `shut_all_down()` has been called, or until then; true if it has.
   bool wait_until_cut_off(std::chrono::steady_clock::time_point time);
 
+  /// For as long as it lives, `shut_all_down()` also calls `action`; or at once, if that has been called before.
+  class CutOffAction {
+   public:
+    CutOffAction(LiveRequests& all, std::function<void()> action);
+    CutOffAction(const CutOffAction&) = delete;
+    CutOffAction& operator=(const CutOffAction&) = delete;
+    ~CutOffAction();
+
+   private:
+    LiveRequests& all_;
+    std::list<std::function<void()>>::iterator place_;
+  };
+
   /// Shuts down the socket of each, which wakes whoever waits on it; returns how many requests there were.
   std::size_t shut_all_down();
 
@@ -117,6 +131,7 @@ class LiveRequests {
   std::size_t waiting_ = 0;           // threads in wait_until_none()
   mutable bool room_wanted_ = false;  // has_room() has said no
   bool cut_off_ = false;
+  std::list<std::function<void()>> cut_off_actions_;
 };
 
 }  // namespace sockserv::detail

@@ -69,8 +69,9 @@ class Waiting {
   virtual boost::asio::io_context& context();
 
   enum class Outcome { done, timed_out, cut_off };
-  /// Waits until something that runs in `context()` has set `done` and called `wake()`.
-  virtual Outcome wait_for(const bool& done, time_point deadline);
+  /// Waits until something that runs in `context()` has set `done` and called `wake()`; or until the request's server
+  /// cuts its requests off, if `live` are that server's and not null.
+  virtual Outcome wait_for(const bool& done, time_point deadline, LiveRequests* live);
   virtual void wake() noexcept {}
   /// @}
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/core/demangle.hpp>
+#include <boost/thread/exceptions.hpp>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -154,7 +155,11 @@ class FiberMixIn : public Server {
 
   bool accept_one() {
     const detail::RequestScope scope(*this);
-    return this->handle_request_noblock();
+    try {
+      return this->handle_request_noblock();
+    } catch (const boost::thread_interrupted&) {
+      return true;  // a hook has thrown it, meaning its request; the thread is the loop's
+    }
   }
 
   void report_stall(const Address& client, AbstractServer::duration length) const {

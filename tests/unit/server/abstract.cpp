@@ -328,29 +328,6 @@ TEST_CASE("every descriptor is close-on-exec, in the handler too") {
   CHECK(open_to_children.empty());
 }
 
-/// Runs `body` in a child process and returns its wait status and what it wrote to standard error.
-std::pair<int, std::string> in_child(const std::function<void()>& body) {
-  std::array<int, 2> pipe{};
-  REQUIRE(::pipe2(pipe.data(), O_CLOEXEC) == 0);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::dup2(pipe[1], STDERR_FILENO);
-    ::signal(SIGABRT, SIG_DFL);
-    body();
-    ::_exit(0);
-  }
-  ::close(pipe[1]);
-  std::string text;
-  std::array<char, 4096> space{};
-  for (ssize_t count = 0; (count = ::read(pipe[0], space.data(), space.size())) > 0;) {
-    text.append(space.data(), static_cast<std::size_t>(count));
-  }
-  ::close(pipe[0]);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return {status, text};
-}
-
 struct Lingers : StreamRequestHandler {
   void handle() override {
     wfile.write("here\n");
