@@ -95,6 +95,7 @@ struct Scene {
 /// A server that has begun to serve.
 template <class Server>
 Scene stage(sockserv::ServerOptions options = {}) {
+  events();  // before there are other processes, which are to share it
   Scene scene;
   scene.streams = std::is_same_v<typename Server::request_type, sockserv::StreamRequest>;
   scene.is_ip = !std::derived_from<Server, sockserv::UnixStreamServer<StreamActor>> &&
