@@ -19,7 +19,9 @@ struct Gate {
   }
 };
 
+// Before main(), so that all processes share them, whenever they are forked.
 const Gate gate;
+const Shared<Events> all_events;
 
 class OverStream final : public Client {
  public:
@@ -64,10 +66,7 @@ void throw_on_demand(std::string_view command) {
 
 }  // namespace
 
-const Shared<Events>& events() {
-  static const Shared<Events> all;
-  return all;
-}
+const Shared<Events>& events() { return all_events; }
 
 void release_hanging_handler() { [[maybe_unused]] const ssize_t written = ::write(gate.ends[1], "x", 1); }
 

@@ -159,18 +159,16 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   }
 
   /// The workers have been told to take the backlog. But they may have stopped before that (somebody may have sent
-  /// SIGTERM to all processes at once), or never have been: then others are started for it.
+  /// SIGTERM to all processes at once), or never have been: where there is room for others, those are started for it.
   void serve_backlog() override {
     if (workers_.inside()) return Server::serve_backlog();
     workers_.make_places(processes);
-    for (bool started = false; this->taking_backlog() && this->is_anyone_waiting();) {
-      if (!started && workers_.has_free_place()) {
-        started = true;
+    while (this->taking_backlog() && this->is_anyone_waiting()) {
+      if (workers_.has_free_place()) {
         while (workers_.has_free_place() && start_worker()) {
         }
         workers_.tell(detail::WorkerCommand::drain);
-      } else if (started && workers_.empty()) {
-        break;
+        return;  // they have the listener now, and clients who keep coming must not keep us
       }
       this->look_around(std::chrono::milliseconds(20));
     }
