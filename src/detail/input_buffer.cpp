@@ -38,7 +38,7 @@ void InputBuffer::put_back(std::string_view bytes) {
 void InputBuffer::economize() {
   const std::size_t unread = end_ - begin_;
   if (unread == 0) {
-    memory_ = Memory();  // not reset(), which would remember the lender
+    memory_ = Memory();  // reset() would keep the lender, as if something were lent
     capacity_ = begin_ = end_ = 0;
   } else if (unread <= few_bytes && capacity_ > unread) {
     move_to(allocate(unread), unread, 0);

@@ -86,6 +86,9 @@ TEST_CASE("test_TCPServer") { run_server<TCPServer<MyStreamHandler>>(free_ip_add
 TEST_CASE("test_ThreadingTCPServer") {
   run_server<ThreadingTCPServer<MyStreamHandler>>(free_ip_address(), stream_examine);
 }
+TEST_CASE("test_ThreadingTCPServer, with fibers") {
+  run_server<FiberTCPServer<MyStreamHandler>>(free_ip_address(), stream_examine);
+}
 TEST_CASE("test_ForkingTCPServer") {
   run_forking_server<ForkingTCPServer<MyStreamHandler>>(free_ip_address(), stream_examine);
 }
@@ -100,6 +103,10 @@ TEST_CASE("test_ThreadingUnixStreamServer") {
   const TemporaryFolder folder;
   run_server<ThreadingUnixStreamServer<MyStreamHandler>>(folder / "socket", stream_examine);
 }
+TEST_CASE("test_ThreadingUnixStreamServer, with fibers") {
+  const TemporaryFolder folder;
+  run_server<FiberUnixStreamServer<MyStreamHandler>>(folder / "socket", stream_examine);
+}
 TEST_CASE("test_ForkingUnixStreamServer") {
   const TemporaryFolder folder;
   run_forking_server<ForkingUnixStreamServer<MyStreamHandler>>(folder / "socket", stream_examine);
@@ -111,6 +118,9 @@ TEST_CASE("test_PreForkingUnixStreamServer") {
 TEST_CASE("test_UDPServer") { run_server<UDPServer<MyDatagramHandler>>(free_ip_address(), dgram_examine); }
 TEST_CASE("test_ThreadingUDPServer") {
   run_server<ThreadingUDPServer<MyDatagramHandler>>(free_ip_address(), dgram_examine);
+}
+TEST_CASE("test_ThreadingUDPServer, with fibers") {
+  run_server<FiberUDPServer<MyDatagramHandler>>(free_ip_address(), dgram_examine);
 }
 TEST_CASE("test_ForkingUDPServer") {
   run_forking_server<ForkingUDPServer<MyDatagramHandler>>(free_ip_address(), dgram_examine);
@@ -125,6 +135,10 @@ TEST_CASE("test_UnixDatagramServer") {
 TEST_CASE("test_ThreadingUnixDatagramServer") {
   const TemporaryFolder folder;
   run_server<ThreadingUnixDatagramServer<MyDatagramHandler>>(folder / "socket", dgram_examine);
+}
+TEST_CASE("test_ThreadingUnixDatagramServer, with fibers") {
+  const TemporaryFolder folder;
+  run_server<FiberUnixDatagramServer<MyDatagramHandler>>(folder / "socket", dgram_examine);
 }
 TEST_CASE("test_ForkingUnixDatagramServer") {
   const TemporaryFolder folder;
@@ -146,6 +160,12 @@ TEST_CASE("test_shutdown") {
 
 TEST_CASE("test_close_immediately") {
   ThreadingTCPServer<MyStreamHandler> server(free_ip_address());
+  server.server_close();
+  CHECK(server.fileno() == -1);
+}
+
+TEST_CASE("test_close_immediately, with fibers") {
+  FiberTCPServer<MyStreamHandler> server(free_ip_address());
   server.server_close();
   CHECK(server.fileno() == -1);
 }
@@ -236,6 +256,8 @@ TEST_CASE("test_sync_not_handled") {
 }
 TEST_CASE("test_threading_handled") { check_error<ThreadingTCPServer<BadHandler<ValueError>>>(1); }
 TEST_CASE("test_threading_not_handled") { check_error<ThreadingTCPServer<BadHandler<Interrupted>>>(0); }
+TEST_CASE("test_threading_handled, with fibers") { check_error<FiberTCPServer<BadHandler<ValueError>>>(1); }
+TEST_CASE("test_threading_not_handled, with fibers") { check_error<FiberTCPServer<BadHandler<Interrupted>>>(0); }
 TEST_CASE("test_forking_handled") { check_error<ForkingTCPServer<BadHandler<ValueError>>>(1); }
 TEST_CASE("test_forking_not_handled") { check_error<ForkingTCPServer<BadHandler<Interrupted>>>(0); }
 

@@ -183,7 +183,7 @@ TEST_CASE("await on a fiber: an abandoned operation may end after the handler, w
     if (handlers++ == 0) {
       CHECK_THROWS_AS(await(uncancellable(50ms, ended), 1ms), timeout_error);
     } else {
-      std::atomic<bool> mine = false;
+      static std::atomic<bool> mine;
       CHECK(await(uncancellable(100ms, mine)) == 7);
       CHECK(ended);
     }

@@ -116,7 +116,7 @@ TEST_CASE("this_request::sleep_for on a fiber holds up nobody else") {
     another.send("hello\n");
     CHECK(another.read_all() == "hello\n");
   }
-  CHECK(server.requests_running() == 1);
+  CHECK(eventually([&] { return server.requests_running() == 1; }));
   CHECK(server.drain(0ms).forced == 1);
 }
 
