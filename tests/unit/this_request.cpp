@@ -257,7 +257,9 @@ TEST_CASE_TEMPLATE("this_request::stop_requested is true once the server has bee
   stop_while_handled<Server>();
 }
 
-TEST_CASE("this_request::stop_requested is true in a child process too") { stop_while_handled<ForkingTCPServer<Actor>>(); }
+TEST_CASE("this_request::stop_requested is true in a child process too") {
+  stop_while_handled<ForkingTCPServer<Actor>>();
+}
 
 TEST_CASE("this_request in a conversation without a socket") {
   struct Uses : StreamRequestHandler {

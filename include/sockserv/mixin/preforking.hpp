@@ -25,10 +25,10 @@ namespace sockserv {
 ///     server.processes = 4;
 ///
 /// Each worker serves as the server within does: `PreForkingMixIn<TCPServer<H>>` one request at a time,
-/// `PreForkingMixIn<ThreadingMixIn<TCPServer<H>>>` many, each in a thread. (Around a `FiberMixIn`, whose `loops` are one
-/// then unless told otherwise, it is a process for each processor and fibers in it.) The process that calls `serve_forever()` is
-/// the parent: it accepts nothing and watches over the workers. (`handle_request()` serves in the process that calls
-/// it.)
+/// `PreForkingMixIn<ThreadingMixIn<TCPServer<H>>>` many, each in a thread. (Around a `FiberMixIn`, whose `loops` are
+/// one then unless told otherwise, it is a process for each processor and fibers in it.) The process that calls
+/// `serve_forever()` is the parent: it accepts nothing and watches over the workers. (`handle_request()` serves in the
+/// process that calls it.)
 ///
 /// @par In a worker
 /// Handlers and hooks see the worker's copy of the server: what they change there, and what they stop by `shutdown()`,
