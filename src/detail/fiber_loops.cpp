@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <sockserv/detail/processors.hpp>
 #include <utility>
 
 #include "../fiber/loop.hpp"
@@ -17,8 +18,7 @@ constexpr std::size_t clearly_less = 8;
 
 /// Work for `offload`, shared by all loops of a server. A queue without a limit: each fiber waits for one item at most.
 ThreadPool::Limits elsewhere_limits() {
-  return {std::min<std::size_t>(std::thread::hardware_concurrency() + 4, 32),
-          std::numeric_limits<std::size_t>::max() / 2, 0};
+  return {std::min<std::size_t>(processors() + 4, 32), std::numeric_limits<std::size_t>::max() / 2, 0};
 }
 
 }  // namespace

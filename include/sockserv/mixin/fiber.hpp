@@ -8,13 +8,13 @@
 #include <memory>
 #include <optional>
 #include <sockserv/detail/fiber_loops.hpp>
+#include <sockserv/detail/processors.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/detail/server_class.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/request.hpp>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <type_traits>
 #include <typeinfo>
 
@@ -50,8 +50,8 @@ class FiberMixIn : public Server {
     loops_.stop();
   }
 
-  /// How many threads run fibers. At least 1; the default is one for each processor.
-  std::size_t loops = std::max(1U, std::thread::hardware_concurrency());
+  /// How many threads run fibers. At least 1; the default is one for each processor that the program may use.
+  std::size_t loops = detail::processors();
   /// The size of each fiber's stack, in bytes: at least 16 KiB. Memory is taken only for what a handler touches, a
   /// page at a time. An overflow ends the program, with a message that names the handler.
   std::size_t stack_size = 262144;

@@ -10,11 +10,11 @@
 #include <optional>
 #include <set>
 #include <sockserv/detail/forking_server.hpp>
+#include <sockserv/detail/processors.hpp>
 #include <sockserv/detail/worker_processes.hpp>
 #include <sockserv/error.hpp>
 #include <stdexcept>
 #include <string>
-#include <thread>
 
 namespace sockserv {
 
@@ -63,8 +63,8 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
     this->begin_destruction(typeid(PreForkingMixIn), Server::requests_running());
   }
 
-  /// How many workers there are. At least 1; the default is one for each processor.
-  std::size_t processes = std::max(1U, std::thread::hardware_concurrency());
+  /// How many workers there are. At least 1; the default is one for each processor that the program may use.
+  std::size_t processes = detail::processors();
   /// A worker that has accepted so many requests accepts no more, finishes, and is replaced: a remedy for handlers that
   /// use up memory. 0: no limit.
   std::size_t max_requests_per_child = 0;

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <sockserv/detail/processors.hpp>
 #include <sockserv/detail/thread_pool.hpp>
 #include <sockserv/detail/threaded_requests.hpp>
 #include <stdexcept>
-#include <thread>
 
 namespace sockserv {
 
@@ -39,8 +39,8 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
     pool_.stop();
   }
 
-  /// The most threads. At least 1; the default is four more than there are processors, and at most 32.
-  std::size_t pool_size = std::min(std::thread::hardware_concurrency() + 4, 32U);
+  /// The most threads. At least 1; the default is four more than the program may use processors, and at most 32.
+  std::size_t pool_size = std::min<std::size_t>(detail::processors() + 4, 32);
   /// The most requests that have been accepted and wait for a thread. 0: none waits but in the backlog.
   std::size_t queue_limit = 64;
   WhenFull when_full = WhenFull::wait;
