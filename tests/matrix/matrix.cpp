@@ -46,11 +46,17 @@ Scene stage() {
   scene.concurrent = scene.processes || pooled || requires(Server server) { server.max_threads; };
   scene.folder = std::make_unique<TemporaryFolder>();
   const Address address = scene.is_ip ? Address("127.0.0.1", 0) : Address(*scene.folder / "server");
-  auto server = std::make_unique<Counting<Server>>(address);
+  auto server = std::make_unique<std::conditional_t<preforked, CountingWorkers<Server>, Counting<Server>>>(address);
   if constexpr (pooled) server->pool_size = 16;
-  if constexpr (preforked) server->processes = 16;
+  if constexpr (preforked) {
+    server->processes = 16;
+    server->boot_timeout = patience / 3;
+  }
   scene.server = std::move(server);
+  const std::size_t started_before = events()->workers_started;
   scene.background = std::make_unique<ServerThread>(*scene.server);
+  // Forked while this thread allocates, a worker could inherit a lock of AddressSanitizer's that nobody will release.
+  if (preforked) REQUIRE(eventually([&] { return events()->workers_started >= started_before + 16; }));
   return scene;
 }
 

@@ -18,6 +18,7 @@ struct Events {
   std::atomic<int> standard_errors = 0;
   std::atomic<int> other_errors = 0;
   std::atomic<int> peers_gone = 0;
+  std::atomic<std::size_t> workers_started = 0;
 };
 
 const support::Shared<Events>& events();
@@ -64,6 +65,14 @@ struct Counting : Base {
   explicit Counting(const sockserv::Address& address) : Base(address, support::quiet()) {}
   ~Counting() override { this->server_close(); }
   void handle_error(const sockserv::Address&, std::exception_ptr error) override { count_error(error); }
+};
+
+/// The same for a server that forks workers.
+template <class Base>
+struct CountingWorkers : Counting<Base> {
+  using Counting<Base>::Counting;
+  ~CountingWorkers() override { this->server_close(); }
+  void worker_started() override { ++events()->workers_started; }
 };
 
 /// A server in the background, as the cases see it.
