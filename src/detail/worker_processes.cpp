@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <future>
 #include <sockserv/error.hpp>
 #include <stdexcept>
 #include <thread>
@@ -276,7 +277,10 @@ std::size_t WorkerProcesses::requests_running() const {
 
 void WorkerProcesses::listen(std::function<void(WorkerCommand)> obey) {
   const SignalsBlocked blocked;
-  std::thread([this, obey = std::move(obey)] {
+  std::promise<void> started;
+  std::future<void> is_started = started.get_future();
+  std::thread([this, obey = std::move(obey), started = std::move(started)]() mutable {
+    started.set_value();
     for (;;) {
       std::array<pollfd, 2> watched{{{channel_.get(), POLLIN, 0}, {parent_.get(), POLLIN, 0}}};
       if (::poll(watched.data(), watched.size(), -1) <= 0) continue;  // the process was stopped and continued
@@ -288,6 +292,8 @@ void WorkerProcesses::listen(std::function<void(WorkerCommand)> obey) {
       obey(command);
     }
   }).detach();
+  // A worker that nobody could stop must not become ready.
+  is_started.wait();
 }
 
 void WorkerProcesses::answer(std::size_t requests_cut_off) noexcept {

@@ -361,7 +361,7 @@ void Fiber::run_elsewhere(const std::function<void()>& work) {
   bool done = false;
   std::unique_ptr<detail::ThreadTask> task = std::make_unique<Work>(work, *this, done);
   loop_.owner().run_elsewhere(task);
-  while (!done) park(Parked::to_be_woken, no_deadline);
+  while (wait_for(done, no_deadline, nullptr) != Outcome::done) continue;
 }
 
 boost::asio::io_context& Fiber::context() { return runs_here() ? loop_.context() : Waiting::context(); }

@@ -45,7 +45,7 @@ class Loop {
   Loop(detail::FiberLoops& owner, const detail::FiberLoops::Settings& settings);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
-  ~Loop();
+  ~Loop();  // NOLINT(bugprone-exception-escape): see there
 
   /// @name For any thread
   /// @{

@@ -27,6 +27,7 @@ struct Events {
   std::atomic<int> too_slow = 0;
   std::atomic<int> serving = 0;       // handlers of streams at the moment
   std::atomic<int> most_serving = 0;  // and the most that there have been
+  std::atomic<std::size_t> workers_started = 0;
 };
 
 const support::Shared<Events>& events();
@@ -77,6 +78,14 @@ struct Counting : Base {
   void handle_error(const sockserv::Address&, std::exception_ptr error) override { count_error(error); }
 };
 
+/// The same for a server that forks workers.
+template <class Base>
+struct CountingWorkers : Counting<Base> {
+  using Counting<Base>::Counting;
+  ~CountingWorkers() override { this->server_close(); }
+  void worker_started() override { ++events()->workers_started; }
+};
+
 /// A server in the background, as the cases see it.
 struct Scene {
   std::unique_ptr<support::TemporaryFolder> folder;
@@ -95,7 +104,6 @@ struct Scene {
 /// A server that has begun to serve.
 template <class Server>
 Scene stage(sockserv::ServerOptions options = {}) {
-  events();  // before there are other processes, which are to share it
   Scene scene;
   scene.streams = std::is_same_v<typename Server::request_type, sockserv::StreamRequest>;
   scene.is_ip = !std::derived_from<Server, sockserv::UnixStreamServer<StreamActor>> &&
@@ -109,14 +117,20 @@ Scene stage(sockserv::ServerOptions options = {}) {
   const sockserv::Address address =
       scene.is_ip ? sockserv::Address("127.0.0.1", 0) : sockserv::Address(*scene.folder / "server");
   [[maybe_unused]] const std::size_t max_connections = options.max_connections;
-  auto server = std::make_unique<Counting<Server>>(address, std::move(options));
+  std::size_t workers = 0;
+  using Counted = std::conditional_t<preforked, CountingWorkers<Server>, Counting<Server>>;
+  auto server = std::make_unique<Counted>(address, std::move(options));
   if constexpr (pooled) server->pool_size = 16;
   if constexpr (preforked) {
-    server->processes = on_fibers ? 2 : 16;
-    if (max_connections > 0) server->processes = max_connections;
+    workers = max_connections > 0 ? max_connections : on_fibers ? 2 : 16;
+    server->processes = workers;
+    server->boot_timeout = support::patience / 3;
   }
   scene.server = std::move(server);
+  const std::size_t started_before = events()->workers_started;
   scene.background = std::make_unique<sockserv::ServerThread>(*scene.server);
+  // Forked while this thread allocates, a worker could inherit a lock of AddressSanitizer's that nobody will release.
+  REQUIRE(support::eventually([&] { return events()->workers_started >= started_before + workers; }));
   return scene;
 }
 

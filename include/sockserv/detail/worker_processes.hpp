@@ -99,7 +99,7 @@ class WorkerProcesses {
   /// @name In a worker
   /// @{
 
-  /// Listens to the parent from now on, in a thread: `obey` is called with its commands.
+  /// Listens to the parent from now on, in a thread: `obey` is called with its commands. Returns when the thread runs.
   void listen(std::function<void(WorkerCommand)> obey);
   void is_ready() noexcept { own_place_->ready = true; }
   void answer(std::size_t requests_cut_off) noexcept;
