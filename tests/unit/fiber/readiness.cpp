@@ -275,16 +275,19 @@ TEST_CASE("fiber: after the handler has closed the request, its operations repor
 
 TEST_CASE("fiber: shutdown of its request by another thread wakes it") {
   static std::atomic<StreamRequest*> waiting;
+  static std::atomic<bool> told;
+  waiting = nullptr;
+  told = false;
   OneLoop server([](StreamRequestHandler& handler) {
     waiting = &handler.request;
     if (handler.request.recv(1).empty()) handler.wfile.write("the end");
-    waiting = nullptr;
+    while (!told) this_request::sleep_for(1ms);  // the request has to be there until shutdown() has returned
   });
   const ServerThread background(server);
-  waiting = nullptr;
   StreamClient client(server.server_address());
   CHECK(eventually([] { return waiting.load() != nullptr; }));
   waiting.load()->shutdown(SHUT_RD);
+  told = true;
   CHECK(client.read_all() == "the end");
 }
 
