@@ -435,7 +435,8 @@ TEST_CASE("fiber: buffers of any size, lines longer than that, and a mebibyte at
     };
     const ServerThread background(server);
     StreamClient client(server.server_address());
-    const std::string all = "short\n" + long_line + "\n" + large + "the end\n";
+    std::string all = "short\n";
+    all.append(long_line).append("\n").append(large).append("the end\n");
     std::thread sending([&] {
       client.send("sh");
       CHECK(eventually([&] { return server.requests_running() == 1; }));
