@@ -67,8 +67,8 @@ struct ServerOptions {
   /// value: for ever.
   std::optional<std::chrono::steady_clock::duration> idle_timeout = {};
 
-  /// How long a connection may last, from being accepted, whatever its client does. Must be positive; no value: for
-  /// ever.
+  /// How long a connection may last, from being accepted, whatever its client does: from then on nothing can be
+  /// received or sent. Must be positive; no value: for ever.
   std::optional<std::chrono::steady_clock::duration> request_deadline = {};
 
   /// How fast an item must arrive that a handler waits for and that has begun to: a line, say, or the bytes that

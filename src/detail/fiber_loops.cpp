@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <new>
 #include <sockserv/detail/processors.hpp>
 #include <utility>
 
@@ -30,12 +31,15 @@ FiberLoops::~FiberLoops() { stop(); }
 void FiberLoops::start(const Settings& settings) {
   settings_ = settings;
   sights_.assign(settings.loops, {});
-  try {
-    for (std::size_t i = 0; i < settings.loops; ++i) loops_.push_back(std::make_unique<fiber::Loop>(*this, settings_));
-  } catch (...) {
-    loops_.clear();
-    throw;
-  }
+  std::vector<std::unique_ptr<fiber::Loop>> loops;
+  for (std::size_t i = 0; i < settings.loops; ++i) loops.push_back(std::make_unique<fiber::Loop>(*this, settings_));
+  const std::scoped_lock lock(loops_mutex_);
+  loops_ = std::move(loops);
+}
+
+void FiberLoops::forget() noexcept {
+  Callbacks callbacks = std::move(callbacks_);
+  new (this) FiberLoops(std::move(callbacks));  // to destroy the old one would be to wait for its threads
 }
 
 void FiberLoops::accept_from(int listener) {
@@ -76,7 +80,12 @@ void FiberLoops::submit(std::unique_ptr<FiberTask> task) {
   fiber::Loop* const calling = fiber::Loop::current();
   const bool stays = calling && &calling->owner() == this && calling->load() < (*idlest)->load() + clearly_less;
   ++running_;
-  (stays ? *calling : **idlest).start(std::move(task));
+  try {
+    (stays ? *calling : **idlest).start(std::move(task));
+  } catch (...) {
+    done();
+    throw;
+  }
 }
 
 void FiberLoops::done() noexcept {
@@ -91,6 +100,8 @@ bool FiberLoops::wait_until_none(time_point deadline) {
 }
 
 void FiberLoops::cut_off() noexcept {
+  cut_off_ = true;
+  const std::scoped_lock lock(loops_mutex_);
   for (const auto& loop : loops_) loop->post([&loop = *loop] { loop.cut_off(); });
 }
 
@@ -108,7 +119,8 @@ void FiberLoops::busy() noexcept {
 }
 
 std::optional<FiberLoops::duration> FiberLoops::look_interval() const noexcept {
-  return watching_ || last_look_ ? std::optional(settings_.stall_threshold / 2) : std::nullopt;
+  if (!watching_ && !last_look_) return std::nullopt;
+  return std::max<duration>(settings_.stall_threshold / 2, std::chrono::milliseconds(1));
 }
 
 /// A fiber that has been running since the last looks, without a change, for as long as the threshold, has stalled its

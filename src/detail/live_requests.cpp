@@ -26,6 +26,7 @@ void LiveRequest::enter(LiveRequests& all, Counters& counters, int descriptor) {
   next_ = std::exchange(all.first_, this);
   if (next_) next_->previous_ = this;
   ++*all.size_;
+  if (all.cut_off_ && descriptor >= 0) ::shutdown(descriptor, SHUT_RDWR);  // it comes too late
 }
 
 void LiveRequest::leave() noexcept {

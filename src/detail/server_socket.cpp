@@ -143,8 +143,8 @@ std::optional<std::pair<StreamRequest, Address>> ServerSocket::accept() {
   }
 }
 
-ServerSocket::Inbox::Inbox(std::size_t packet_size)
-    : max_packet_size(packet_size), memory(std::make_unique_for_overwrite<char[]>(size * packet_size)) {
+ServerSocket::Inbox::Inbox(std::size_t packet_size, std::size_t packets)
+    : size(packets), memory(std::make_unique_for_overwrite<char[]>(packets * packet_size)) {
   for (std::size_t i = 0; i < size; ++i) {
     spaces[i] = {memory.get() + i * packet_size, packet_size};
     headers[i] = {};
@@ -156,12 +156,15 @@ ServerSocket::Inbox::Inbox(std::size_t packet_size)
 
 /// False if no datagram is there.
 bool ServerSocket::fill_inbox(std::size_t max_packet_size, bool ahead) {
-  if (!inbox_) inbox_ = std::make_unique<Inbox>(max_packet_size);
+  if (max_packet_size > ServerOptions().max_packet_size) ahead = false;  // one takes enough memory
+  if (!inbox_ || (ahead && inbox_->size < Inbox::largest)) {
+    inbox_ = std::make_unique<Inbox>(max_packet_size, ahead ? Inbox::largest : 1);
+  }
   Inbox& inbox = *inbox_;
   inbox.next = inbox.count = 0;
   for (mmsghdr& header : inbox.headers) header.msg_hdr.msg_namelen = sizeof(sockaddr_storage);
   for (;;) {
-    const int count = ::recvmmsg(fileno(), inbox.headers.data(), ahead ? Inbox::size : 1, MSG_DONTWAIT, nullptr);
+    const int count = ::recvmmsg(fileno(), inbox.headers.data(), ahead ? Inbox::largest : 1, MSG_DONTWAIT, nullptr);
     if (count >= 0) {
       inbox.count = static_cast<std::size_t>(count);
       return count > 0;

@@ -62,6 +62,7 @@ bool ThreadPool::has_room(const Limits& limits) const {
 }
 
 void ThreadPool::submit(std::unique_ptr<ThreadTask>& task, const Limits& limits) {
+  const std::scoped_lock turn(submitting_);  // what is undone below must be what was done here
   bool another_thread = false;
   {
     const std::scoped_lock lock(mutex_);

@@ -163,13 +163,14 @@ void WorkerProcesses::has_ended(pid_t worker, std::optional<int> status) {
       std::find_if(workers_.begin(), workers_.end(), [worker](const Worker& each) { return each.id == worker; });
   const auto index = static_cast<std::size_t>(found - workers_.begin());
   WorkerPlace& place = places_.values()[index];
+  const bool early = !has_served_well(index);
   const bool well = place.ready && ended_well(status);
   std::string how;
-  if (!well) {
+  if (!well || early) {
     how = "worker " + std::to_string(worker) + " " +
           (found->overdue ? "was not ready within its boot_timeout and was killed" : describe(status));
   }
-  ended_.push_back({.early = !well && !has_served_well(index), .how = how});
+  ended_.push_back({.early = early, .how = how});
   place.running = 0;
   *found = Worker();
 }

@@ -102,7 +102,7 @@ void Fiber::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
   watched_ = -1;
   readable_ = writable_ = true;
   short_read_empties_ = loop_.short_read_empties();
-  cut_off_ = false;
+  cut_off_ = loop_.owner().is_cut_off();
   turns_left_ = turns;
   parked_ = Parked::not_parked;
 }

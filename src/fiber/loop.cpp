@@ -73,15 +73,15 @@ void Loop::post(std::function<void()> action) {
 }
 
 void Loop::start(std::unique_ptr<detail::FiberTask> task) {
-  load_.fetch_add(1, std::memory_order_relaxed);
-  if (current() != this) {
-    boost::asio::post(context_, [this, task = std::move(task)]() mutable {
-      begin(std::move(task));
-      settle();
-    });
-  } else {
-    begin(std::move(task));
+  if (current() == this) {
+    load_.fetch_add(1, std::memory_order_relaxed);
+    return begin(std::move(task));
   }
+  boost::asio::post(context_, [this, task = std::move(task)]() mutable {
+    load_.fetch_add(1, std::memory_order_relaxed);
+    begin(std::move(task));
+    settle();
+  });
 }
 
 void Loop::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
@@ -102,8 +102,8 @@ void Loop::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
 
 Fiber& Loop::take_fiber() {
   if (idle_.empty()) {
-    idle_.reserve(fibers_.size() + 1);  // so that giving a fiber back cannot fail
-    fibers_.reserve(fibers_.size() + 1);
+    if (fibers_.size() == fibers_.capacity()) fibers_.reserve(std::max<std::size_t>(64, 2 * fibers_.size()));
+    idle_.reserve(fibers_.capacity());  // so that giving a fiber back cannot fail
     fibers_.push_back(&Fiber::make(*this, stacks_.make(), fibers_.size()));
     return *fibers_.back();
   }

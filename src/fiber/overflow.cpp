@@ -57,7 +57,11 @@ OverflowWatch::OverflowWatch(Loop&) {
 OverflowWatch::~OverflowWatch() {
   {
     const std::scoped_lock lock(mutex);
-    for (std::size_t i = 0; watches == 1 && i < signals.size(); ++i) ::sigaction(signals[i], &before[i], nullptr);
+    for (std::size_t i = 0; watches == 1 && i < signals.size(); ++i) {
+      struct sigaction now {};
+      ::sigaction(signals[i], nullptr, &now);
+      if (now.sa_sigaction == handle) ::sigaction(signals[i], &before[i], nullptr);  // else it is another's by now
+    }
     --watches;
   }
   stack_t old{};

@@ -57,6 +57,9 @@ class FiberLoops {
   /// Waits until all tasks are done.
   ~FiberLoops();
 
+  /// In a forked child, which has none of the loops' threads: forgets them all. Their descriptors stay open.
+  void forget() noexcept;
+
   /// Starts the loops. Throws if there can be no thread, descriptor or memory.
   void start(const Settings& settings);
   bool started() const noexcept { return !loops_.empty(); }
@@ -73,7 +76,7 @@ class FiberLoops {
   /// Tasks that have been submitted and are not done.
   std::size_t running() const noexcept { return running_; }
   bool wait_until_none(time_point deadline = time_point::max());
-  /// Ends what tasks wait for, if that is not their connection.
+  /// Ends what tasks wait for, if that is not their connection; also what later ones will wait for.
   void cut_off() noexcept;
   /// Waits until all tasks are done, and ends the threads.
   void stop();
@@ -86,6 +89,7 @@ class FiberLoops {
   /// @{
   void accept(fiber::Loop& loop);
   void done() noexcept;
+  bool is_cut_off() const noexcept { return cut_off_; }
   /// The loop was idle and no longer is.
   void busy() noexcept;
   /// Has work done by a thread that nobody waits for but its fiber.
@@ -101,9 +105,11 @@ class FiberLoops {
     bool reported = false;
   };
 
-  const Callbacks callbacks_;
+  Callbacks callbacks_;
   Settings settings_;
+  std::mutex loops_mutex_;  // for those who may come while the loops are being started
   std::vector<std::unique_ptr<fiber::Loop>> loops_;
+  std::atomic<bool> cut_off_ = false;
 
   std::mutex accepting_mutex_;  // held by the loop that accepts
   std::atomic<bool> accepting_ = false;

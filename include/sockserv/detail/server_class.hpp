@@ -9,4 +9,10 @@ namespace sockserv::detail {
 template <class Class>
 concept ServerClass = std::derived_from<Class, AbstractServer>;
 
+/// A server whose requests are served in processes of their own: no other mixin fits around it.
+template <class Server>
+inline constexpr bool serves_in_processes = requires(const Server& server) {
+  server.active_children();
+};
+
 }  // namespace sockserv::detail

@@ -61,15 +61,15 @@ class ServerSocket {
  private:
   /// Datagrams that have been received, and the memory for more.
   struct Inbox {
-    static constexpr std::size_t size = 16;
+    static constexpr std::size_t largest = 16;
 
-    explicit Inbox(std::size_t max_packet_size);
+    Inbox(std::size_t packet_size, std::size_t packets);
 
-    std::size_t max_packet_size;
+    std::size_t size;  // how many there is memory for
     std::unique_ptr<char[]> memory;
-    std::array<sockaddr_storage, size> senders;
-    std::array<iovec, size> spaces;
-    std::array<mmsghdr, size> headers;
+    std::array<sockaddr_storage, largest> senders;
+    std::array<iovec, largest> spaces;
+    std::array<mmsghdr, largest> headers;
     std::size_t next = 0;
     std::size_t count = 0;
   };

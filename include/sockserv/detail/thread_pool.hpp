@@ -56,6 +56,7 @@ class ThreadPool {
   void task_done();
 
   std::function<void()> on_room_;
+  std::mutex submitting_;     // taken before the next
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable task_or_end_;
   std::condition_variable none_left_;

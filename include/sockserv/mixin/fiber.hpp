@@ -46,6 +46,8 @@ class FiberMixIn : public Server {
 
   using Server::Server;
   ~FiberMixIn() override {
+    static_assert(!detail::serves_in_processes<Server>,
+                  "FiberMixIn goes inside: PreForkingMixIn<FiberMixIn<...>>; it goes around no mixin that forks");
     this->begin_destruction(typeid(FiberMixIn));
     loops_.stop();
   }
@@ -53,7 +55,8 @@ class FiberMixIn : public Server {
   /// How many threads run fibers. At least 1; the default is one for each processor that the program may use.
   std::size_t loops = detail::processors();
   /// The size of each fiber's stack, in bytes: at least 16 KiB. Memory is taken only for what a handler touches, a
-  /// page at a time. An overflow ends the program, with a message that names the handler.
+  /// page at a time. An overflow ends the program, with a message that names the handler; but a function with a frame
+  /// of more than 64 KiB may miss the guard below the stack, unless it is compiled with -fstack-clash-protection.
   std::size_t stack_size = 262144;
   /// A handler that keeps its thread for longer without waiting is reported in the log. Zero: none is.
   AbstractServer::duration stall_threshold = std::chrono::milliseconds(100);
@@ -101,6 +104,10 @@ class FiberMixIn : public Server {
   void end_serving() noexcept override {
     loops_.stop_accepting();
     Server::end_serving();
+  }
+  void become_worker() noexcept override {
+    loops_.forget();
+    Server::become_worker();
   }
   bool accept_elsewhere() override {
     loops_.accept_from(this->fileno());

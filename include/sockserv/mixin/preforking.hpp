@@ -59,6 +59,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
  public:
   using Base::Base;
   ~PreForkingMixIn() override {
+    static_assert(!detail::serves_in_processes<Server>, "PreForkingMixIn goes around no mixin that forks");
     // Workers that are left have a copy of this object, so they do not mind its end.
     this->begin_destruction(typeid(PreForkingMixIn), Server::requests_running());
   }
@@ -66,7 +67,8 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   /// How many workers there are. At least 1; the default is one for each processor that the program may use.
   std::size_t processes = detail::processors();
   /// A worker that has accepted so many requests accepts no more, finishes, and is replaced: a remedy for handlers that
-  /// use up memory. 0: no limit.
+  /// use up memory. 0: no limit. Until it has finished it keeps its place, so with clients that stay, set
+  /// `ServerOptions::idle_timeout` or `request_deadline` as well.
   std::size_t max_requests_per_child = 0;
   /// How long a worker may take from its start to the end of `worker_started()`; then it is killed. Must be positive.
   AbstractServer::duration boot_timeout = std::chrono::seconds(60);

@@ -22,7 +22,8 @@ template <std::size_t size>
 [[gnu::noinline, gnu::no_sanitize_address]] int use_stack(int deeper) {
   volatile char frame[size];
   asm volatile("" : : "r"(&frame) : "memory");  // lest the compiler see that most of it is not needed
-  frame[0] = frame[1] = 1;
+  frame[0] = 1;
+  frame[1] = 0;
   if (deeper > 0) frame[1] = static_cast<char>(use_stack<size>(deeper - 1));
   return frame[0] + frame[1];
 }
