@@ -245,6 +245,11 @@ std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration
 
 void WorkerProcesses::tell(WorkerCommand command) noexcept {
   const std::scoped_lock lock(mutex_);
+  send_all(command);
+}
+
+/// With the mutex held.
+void WorkerProcesses::send_all(WorkerCommand command) const noexcept {
   for (const Worker& worker : workers_) {
     // One that has ended, and has not been reaped, need not hear of it.
     if (worker.id != 0) ::send(worker.channel.get(), &command, sizeof command, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -252,8 +257,9 @@ void WorkerProcesses::tell(WorkerCommand command) noexcept {
 }
 
 std::size_t WorkerProcesses::cut_off() noexcept {
-  tell(WorkerCommand::cut_off);
+  // In one go: a worker that has been cut off ends, and must not be forgotten before its answer has been read.
   const std::scoped_lock lock(mutex_);
+  send_all(WorkerCommand::cut_off);
   const time_point deadline = steady_clock::now() + answer_limit;
   std::size_t requests = 0;
   for (std::size_t index = 0; index < workers_.size(); ++index) {

@@ -136,6 +136,7 @@ class WorkerProcesses {
 
   void has_ended(pid_t worker, std::optional<int> status);
   bool has_served_well(std::size_t index) const;
+  void send_all(WorkerCommand command) const noexcept;
   void died_early(const std::string& how, const AbstractServer& server);
   std::optional<std::size_t> free_place() const;
 

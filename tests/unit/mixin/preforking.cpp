@@ -473,6 +473,10 @@ TEST_CASE("handle_request serves in the calling process, and workers start witho
     StreamClient own(server.server_address());
     server.handle_request();
     CHECK(own.read_line() == std::to_string(::getpid()) + "\n");
+    // From here on its thread only waits: forked while it allocates, a worker could inherit a lock of
+    // AddressSanitizer's that nobody will release.
+    own.send("hello\n");
+    CHECK(own.read_line() == "hello\n");
     const ServerThread background(server);
     CHECK(Visit(server.server_address()).worker != ::getpid());
     CHECK(Visit(server.server_address()).ask("hello\n") == "hello\n");
