@@ -142,6 +142,7 @@ TEST_CASE_TEMPLATE("await: a limit that passes cancels the operation, whose obje
           await([&](auto token) { return timer.async_wait(token); }, std::chrono::hours(1));
           timer.expires_after(1ms);
           await([&](auto token) { return timer.async_wait(token); }, steady_clock::duration::max());
+          timer.expires_after(std::chrono::hours(1));
           CHECK_THROWS_AS(await([&](auto token) { return timer.async_wait(token); }, -1ms), timeout_error);
           handler.wfile.write("done");
         }) == "done");
