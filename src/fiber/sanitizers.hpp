@@ -73,9 +73,7 @@ class SanitizedStack {
   }
   void has_switched_from(SanitizedStack&) noexcept {}
   void about_to_end_for(SanitizedStack&) noexcept {}
-  [[gnu::always_inline]] void has_outlived(SanitizedStack&) noexcept {
-    __tsan_switch_to_fiber(fiber_, 0);
-  }
+  [[gnu::always_inline]] void has_outlived(SanitizedStack&) noexcept { __tsan_switch_to_fiber(fiber_, 0); }
 
  private:
   void* fiber_;
