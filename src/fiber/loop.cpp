@@ -102,8 +102,9 @@ void Loop::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
 
 Fiber& Loop::take_fiber() {
   if (idle_.empty()) {
-    if (fibers_.size() == fibers_.capacity()) fibers_.reserve(std::max<std::size_t>(64, 2 * fibers_.size()));
-    idle_.reserve(fibers_.capacity());  // so that giving a fiber back cannot fail
+    // There is room in both before there is a fiber, so that nothing can fail after that.
+    if (fibers_.size() == fibers_.capacity()) fibers_.reserve(2 * fibers_.size() + 1);
+    idle_.reserve(fibers_.capacity());
     fibers_.push_back(&Fiber::make(*this, stacks_.make(), fibers_.size()));
     return *fibers_.back();
   }

@@ -371,7 +371,7 @@ TEST_CASE("allow_reuse_address: a restart after connections in TIME_WAIT, on by 
                   boost::system::system_error);
 }
 
-TEST_CASE("allow_reuse_port: two servers share a port when both ask for it; Unix sockets refuse") {
+TEST_CASE("allow_reuse_port: two servers share a port when both ask for it, and Unix sockets refuse") {
   const TCPServer<Echo> first(loopback(), {.allow_reuse_port = true});
   CHECK_NOTHROW(TCPServer<Echo>(first.server_address(), {.allow_reuse_port = true}));
   CHECK_THROWS_AS(TCPServer<Echo>(first.server_address()), boost::system::system_error);

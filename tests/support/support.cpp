@@ -100,7 +100,8 @@ void StreamClient::send(std::string_view bytes) {
 
 std::string StreamClient::read_line() {
   std::size_t end = 0;
-  while ((end = unread_.find('\n')) == unread_.npos) {
+  for (std::size_t searched = 0; (end = unread_.find('\n', searched)) == unread_.npos;) {
+    searched = unread_.size();
     char buffer[4096];
     const ssize_t count = retry([&] { return ::recv(fileno(), buffer, sizeof buffer, 0); });
     check(count >= 0, "client: recv");

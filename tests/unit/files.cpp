@@ -61,7 +61,7 @@ TEST_CASE("a line exactly as long as the limit is within it") {
   CHECK(without_newline.readline(8) == "1234567");
 }
 
-TEST_CASE("read takes so many bytes, or all; read_exactly insists") {
+TEST_CASE("read takes so many bytes, or all, and read_exactly insists") {
   InputFile file("abcdef");
   CHECK(file.read(0).empty());
   CHECK(file.read(2) == "ab");

@@ -147,7 +147,7 @@ TEST_CASE("what outgrows the borrowed memory gives it back, and moving a buffer 
   CHECK(lender.lent == 0);
 }
 
-TEST_CASE("a buffer smaller than what is lent has the size that was asked for; a larger one borrows nothing") {
+TEST_CASE("a buffer smaller than what is lent has the size that was asked for, and a larger one borrows nothing") {
   CountingLender lender;
   InputBuffer small;
   small.set_initial_capacity(3);

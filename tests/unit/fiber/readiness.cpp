@@ -463,8 +463,7 @@ class Flood {
 
  private:
   void send_all() {
-    std::string lines;
-    for (int i = 0; i < 10000; ++i) lines += "flood\n";
+    const std::string lines(1 << 20, '\n');  // takes longer to read than to send
     while (!end_) {
       client_.send(lines);
       sent_ += lines.size();
@@ -477,12 +476,13 @@ class Flood {
   std::thread thread_;
 };
 
-TEST_CASE("fiber: a client that sends without pause does not keep another from being served") {
-  OneLoop server([](StreamRequestHandler& handler) {
-    for (const std::string_view line : handler.rfile) {
-      if (line != "flood\n") handler.wfile.write(line);
-    }
-  });
+void answer_all_but_empty_lines(StreamRequestHandler& handler) {
+  for (const std::string_view line : handler.rfile) {
+    if (line != "\n") handler.wfile.write(line);
+  }
+}
+
+void expect_service_under_flood(AbstractServer& server) {
   const ServerThread background(server);
   const Flood flood(server.server_address());
   CHECK(eventually([&] { return flood.sent() > 0; }));
@@ -494,6 +494,53 @@ TEST_CASE("fiber: a client that sends without pause does not keep another from b
   StreamClient a_new_one(server.server_address());
   a_new_one.send("hello\n");
   CHECK(a_new_one.read_line() == "hello\n");
+}
+
+TEST_CASE("fiber: a client that sends without pause does not keep another from being served") {
+  OneLoop tcp(answer_all_but_empty_lines);
+  expect_service_under_flood(tcp);
+  // A TCP window that is full gives others a chance anyway; a Unix socket is filled as fast as it is emptied.
+  const TemporaryFolder folder;
+  FiberUnixStreamServer<Actor> unix_server(folder / "socket");
+  unix_server.loops = 1;
+  unix_server.handler_factory = [] { return std::make_unique<Actor>(answer_all_but_empty_lines); };
+  expect_service_under_flood(unix_server);
+}
+
+TEST_CASE("fiber: one that never has to wait lets others have their turn all the same") {
+  static std::atomic<int> done;
+  static std::atomic<bool> begun;
+  static std::atomic<bool> other_waits;
+  static std::atomic<int> done_before_other;
+  constexpr int all = 2000;
+  using Step = void (*)(StreamRequestHandler&);
+  const std::array<Step, 2> steps{[](StreamRequestHandler& handler) { handler.request.recv(1); },
+                                  [](StreamRequestHandler& handler) { handler.request.sendall("x"); }};
+  for (const Step step : steps) {
+    done = 0;
+    begun = other_waits = false;
+    done_before_other = all;
+    OneLoop server([step](StreamRequestHandler& handler) {
+      if (handler.request.recv(1) == "o") {
+        done_before_other = done.load();
+        return;
+      }
+      begun = true;
+      while (!other_waits) std::this_thread::yield();  // keeps the thread, so that the other cannot come before
+      for (; done < all; ++done) step(handler);
+    });
+    const ServerThread background(server);
+    StreamClient other(server.server_address());
+    CHECK(eventually([&] { return server.requests_running() == 1; }));
+    StreamClient busy(server.server_address());
+    busy.send(std::string(all + 1, 'b'));
+    CHECK(eventually([] { return begun.load(); }));
+    other.send("o");
+    other_waits = true;
+    CHECK(eventually([] { return done == all; }));
+    CHECK(other.read_all().empty());
+    CHECK(done_before_other < all);
+  }
 }
 
 }  // namespace

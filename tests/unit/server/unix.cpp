@@ -58,7 +58,7 @@ void leave_stale_socket(const std::string& path, int type) {
   REQUIRE(::bind(socket.get(), address.data(), address.size()) == 0);
 }
 
-TEST_CASE("a path that nobody serves any more is taken over; one in use, or another kind of file, is not") {
+TEST_CASE("a path that nobody serves any more is taken over, one in use, or another kind of file, is not") {
   const TemporaryFolder folder;
   const std::string path = folder / "socket";
   leave_stale_socket(path, SOCK_STREAM);
