@@ -11,11 +11,48 @@
 #include <cerrno>
 #include <limits>
 #include <memory>
+#include <mutex>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/live_requests.hpp>
+#include <vector>
 
 namespace sockserv::detail {
 namespace {
+
+/// A context for one thread, while that lives, and then for another. It is never destroyed: an operation that runs in a
+/// thread of its own may still touch it when the thread that has awaited it is gone.
+class Lease {
+ public:
+  Lease() {
+    const std::scoped_lock lock(mutex());
+    if (free().empty()) {
+      context_ = new boost::asio::io_context(1);
+      return;
+    }
+    context_ = free().back();
+    free().pop_back();
+  }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  ~Lease() {
+    const std::scoped_lock lock(mutex());
+    free().push_back(context_);
+  }
+
+  boost::asio::io_context& context() const noexcept { return *context_; }
+
+ private:
+  static std::mutex& mutex() {
+    static std::mutex& one = *new std::mutex;
+    return one;
+  }
+  static std::vector<boost::asio::io_context*>& free() {
+    static auto& all = *new std::vector<boost::asio::io_context*>;
+    return all;
+  }
+
+  boost::asio::io_context* context_;
+};
 
 /// Calls the system until no signal interrupts it; a call that gave up waiting has hit its time limit.
 template <class Call>
@@ -123,8 +160,8 @@ bool Waiting::sleep_until(time_point time, LiveRequests& live) { return !live.wa
 void Waiting::run_elsewhere(const std::function<void()>& work) { work(); }
 
 boost::asio::io_context& Waiting::context() {
-  thread_local boost::asio::io_context of_this_thread{1};
-  return of_this_thread;
+  thread_local const Lease of_this_thread;
+  return of_this_thread.context();
 }
 
 Waiting::Outcome Waiting::wait_for(const bool& done, time_point deadline, LiveRequests* live) {

@@ -259,13 +259,16 @@ void WorkerProcesses::send_all(WorkerCommand command) const noexcept {
 std::size_t WorkerProcesses::cut_off() noexcept {
   // In one go: a worker that has been cut off ends, and must not be forgotten before its answer has been read.
   const std::scoped_lock lock(mutex_);
+  // One whose last request is cut off may be gone before it can answer.
+  for (std::size_t index = 0; index < workers_.size(); ++index) {
+    workers_[index].running_before = places_.values()[index].running;
+  }
   send_all(WorkerCommand::cut_off);
   const time_point deadline = steady_clock::now() + answer_limit;
   std::size_t requests = 0;
   for (std::size_t index = 0; index < workers_.size(); ++index) {
     if (workers_[index].id == 0) continue;
-    const std::size_t shown = places_.values()[index].running;
-    requests += answer_from(workers_[index].channel.get(), deadline).value_or(shown);
+    requests += answer_from(workers_[index].channel.get(), deadline).value_or(workers_[index].running_before);
   }
   return requests;
 }

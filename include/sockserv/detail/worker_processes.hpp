@@ -125,8 +125,9 @@ class WorkerProcesses {
     Descriptor channel;  // the parent's end
     time_point started{};
     std::uint64_t accepted_before = 0;
-    bool proven = false;   // it has served well, which is looked at only until it has
-    bool overdue = false;  // killed because it was not ready in time
+    std::size_t running_before = 0;  // requests, when it was told to cut them off
+    bool proven = false;             // it has served well, which is looked at only until it has
+    bool overdue = false;            // killed because it was not ready in time
   };
   /// What is to be said of a worker that has ended.
   struct Ended {
