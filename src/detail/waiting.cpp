@@ -13,14 +13,15 @@
 #include <memory>
 #include <mutex>
 #include <sockserv/address.hpp>
+#include <sockserv/detail/contexts.hpp>
 #include <sockserv/detail/live_requests.hpp>
 #include <vector>
 
 namespace sockserv::detail {
 namespace {
 
-/// A context for one thread, while that lives, and then for another. It is never destroyed: an operation that runs in a
-/// thread of its own may still touch it when the thread that has awaited it is gone.
+/// A context for one thread, while that lives, and then for another. It is not destroyed with the thread: an operation
+/// that runs in a thread of its own may still touch it when the one that has awaited it is gone.
 class Lease {
  public:
   Lease() {
@@ -40,6 +41,12 @@ class Lease {
   }
 
   boost::asio::io_context& context() const noexcept { return *context_; }
+
+  static void close_idle() noexcept {
+    const std::scoped_lock lock(mutex());
+    for (const boost::asio::io_context* const context : free()) delete context;
+    free().clear();
+  }
 
  private:
   static std::mutex& mutex() {
@@ -154,6 +161,8 @@ std::size_t Waiting::receive_more(int descriptor, InputBuffer& buffer, time_poin
   buffer.commit(count);
   return count;
 }
+
+void close_idle_contexts() noexcept { Lease::close_idle(); }
 
 bool Waiting::sleep_until(time_point time, LiveRequests& live) { return !live.wait_until_cut_off(time); }
 

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdio>
+#include <sockserv/detail/contexts.hpp>
 #include <thread>
 
 #include "support.hpp"
@@ -20,6 +21,7 @@ int main(int argc, char** argv) {
     std::fputs("left behind: a child process\n", stderr);
     return 1;
   }
+  sockserv::detail::close_idle_contexts();
   if (support::open_descriptors() != descriptors) {
     std::fputs("left behind: open descriptors:", stderr);
     for (const int descriptor : support::open_descriptors()) std::fprintf(stderr, " %d", descriptor);
