@@ -266,9 +266,9 @@ std::size_t WorkerProcesses::cut_off() noexcept {
   send_all(WorkerCommand::cut_off);
   const time_point deadline = steady_clock::now() + answer_limit;
   std::size_t requests = 0;
-  for (std::size_t index = 0; index < workers_.size(); ++index) {
-    if (workers_[index].id == 0) continue;
-    requests += answer_from(workers_[index].channel.get(), deadline).value_or(workers_[index].running_before);
+  for (const Worker& worker : workers_) {
+    if (worker.id == 0) continue;
+    requests += answer_from(worker.channel.get(), deadline).value_or(worker.running_before);
   }
   return requests;
 }
