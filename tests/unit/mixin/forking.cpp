@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 #include <sockserv.hpp>
 #include <thread>
 
@@ -210,14 +211,15 @@ TEST_CASE("a subclass that does not wait for its children can be destroyed while
     ~Careless() override { server_close(); }
   };
   pid_t child = 0;
+  std::optional<StreamClient> client;
   {
     Careless server;
-    StreamClient client(server.server_address());
+    client.emplace(server.server_address());
     server.handle_request();
     child = *server.active_children().begin();
     server.server_close();
-    client.close();
   }
+  client.reset();
   CHECK(::waitpid(child, nullptr, 0) == child);
 }
 
