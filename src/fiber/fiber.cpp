@@ -203,7 +203,7 @@ void Fiber::cut_off() noexcept {
   if (parked_ == Parked::to_be_woken) go_on();
 }
 
-void Fiber::wake() noexcept {
+void Fiber::wake() {
   // Otherwise what waits is a function that it has offloaded, in the thread that is calling.
   if (Loop::current() != &loop_) return;
   if (parked_ == Parked::to_be_woken) go_on();

@@ -81,7 +81,7 @@ class Fiber final : public detail::Waiting {
   void run_elsewhere(const std::function<void()>& work) override;
   boost::asio::io_context& context() override;
   Outcome wait_for(const bool& done, time_point deadline, detail::LiveRequests* live) override;
-  void wake() noexcept override;
+  void wake() override;
   /// @}
 
  private:

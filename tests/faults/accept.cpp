@@ -17,12 +17,8 @@ using namespace sockserv;
 using namespace support;
 using std::chrono::steady_clock;
 
-struct Greet : StreamRequestHandler {
-  void handle() override { wfile.write("hello\n"); }
-};
-
 /// A server whose first accepts fail in a given way.
-struct Failing : TCPServer<Greet> {
+struct Failing : TCPServer<Greets> {
   Failing(Lines& lines, int times, std::function<void()> fail)
       : TCPServer({"127.0.0.1", 0}, {.log = lines.sink()}), failures_left(times), fail_once(std::move(fail)) {}
   ~Failing() override { server_close(); }
@@ -110,7 +106,7 @@ TEST_CASE("a listening socket that is none any more ends serving with its error"
 
 TEST_CASE("out of descriptors for real: no spin, clients wait, and are served once there are some") {
   Lines lines;
-  TCPServer<Greet> server({"127.0.0.1", 0}, {.log = lines.sink()});
+  TCPServer<Greets> server({"127.0.0.1", 0}, {.log = lines.sink()});
   std::vector<StreamClient> clients;
   for (int i = 0; i < 3; ++i) clients.emplace_back(server.server_address());
 

@@ -37,13 +37,9 @@ void let_fork_fail() {
   REQUIRE(::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
 }
 
-struct Greet : StreamRequestHandler {
-  void handle() override { wfile.write("hello\n"); }
-};
-
 TEST_CASE("fork that fails closes that request, tells handle_error, and serving goes on") {
-  struct Recording : ForkingTCPServer<Greet> {
-    Recording() : ForkingTCPServer<Greet>({"127.0.0.1", 0}) {}
+  struct Recording : ForkingTCPServer<Greets> {
+    Recording() : ForkingTCPServer<Greets>({"127.0.0.1", 0}) {}
     ~Recording() override { server_close(); }
     void handle_error(const Address&, std::exception_ptr error) override {
       ++errors;
@@ -51,7 +47,7 @@ TEST_CASE("fork that fails closes that request, tells handle_error, and serving 
     }
     void shutdown_request(StreamRequest& request) override {
       ++ended;
-      ForkingTCPServer<Greet>::shutdown_request(request);
+      ForkingTCPServer<Greets>::shutdown_request(request);
     }
     void notify_fork(boost::asio::execution_context::fork_event event) override {
       open_notifications += event == boost::asio::execution_context::fork_prepare ? 1 : -1;
@@ -82,7 +78,7 @@ TEST_CASE("fork that fails closes that request, tells handle_error, and serving 
 }
 
 TEST_CASE("fork that fails is tried again, and then given up by a pre-forking server") {
-  PreForkingTCPServer<Greet> server({"127.0.0.1", 0}, quiet());
+  PreForkingTCPServer<Greets> server({"127.0.0.1", 0}, quiet());
   server.max_early_deaths = 2;
   std::string said = "nothing";
   std::thread([&] {

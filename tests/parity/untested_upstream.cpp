@@ -28,8 +28,6 @@ struct EchoPacket : DatagramRequestHandler {
   void handle() override { wfile.write(packet); }
 };
 
-Address loopback() { return {"127.0.0.1", 0}; }
-
 /// Sends a line and returns what comes back.
 std::string ask(const Address& server, std::string_view line = "hello\n") {
   StreamClient client(server);

@@ -23,8 +23,6 @@ using namespace support;
 using boost::asio::buffer;
 using detail::Waiting;
 
-Address loopback() { return {"127.0.0.1", 0}; }
-
 /// A handler that does what the test says.
 struct Does : StreamRequestHandler {
   static inline std::function<void(Does&)> what;

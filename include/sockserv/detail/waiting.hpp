@@ -72,7 +72,7 @@ class Waiting {
   /// Waits until something that runs in `context()` has set `done` and called `wake()`; or until the request's server
   /// cuts its requests off, if `live` are that server's and not null.
   virtual Outcome wait_for(const bool& done, time_point deadline, LiveRequests* live);
-  virtual void wake() noexcept {}
+  virtual void wake() {}
   /// @}
 
  protected:

@@ -16,8 +16,8 @@ using namespace sockserv;
 using namespace support;
 
 /// Does what the client says, a word a line.
-struct Obeys : StreamRequestHandler {
-  Obeys() { timeout = std::chrono::seconds(20); }
+struct DoesAsTold : StreamRequestHandler {
+  DoesAsTold() { timeout = std::chrono::seconds(20); }
   void handle() override {
     for (const std::string_view line : rfile) {
       if (line == "sleep\n") this_request::sleep_for(std::chrono::microseconds(500));
@@ -66,7 +66,7 @@ void be_a_client(const Address& server, unsigned seed) {
 
 TEST_CASE("fibers under stress: clients that come, talk, reset and half-close at random, while the server drains") {
   for (unsigned round = 0; round < 4; ++round) {
-    FiberTCPServer<Obeys> server({"127.0.0.1", 0}, quiet());
+    FiberTCPServer<DoesAsTold> server({"127.0.0.1", 0}, quiet());
     server.loops = 3;
     server.stall_threshold = 1ms;
     ServerThread background(server);

@@ -23,8 +23,6 @@ using namespace support;
 using std::chrono::hours;
 using std::chrono::steady_clock;
 
-Address loopback() { return {"127.0.0.1", 0}; }
-
 struct Echo : StreamRequestHandler {
   void handle() override {
     for (const std::string_view line : rfile) wfile.write(line);

@@ -20,8 +20,6 @@ namespace {
 using namespace sockserv;
 using namespace support;
 
-Address loopback() { return {"127.0.0.1", 0}; }
-
 TEST_CASE("the child has only what it needs: no listener, and SIGTERM ends it") {
   struct Look : StreamRequestHandler {
     void handle() override {

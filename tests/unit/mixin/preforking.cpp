@@ -26,8 +26,6 @@ using namespace support;
 using boost::asio::execution_context;
 using std::chrono::steady_clock;
 
-Address loopback() { return {"127.0.0.1", 0}; }
-
 /// Says which process it runs in, and does what the client says.
 struct Obeys : StreamRequestHandler {
   void handle() override {

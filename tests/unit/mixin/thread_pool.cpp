@@ -15,8 +15,6 @@ namespace {
 using namespace sockserv;
 using namespace support;
 
-Address loopback() { return {"127.0.0.1", 0}; }
-
 /// Says which thread it runs in, and stays until the client says something.
 struct Who : StreamRequestHandler {
   void handle() override {

@@ -12,8 +12,6 @@ namespace {
 using namespace sockserv;
 using namespace support;
 
-Address loopback() { return {"127.0.0.1", 0}; }
-
 struct StackSize : StreamRequestHandler {
   void handle() override {
     pthread_attr_t attributes;

@@ -24,8 +24,6 @@ struct Echo : StreamRequestHandler {
   }
 };
 
-Address loopback() { return {"127.0.0.1", 0}; }
-
 TEST_CASE("state goes one way: created, serving, draining, stopped") {
   ThreadingTCPServer<Echo> server(loopback());
   CHECK(server.state() == ServerState::created);

@@ -13,17 +13,11 @@ namespace {
 using namespace sockserv;
 using namespace support;
 
-struct Greet : StreamRequestHandler {
-  void handle() override { wfile.write("hello\n"); }
-};
-
-Address loopback() { return {"127.0.0.1", 0}; }
-
 TEST_CASE("a bind that fails names the address") {
-  const TCPServer<Greet> holder(loopback());
+  const TCPServer<Greets> holder(loopback());
   const std::string where = holder.server_address().to_string();
   try {
-    const TCPServer<Greet> second(holder.server_address());
+    const TCPServer<Greets> second(holder.server_address());
     FAIL("bound twice");
   } catch (const boost::system::system_error& error) {
     CHECK(error.code() == boost::system::errc::address_in_use);
@@ -36,13 +30,13 @@ TEST_CASE("a listening socket can be adopted, and is closed with the server") {
   const Address any = loopback();
   REQUIRE(::bind(listener, any.data(), any.size()) == 0);
 
-  CHECK_THROWS_WITH_AS(TCPServer<Greet>(AdoptedSocket{listener}), doctest::Contains("not listening"),
+  CHECK_THROWS_WITH_AS(TCPServer<Greets>(AdoptedSocket{listener}), doctest::Contains("not listening"),
                        std::invalid_argument);
   REQUIRE(::listen(listener, 5) == 0);
-  CHECK_THROWS_AS(UnixStreamServer<Greet>(AdoptedSocket{listener}), std::invalid_argument);
-  CHECK_THROWS_AS(TCPServer<Greet>(AdoptedSocket{-1}), boost::system::system_error);
+  CHECK_THROWS_AS(UnixStreamServer<Greets>(AdoptedSocket{listener}), std::invalid_argument);
+  CHECK_THROWS_AS(TCPServer<Greets>(AdoptedSocket{-1}), boost::system::system_error);
 
-  ThreadingTCPServer<Greet> server(AdoptedSocket{listener});
+  ThreadingTCPServer<Greets> server(AdoptedSocket{listener});
   CHECK(server.fileno() == listener);
   {
     ServerThread background(server);
@@ -79,7 +73,7 @@ TEST_CASE("a handler that closes its request does no harm") {
 }
 
 TEST_CASE("get_request may be extended, to serve something else than what was accepted") {
-  struct Wrapping : TCPServer<Greet> {
+  struct Wrapping : TCPServer<Greets> {
     using TCPServer::TCPServer;
     std::optional<std::pair<StreamRequest, Address>> get_request() override {
       auto next = TCPServer::get_request();

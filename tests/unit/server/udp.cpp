@@ -12,8 +12,6 @@ namespace {
 using namespace sockserv;
 using namespace support;
 
-Address loopback() { return {"127.0.0.1", 0}; }
-
 struct Describe : DatagramRequestHandler {
   void handle() override {
     wfile.write(std::to_string(packet.size()) + (request.truncated() ? " truncated" : " whole"));

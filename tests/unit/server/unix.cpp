@@ -16,9 +16,6 @@ using namespace sockserv;
 using namespace support;
 namespace fs = std::filesystem;
 
-struct Greet : StreamRequestHandler {
-  void handle() override { wfile.write("hello\n"); }
-};
 struct EchoPacket : DatagramRequestHandler {
   void handle() override { wfile.write(packet); }
 };
@@ -26,7 +23,7 @@ struct EchoPacket : DatagramRequestHandler {
 TEST_CASE("the path is removed when the server closes") {
   const TemporaryFolder folder;
   {
-    UnixStreamServer<Greet> server(folder / "socket");
+    UnixStreamServer<Greets> server(folder / "socket");
     CHECK(fs::is_socket(folder / "socket"));
     server.server_close();
     CHECK_FALSE(fs::exists(folder / "socket"));
@@ -39,9 +36,9 @@ TEST_CASE("the path is removed when the server closes") {
 TEST_CASE("a path that is another file by now is left alone") {
   const TemporaryFolder folder;
   const std::string path = folder / "socket";
-  UnixStreamServer<Greet> first(path);
+  UnixStreamServer<Greets> first(path);
   fs::rename(path, folder / "elsewhere");
-  UnixStreamServer<Greet> second(path);
+  UnixStreamServer<Greets> second(path);
   first.server_close();
   CHECK(fs::is_socket(path));
   StreamClient client(second.server_address());
@@ -62,9 +59,9 @@ TEST_CASE("a path that nobody serves any more is taken over, one in use, or anot
   const TemporaryFolder folder;
   const std::string path = folder / "socket";
   leave_stale_socket(path, SOCK_STREAM);
-  CHECK_THROWS_AS(UnixStreamServer<Greet>(path, {.allow_reuse_address = false}), boost::system::system_error);
-  const UnixStreamServer<Greet> server(path);
-  CHECK_THROWS_AS(UnixStreamServer<Greet>{path}, boost::system::system_error);
+  CHECK_THROWS_AS(UnixStreamServer<Greets>(path, {.allow_reuse_address = false}), boost::system::system_error);
+  const UnixStreamServer<Greets> server(path);
+  CHECK_THROWS_AS(UnixStreamServer<Greets>{path}, boost::system::system_error);
   CHECK(fs::is_socket(path));
 
   leave_stale_socket(folder / "datagrams", SOCK_DGRAM);
@@ -72,21 +69,21 @@ TEST_CASE("a path that nobody serves any more is taken over, one in use, or anot
   CHECK_THROWS_AS(UnixDatagramServer<EchoPacket>{folder / "datagrams"}, boost::system::system_error);
 
   std::ofstream(folder / "file") << "precious";
-  CHECK_THROWS_AS(UnixStreamServer<Greet>{folder / "file"}, boost::system::system_error);
+  CHECK_THROWS_AS(UnixStreamServer<Greets>{folder / "file"}, boost::system::system_error);
   CHECK(fs::file_size(folder / "file") == 8);
 }
 
 TEST_CASE("a socket in use by a server whose backlog is full is not taken over") {
   const TemporaryFolder folder;
   const std::string path = folder / "socket";
-  const UnixStreamServer<Greet> server(path, {.request_queue_size = 0});
+  const UnixStreamServer<Greets> server(path, {.request_queue_size = 0});
   const StreamClient fills_the_backlog(server.server_address());
-  CHECK_THROWS_AS(UnixStreamServer<Greet>{path}, boost::system::system_error);
+  CHECK_THROWS_AS(UnixStreamServer<Greets>{path}, boost::system::system_error);
 }
 
 TEST_CASE("an abstract name leaves no file") {
   const std::string name = std::string(1, '\0') + "sockserv-test-" + std::to_string(::getpid());
-  UnixStreamServer<Greet> server(name);
+  UnixStreamServer<Greets> server(name);
   CHECK(server.server_address().to_string() == "@" + name.substr(1));
   StreamClient client(server.server_address());
   server.handle_request();
@@ -122,7 +119,7 @@ TEST_CASE("peer_credentials in a handler") {
 
 TEST_CASE("a forked child does not remove the path") {
   const TemporaryFolder folder;
-  ForkingUnixStreamServer<Greet> server(folder / "socket");
+  ForkingUnixStreamServer<Greets> server(folder / "socket");
   {
     StreamClient client(server.server_address());
     server.handle_request();
