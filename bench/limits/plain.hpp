@@ -24,12 +24,14 @@ inline int require(int result, const char* what) {
   return result;
 }
 
-/// A socket with a free port of 127.0.0.1.
-inline int bind_to_loopback(int type) {
+/// A socket with a free port of 127.0.0.1, which others of this program may share if asked for.
+inline int bind_to_loopback(int type, bool shared = false) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   const int socket = require(::socket(AF_INET, type | SOCK_CLOEXEC, 0), "socket");
+  const int on = 1;
+  if (shared) require(::setsockopt(socket, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on), "SO_REUSEPORT");
   require(::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind");
   return socket;
 }
