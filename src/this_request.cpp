@@ -1,5 +1,6 @@
 #include <sockserv/this_request.hpp>
 
+#include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/detail/waiting.hpp>
 #include <sockserv/error.hpp>
@@ -9,11 +10,7 @@ namespace sockserv {
 
 namespace this_request {
 
-void sleep_for(std::chrono::steady_clock::duration duration) {
-  const auto now = std::chrono::steady_clock::now();
-  const auto latest = std::chrono::steady_clock::time_point::max();
-  sleep_until(duration > latest - now ? latest : now + duration);
-}
+void sleep_for(std::chrono::steady_clock::duration duration) { sleep_until(detail::deadline_after(duration)); }
 
 void sleep_until(std::chrono::steady_clock::time_point time) {
   detail::RequestScope& scope = detail::RequestScope::of_request();

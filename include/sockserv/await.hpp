@@ -11,6 +11,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/waiting.hpp>
 #include <sockserv/error.hpp>
 #include <tuple>
@@ -145,9 +146,7 @@ auto value_of(std::tuple<Results...>&& results) {
 ///     `errc::cut_off` if the server has cut the request off; std::logic_error outside of handlers.
 template <class Initiate>
 auto await(Initiate&& initiate, std::optional<std::chrono::steady_clock::duration> limit = std::nullopt) {
-  const auto now = std::chrono::steady_clock::now();
-  const auto deadline =
-      limit && *limit < detail::Waiting::no_deadline - now ? now + *limit : detail::Waiting::no_deadline;
+  const auto deadline = limit ? detail::deadline_after(*limit) : detail::Waiting::no_deadline;
   const auto awaited = std::forward<Initiate>(initiate)(detail::AwaitToken{detail::waiting_of_request()});
   awaited->wait(deadline);
   return detail::value_of(std::move(*awaited->results));

@@ -2,24 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <sockserv/detail/deadline.hpp>
 #include <sockserv/options.hpp>
 
 namespace sockserv::detail {
-namespace {
-
-using time_point = ClientLimits::time_point;
-
-/// Adds without overflow.
-template <class Duration>
-time_point after(time_point start, Duration wait) noexcept {
-  if (wait >= time_point::max() - start) return time_point::max();
-  return start + std::chrono::duration_cast<ClientLimits::duration>(wait);
-}
-
-}  // namespace
 
 ClientLimits::ClientLimits(const ServerOptions& options, time_point accepted) noexcept : options_(&options) {
-  if (options.request_deadline) end_ = after(accepted, *options.request_deadline);
+  if (options.request_deadline) end_ = deadline_after(*options.request_deadline, accepted);
 }
 
 ClientLimits::Deadline ClientLimits::deadline(time_point begun, std::optional<duration> timeout,
@@ -31,21 +20,21 @@ ClientLimits::Deadline ClientLimits::deadline(time_point begun, std::optional<du
   consider(end_, errc::deadline_passed);
   if (options_->idle_timeout) {
     const time_point progress{duration(std::atomic_ref(last_progress_).load(std::memory_order_relaxed))};
-    consider(after(std::max(begun, progress), *options_->idle_timeout), errc::idle_too_long);
+    consider(deadline_after(*options_->idle_timeout, std::max(begun, progress)), errc::idle_too_long);
   }
   if (options_->min_receive_rate > 0 && item > 0) consider(rate_deadline(begun, item), errc::too_slow);
-  if (timeout) consider(after(begun, *timeout), errc::timed_out);
+  if (timeout) consider(deadline_after(*timeout, begun), errc::timed_out);
   return first;
 }
 
-time_point ClientLimits::rate_deadline(time_point begun, std::size_t item) noexcept {
+ClientLimits::time_point ClientLimits::rate_deadline(time_point begun, std::size_t item) noexcept {
   const std::uint64_t at = received_ - item;
   if (at != item_at_) {
     item_at_ = at;
     item_begun_ = begun;
   }
   const double seconds = static_cast<double>(item) / static_cast<double>(options_->min_receive_rate);
-  return after(item_begun_ + rate_grace, std::chrono::duration<double>(seconds));
+  return deadline_after(std::chrono::duration<double>(seconds), item_begun_ + rate_grace);
 }
 
 void ClientLimits::has_sent(std::size_t bytes, time_point now) noexcept {

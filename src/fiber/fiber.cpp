@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <new>
 #include <sockserv/address.hpp>
+#include <sockserv/detail/deadline.hpp>
 #include <utility>
 
 #include "loop.hpp"
@@ -53,12 +54,6 @@ ssize_t transfer(int descriptor, std::span<const iovec> buffers, One one, Severa
   message.msg_iov = const_cast<iovec*>(buffers.data());
   message.msg_iovlen = buffers.size();
   return several(descriptor, &message, flags);
-}
-
-/// Adds without overflow: a limit may be duration::max().
-Fiber::time_point after(Fiber::duration limit) noexcept {
-  const auto now = steady_clock::now();
-  return limit > Fiber::time_point::max() - now ? Fiber::time_point::max() : now + limit;
 }
 
 }  // namespace
@@ -218,7 +213,7 @@ bool Fiber::guards(const void* address) const noexcept {
 
 /// The earlier of that deadline and the handler's own time limit.
 Fiber::time_point Fiber::until(time_point deadline) const noexcept {
-  return timeout_ ? std::min(deadline, after(*timeout_)) : deadline;
+  return timeout_ ? std::min(deadline, detail::deadline_after(*timeout_)) : deadline;
 }
 
 bool Fiber::park_for_readiness(int descriptor, Parked parked, time_point deadline, error_code& error) noexcept {
@@ -307,7 +302,7 @@ std::size_t Fiber::send(int descriptor, std::span<const iovec> buffers, time_poi
 void Fiber::send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept {
   if (!runs_here()) return detail::blocking().send_to(descriptor, packet, address, error);
   take_turns();
-  const time_point limit = after(timeout_.value_or(longest_reply_wait));
+  const time_point limit = detail::deadline_after(timeout_.value_or(longest_reply_wait));
   for (milliseconds pause(1);; pause = std::min(2 * pause, milliseconds(50))) {
     ssize_t count = -1;
     do {
@@ -317,7 +312,7 @@ void Fiber::send_to(int descriptor, std::string_view packet, const Address& addr
     error = count < 0 ? detail::last_system_error() : error_code();
     if (count >= 0 || !would_block()) return;
     if (cut_off_ || steady_clock::now() >= limit) break;
-    park(Parked::to_be_woken, after(pause));
+    park(Parked::to_be_woken, detail::deadline_after(pause));
   }
   error = errc::timed_out;
 }

@@ -11,6 +11,7 @@
 #include <limits>
 #include <new>
 #include <sockserv/detail/child_processes.hpp>
+#include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/fork.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/error.hpp>
@@ -22,6 +23,7 @@
 namespace sockserv {
 namespace {
 
+using detail::deadline_after;
 using std::chrono::milliseconds;
 
 /// How many requests the loop takes before it looks at anything else.
@@ -29,12 +31,6 @@ constexpr int requests_at_a_time = 64;
 
 /// How long a request that was cut off may take to end.
 constexpr AbstractServer::duration force_grace = std::chrono::seconds(2);
-
-/// Adds without overflow: a limit of "for ever" may be duration::max().
-AbstractServer::time_point after(AbstractServer::duration limit) noexcept {
-  const auto now = std::chrono::steady_clock::now();
-  return limit > AbstractServer::time_point::max() - now ? AbstractServer::time_point::max() : now + limit;
-}
 
 int poll_timeout(const std::optional<AbstractServer::time_point>& deadline) noexcept {
   if (!deadline) return -1;
@@ -105,7 +101,7 @@ void AbstractServer::serve_forever(duration poll_interval) {
     begin_serving();
     while (!stop_requested_) {
       const bool for_requests = may_accept_now() && !accept_elsewhere();
-      if (wait(after(poll_interval), for_requests).request) {
+      if (wait(deadline_after(poll_interval), for_requests).request) {
         handle_waiting_requests();
       } else {
         service_actions();
@@ -128,7 +124,7 @@ void AbstractServer::handle_waiting_requests() {
 void AbstractServer::handle_request() {
   if (!take_serving_role("handle_request")) return;
   const ServingRole role(*this);
-  const auto deadline = timeout ? std::optional(after(*timeout)) : std::nullopt;
+  const auto deadline = timeout ? std::optional(deadline_after(*timeout)) : std::nullopt;
   while (!stop_requested_) {
     const Ready ready = wait(deadline, may_accept_now());
     if (ready.request) {
@@ -206,7 +202,7 @@ bool AbstractServer::is_anyone_waiting() const noexcept {
 }
 
 void AbstractServer::look_around(std::optional<duration> limit) {
-  wait(limit ? std::optional(after(*limit)) : std::nullopt, false);
+  wait(limit ? std::optional(deadline_after(*limit)) : std::nullopt, false);
   service_actions();
 }
 
@@ -215,7 +211,7 @@ void AbstractServer::look_around(std::optional<duration> limit) {
 AbstractServer::Ready AbstractServer::wait(std::optional<time_point> deadline, bool for_requests) {
   pollfd watched[3] = {{wake_.get(), POLLIN, 0}, {service_descriptor(), POLLIN, 0}, {-1, POLLIN, 0}};
   if (const auto interval = service_interval()) {
-    const time_point next = after(*interval);
+    const time_point next = deadline_after(*interval);
     deadline = std::min(deadline.value_or(next), next);
   }
   if (for_requests) {
@@ -258,7 +254,7 @@ void AbstractServer::shutdown() {
 }
 
 DrainResult AbstractServer::drain(duration limit) {
-  const time_point deadline = after(limit);
+  const time_point deadline = deadline_after(limit);
   begin_drain();
   if (called_from_within()) return {};
 
@@ -267,10 +263,10 @@ DrainResult AbstractServer::drain(duration limit) {
 
   DrainResult result;
   result.forced = cut_off();
-  if (wait_until_done(after(force_grace))) return result;
+  if (wait_until_done(deadline_after(force_grace))) return result;
   force_requests(true);
   // What is left may also be a hook that keeps the serving thread, without any request.
-  if (!wait_until_done(after(force_grace))) result.remaining = std::max<std::size_t>(1, requests_running());
+  if (!wait_until_done(deadline_after(force_grace))) result.remaining = std::max<std::size_t>(1, requests_running());
   return result;
 }
 
