@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "transfer.hpp"
+
 namespace sockserv::detail {
 namespace {
 
@@ -138,7 +140,7 @@ std::optional<std::pair<StreamRequest, Address>> ServerSocket::accept() {
                                                               peer);
     }
     if (errno == EINTR) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
+    if (would_block()) return std::nullopt;
     throw_error(last_system_error(), "accept");
   }
 }
@@ -170,7 +172,7 @@ bool ServerSocket::fill_inbox(std::size_t max_packet_size, bool ahead) {
       return count > 0;
     }
     if (errno == EINTR) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
+    if (would_block()) return false;
     throw_error(last_system_error(), "recvmmsg");
   }
 }

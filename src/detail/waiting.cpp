@@ -17,6 +17,8 @@
 #include <sockserv/detail/live_requests.hpp>
 #include <vector>
 
+#include "transfer.hpp"
+
 namespace sockserv::detail {
 namespace {
 
@@ -71,16 +73,9 @@ std::size_t retry(Call&& call, error_code& error) noexcept {
       return static_cast<std::size_t>(result);
     }
     if (errno == EINTR) continue;
-    error = (errno == EAGAIN || errno == EWOULDBLOCK) ? make_error_code(errc::timed_out) : last_system_error();
+    error = would_block() ? make_error_code(errc::timed_out) : last_system_error();
     return 0;
   }
-}
-
-msghdr message_of(std::span<const iovec> buffers) noexcept {
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(buffers.data());
-  message.msg_iovlen = buffers.size();
-  return message;
 }
 
 /// Waits until the descriptor is ready or the deadline has come, and returns what poll(2) does.
@@ -106,28 +101,18 @@ class Blocking final : public Waiting {
  public:
   std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
                       error_code& error) noexcept override {
-    const auto call = [&](int flags) {
-      if (buffers.size() == 1) return ::recv(descriptor, buffers[0].iov_base, buffers[0].iov_len, flags);
-      msghdr message = message_of(buffers);
-      return ::recvmsg(descriptor, &message, flags);
-    };
     if (deadline == no_deadline) [[likely]]
-      return retry([&] { return call(0); }, error);
+      return retry([&] { return receive_into(descriptor, buffers, 0); }, error);
     return retry_until(
-        deadline, descriptor, POLLIN, [&] { return call(MSG_DONTWAIT); }, error);
+        deadline, descriptor, POLLIN, [&] { return receive_into(descriptor, buffers, MSG_DONTWAIT); }, error);
   }
 
   std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
                    error_code& error) noexcept override {
-    const auto call = [&](int flags) {
-      if (buffers.size() == 1) return ::send(descriptor, buffers[0].iov_base, buffers[0].iov_len, flags);
-      const msghdr message = message_of(buffers);
-      return ::sendmsg(descriptor, &message, flags);
-    };
     if (deadline == no_deadline) [[likely]]
-      return retry([&] { return call(MSG_NOSIGNAL); }, error);
+      return retry([&] { return send_from(descriptor, buffers, 0); }, error);
     return retry_until(
-        deadline, descriptor, POLLOUT, [&] { return call(MSG_NOSIGNAL | MSG_DONTWAIT); }, error);
+        deadline, descriptor, POLLOUT, [&] { return send_from(descriptor, buffers, MSG_DONTWAIT); }, error);
   }
 
   void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override {

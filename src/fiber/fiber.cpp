@@ -11,6 +11,7 @@
 #include <sockserv/detail/deadline.hpp>
 #include <utility>
 
+#include "../detail/transfer.hpp"
 #include "loop.hpp"
 
 namespace sockserv::fiber {
@@ -42,18 +43,6 @@ std::size_t size_of(std::span<const iovec> buffers) noexcept {
   std::size_t size = 0;
   for (const iovec& buffer : buffers) size += buffer.iov_len;
   return size;
-}
-
-bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
-
-/// recv(2) or send(2), or recvmsg(2) or sendmsg(2) for more than one buffer, which cost the kernel a little more.
-template <class One, class Several>
-ssize_t transfer(int descriptor, std::span<const iovec> buffers, One one, Several several, int flags) noexcept {
-  if (buffers.size() == 1) return one(descriptor, buffers[0].iov_base, buffers[0].iov_len, flags);
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(buffers.data());
-  message.msg_iovlen = buffers.size();
-  return several(descriptor, &message, flags);
 }
 
 }  // namespace
@@ -231,9 +220,9 @@ std::optional<std::size_t> Fiber::try_to_receive(int descriptor, std::span<const
                                                  error_code& error) noexcept {
   ssize_t count = -1;
   do {
-    count = transfer(descriptor, buffers, ::recv, ::recvmsg, MSG_DONTWAIT);
+    count = detail::receive_into(descriptor, buffers, MSG_DONTWAIT);
   } while (count < 0 && errno == EINTR);
-  if (count < 0 && would_block()) {
+  if (count < 0 && detail::would_block()) {
     readable_ = false;
     return std::nullopt;
   }
@@ -287,10 +276,10 @@ std::size_t Fiber::send(int descriptor, std::span<const iovec> buffers, time_poi
   error.clear();
   for (;;) {
     if (!writable_ && !park_for_readiness(descriptor, Parked::to_send, limit, error)) return 0;
-    const ssize_t count = transfer(descriptor, buffers, ::send, ::sendmsg, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t count = detail::send_from(descriptor, buffers, MSG_DONTWAIT);
     if (count >= 0) return static_cast<std::size_t>(count);
     if (errno == EINTR) continue;
-    if (!would_block()) {
+    if (!detail::would_block()) {
       error = detail::last_system_error();
       return 0;
     }
@@ -310,7 +299,7 @@ void Fiber::send_to(int descriptor, std::string_view packet, const Address& addr
                        address.size());
     } while (count < 0 && errno == EINTR);
     error = count < 0 ? detail::last_system_error() : error_code();
-    if (count >= 0 || !would_block()) return;
+    if (count >= 0 || !detail::would_block()) return;
     if (cut_off_ || steady_clock::now() >= limit) break;
     park(Parked::to_be_woken, detail::deadline_after(pause));
   }
