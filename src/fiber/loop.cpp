@@ -53,7 +53,7 @@ void Loop::run_thread() {
   scope_ = &detail::RequestScope::current();
   of_this_thread = this;
   input_buffers_.belong_here();
-  const OverflowWatch watch(*this);
+  const OverflowWatch watch;
   wait_for_events();
   context_.run();
   for (Fiber* const fiber : fibers_) fiber->end();

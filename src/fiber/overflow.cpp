@@ -34,17 +34,13 @@ void handle(int signal, siginfo_t* info, void* context) {
 
 }  // namespace
 
-OverflowWatch::OverflowWatch(Loop&) {
+OverflowWatch::OverflowWatch() {
   constexpr std::size_t size = 65536;
   stack_ = std::make_unique_for_overwrite<char[]>(size);
   stack_t mine{};
   mine.ss_sp = stack_.get();
   mine.ss_size = size;
-  stack_t old{};
-  ::sigaltstack(&mine, &old);
-  stack_before_ = old.ss_sp;
-  size_before_ = old.ss_size;
-  flags_before_ = old.ss_flags;
+  ::sigaltstack(&mine, &stack_before_);
 
   const std::scoped_lock lock(mutex);
   if (watches++ > 0) return;
@@ -64,11 +60,7 @@ OverflowWatch::~OverflowWatch() {
     }
     --watches;
   }
-  stack_t old{};
-  old.ss_sp = stack_before_;
-  old.ss_size = size_before_;
-  old.ss_flags = flags_before_;
-  ::sigaltstack(&old, nullptr);
+  ::sigaltstack(&stack_before_, nullptr);
 }
 
 }  // namespace sockserv::fiber

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <signal.h>
+
 #include <memory>
 
 namespace sockserv::fiber {
-
-class Loop;
 
 /// Makes the current thread say which fiber's stack has overflowed, should one, before the program ends of it.
 ///
@@ -12,16 +12,14 @@ class Loop;
 /// overflow goes to whoever handled these signals before.
 class OverflowWatch {
  public:
-  explicit OverflowWatch(Loop& loop);
+  OverflowWatch();
   OverflowWatch(const OverflowWatch&) = delete;
   OverflowWatch& operator=(const OverflowWatch&) = delete;
   ~OverflowWatch();
 
  private:
   std::unique_ptr<char[]> stack_;
-  void* stack_before_;
-  std::size_t size_before_;
-  int flags_before_;
+  stack_t stack_before_{};
 };
 
 }  // namespace sockserv::fiber

@@ -42,8 +42,6 @@ class Stacks {
   /// @throws boost::system::system_error that says which limit of the system is in the way.
   Stack make();
 
-  std::size_t size() const noexcept { return size_; }
-
  private:
   static constexpr std::size_t slab_stacks = 32;
 
