@@ -52,18 +52,6 @@ void stop_on_sigterm(AbstractServer& server) noexcept {
 
 }  // namespace
 
-ServerStats& ServerStats::operator+=(const ServerStats& other) noexcept {
-  for (std::uint64_t ServerStats::*const figure :
-       {&ServerStats::accepted, &ServerStats::active, &ServerStats::completed, &ServerStats::rejected,
-        &ServerStats::rejected_full, &ServerStats::rejected_per_address, &ServerStats::rejected_unverified,
-        &ServerStats::cut_off_idle, &ServerStats::cut_off_deadline, &ServerStats::cut_off_rate,
-        &ServerStats::cut_off_drain, &ServerStats::handler_errors, &ServerStats::peers_gone,
-        &ServerStats::accept_errors, &ServerStats::bytes_in, &ServerStats::bytes_out}) {
-    this->*figure += other.*figure;
-  }
-  return *this;
-}
-
 AbstractServer::AbstractServer(ServerOptions options) : options_(std::move(options)), wake_(make_wake()) {
   detail::validate(options_);
   if (!wake_) detail::throw_error(detail::last_system_error(), "eventfd");
@@ -342,30 +330,11 @@ ServerState AbstractServer::state() const {
 }
 
 ServerStats AbstractServer::stats() const {
-  ServerStats stats = read(*counters_);
+  ServerStats stats = detail::stats_of(*counters_);
   const detail::LiveRequests::Bytes bytes = live_requests_.bytes(*counters_);
   stats.bytes_in = bytes.in;
   stats.bytes_out = bytes.out;
   stats.active = requests_running();
-  return stats;
-}
-
-ServerStats AbstractServer::read(const detail::Counters& counters) noexcept {
-  ServerStats stats{.accepted = counters.accepted,
-                    .completed = counters.completed,
-                    .rejected_full = counters.rejected_full,
-                    .rejected_per_address = counters.rejected_per_address,
-                    .rejected_unverified = counters.rejected_unverified,
-                    .cut_off_idle = counters.cut_off_idle,
-                    .cut_off_deadline = counters.cut_off_deadline,
-                    .cut_off_rate = counters.cut_off_rate,
-                    .cut_off_drain = counters.cut_off_drain,
-                    .handler_errors = counters.handler_errors,
-                    .peers_gone = counters.peers_gone,
-                    .accept_errors = counters.accept_errors,
-                    .bytes_in = counters.bytes_in,
-                    .bytes_out = counters.bytes_out};
-  stats.rejected = stats.rejected_full + stats.rejected_per_address + stats.rejected_unverified;
   return stats;
 }
 

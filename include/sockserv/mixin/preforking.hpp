@@ -88,7 +88,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   /// What the parent and all its workers have counted, including those that have ended. In a worker: what workers have.
   ServerStats stats() const override {
     ServerStats all = workers_.inside() ? ServerStats() : Server::stats();
-    workers_.for_each_place([&](const detail::WorkerPlace& place) { all += AbstractServer::read(place.counters); });
+    workers_.for_each_place([&](const detail::WorkerPlace& place) { all += detail::stats_of(place.counters); });
     all.active = requests_running();
     return all;
   }

@@ -18,6 +18,7 @@
 #include <sockserv/detail/live_requests.hpp>
 #include <sockserv/detail/once_a_second.hpp>
 #include <sockserv/options.hpp>
+#include <sockserv/server/stats.hpp>
 #include <string_view>
 #include <typeinfo>
 
@@ -38,43 +39,6 @@ struct DrainResult {
   std::size_t forced = 0;
   /// Requests among them that have not ended yet (a handler that computes, or waits for something else).
   std::size_t remaining = 0;
-};
-
-/// Why a server rejects a request.
-enum class Rejection {
-  full,         ///< No room for it, where the mixin says that such requests are rejected (`WhenFull::reject`).
-  per_address,  ///< Its address has `ServerOptions::max_connections_per_address` connections already.
-  unverified,   ///< `verify_request()` said no.
-};
-
-/// What `AbstractServer::stats()` gives: counts since the server was made, except `active`, in all its processes. Each
-/// figure is right, but the server goes on while they are taken: only in one at rest is `accepted` the sum of
-/// `rejected`, `completed` and `active`.
-struct ServerStats {
-  std::uint64_t accepted = 0;   ///< Connections or datagrams taken.
-  std::uint64_t active = 0;     ///< Those that run now: `requests_running()`.
-  std::uint64_t completed = 0;  ///< Those whose handler has ended, whatever came of it, and for a child the process.
-
-  std::uint64_t rejected = 0;  ///< All that were rejected, for one of three reasons (see `Rejection`):
-  std::uint64_t rejected_full = 0;
-  std::uint64_t rejected_per_address = 0;
-  std::uint64_t rejected_unverified = 0;
-
-  std::uint64_t cut_off_idle = 0;      ///< Connections cut off by `ServerOptions::idle_timeout`,
-  std::uint64_t cut_off_deadline = 0;  ///< by `ServerOptions::request_deadline`,
-  std::uint64_t cut_off_rate = 0;      ///< by `ServerOptions::min_receive_rate`,
-  std::uint64_t cut_off_drain = 0;     ///< and requests by `drain()`, at its limit.
-
-  std::uint64_t handler_errors = 0;  ///< Errors handed to `handle_error()`, except peers gone and connections cut off.
-  std::uint64_t peers_gone = 0;      ///< Errors that say that the peer has gone.
-  std::uint64_t accept_errors = 0;   ///< Failures of `get_request()`.
-
-  /// Bytes received and sent. Those of live connections are included; in other processes of the server, all but the
-  /// last 64 KiB of each. A datagram counts as what it holds.
-  std::uint64_t bytes_in = 0;
-  std::uint64_t bytes_out = 0;
-
-  ServerStats& operator+=(const ServerStats& other) noexcept;
 };
 
 /// What all servers have in common, whatever they serve and whoever runs it: the serving loop, the lifecycle, and the
@@ -262,7 +226,6 @@ class AbstractServer {
   void count_in(detail::Counters& counters) noexcept { counters_ = &counters; }
   /// The server's part of `ServerOptions::max_connections`, where several processes share it.
   void set_max_connections(std::size_t count) noexcept { options_.max_connections = count; }
-  static ServerStats read(const detail::Counters& counters) noexcept;
   void set_server_address(const Address& address) { server_address_ = address; }
   detail::Counters& counters() noexcept { return *counters_; }
 
