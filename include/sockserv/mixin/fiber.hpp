@@ -64,7 +64,7 @@ class FiberMixIn : public Server {
   bool block_on_close = true;
 
   void process_request(request_type& request, const Address& client_address) override {
-    if (!loops_.started()) loops_.start(settings());  // serve_forever() has; handle_request() has not
+    start_loops();  // serve_forever() has; handle_request() has not
     loops_.submit(std::make_unique<Task>(*this, request, client_address));
   }
 
@@ -99,7 +99,7 @@ class FiberMixIn : public Server {
   }
   void begin_serving() override {
     Server::begin_serving();
-    if (!loops_.started()) loops_.start(settings());
+    start_loops();
   }
   void end_serving() noexcept override {
     loops_.stop_accepting();
@@ -152,12 +152,20 @@ class FiberMixIn : public Server {
     Address client_address_;
   };
 
+  static std::string handler_name() {
+    return boost::core::demangle(typeid(typename Server::RequestHandlerClass).name());
+  }
+
   detail::FiberLoops::Settings settings() const {
     return {.loops = loops,
             .stack_size = stack_size,
             .stall_threshold = stall_threshold,
-            .handler = boost::core::demangle(typeid(typename Server::RequestHandlerClass).name()),
+            .handler = handler_name(),
             .short_read_empties = std::is_same_v<request_type, StreamRequest> && this->server_address().is_ip()};
+  }
+
+  void start_loops() {
+    if (!loops_.started()) loops_.start(settings());
   }
 
   bool accept_one() {
@@ -171,8 +179,7 @@ class FiberMixIn : public Server {
 
   void report_stall(const Address& client, AbstractServer::duration length) const {
     const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(length).count();
-    this->log(LogLevel::warning, boost::core::demangle(typeid(typename Server::RequestHandlerClass).name()) +
-                                     ", serving " + client.to_string() + ", has kept its thread for " +
+    this->log(LogLevel::warning, handler_name() + ", serving " + client.to_string() + ", has kept its thread for " +
                                      std::to_string(milliseconds) +
                                      " ms without waiting, and holds up all other requests there; hand such work to "
                                      "sockserv::this_request::offload()");
