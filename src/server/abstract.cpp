@@ -291,7 +291,11 @@ void AbstractServer::take_backlog_elsewhere() {
   try {
     std::thread([this] {
       const ServingRole role(*this);
-      if (const auto error = detail::error_of([this] { take_backlog(); })) {
+      const auto error = detail::error_of([this] {
+        check_settings();
+        take_backlog();
+      });
+      if (error) {
         log(LogLevel::error, "the backlog was not taken whole: " + detail::describe(error));
       }
     }).detach();

@@ -151,6 +151,30 @@ TEST_CASE("drain takes what the backlog holds and then refuses") {
   }
 }
 
+TEST_CASE("drain on a server that never served, with a knob that makes no sense, says so and leaves the backlog") {
+  Lines lines;
+  const auto drain = [](AbstractServer& server) {
+    const StreamClient client(server.server_address());
+    const DrainResult result = server.drain(patience);
+    CHECK(result.forced == 0);
+    CHECK(result.remaining == 0);
+    CHECK(server.stats().accepted == 0);
+    CHECK(server.state() == ServerState::stopped);
+  };
+  SUBCASE("FiberMixIn") {
+    FiberTCPServer<Echo> server(loopback(), {.log = lines.sink()});
+    server.loops = 0;
+    drain(server);
+    CHECK(lines.mention("loops is 0"));
+  }
+  SUBCASE("ThreadPoolMixIn") {
+    ThreadPoolTCPServer<Echo> server(loopback(), {.log = lines.sink()});
+    server.pool_size = 0;
+    drain(server);
+    CHECK(lines.mention("pool_size is 0"));
+  }
+}
+
 TEST_CASE("drain wakes a handler that waits, with an ordinary error or the end of the stream") {
   static std::atomic<int> ended;
   ended = 0;
