@@ -13,17 +13,32 @@ namespace detail {
 
 Waiting& waiting_of_request() { return *RequestScope::of_request().waiting(); }
 
-void Awaited::wait(Waiting::time_point deadline) {
+Waiting::Outcome Awaited::wait(Waiting::time_point deadline) {
   LiveRequests& live = RequestScope::of_request().server().live_requests();
   const Waiting::Outcome outcome = waiting_->wait_for(done_, deadline, &live);
-  if (outcome == Waiting::Outcome::done) return;
+  if (outcome == Waiting::Outcome::done) return outcome;
   // An operation that can be cancelled has installed a handler for that, and ends soon after.
   if (signal_.slot().has_handler()) {
     signal_.emit(boost::asio::cancellation_type::all);
     waiting_->wait_for(done_, Waiting::no_deadline, nullptr);
   }
   waiting_ = nullptr;
-  throw_request_error(outcome == Waiting::Outcome::timed_out ? errc::timed_out : errc::cut_off, "await");
+  return outcome;
+}
+
+void throw_given_up(Waiting::Outcome reason) {
+  throw_request_error(reason == Waiting::Outcome::timed_out ? errc::timed_out : errc::cut_off, "await");
+}
+
+bool is_cancellation(const std::exception_ptr& error) noexcept {
+  if (!error) return false;
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& failure) {
+    return is_cancellation(failure.code());
+  } catch (...) {
+    return false;
+  }
 }
 
 }  // namespace detail

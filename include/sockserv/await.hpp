@@ -5,6 +5,7 @@
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <concepts>
@@ -23,7 +24,13 @@ namespace sockserv {
 namespace this_request {
 
 /// Where the asynchronous operations of a handler run: timers, sockets and resolvers that it awaits are made with it.
-/// On a fiber, it is that of the fiber's loop; on a plain thread, one that runs only while the thread awaits.
+/// On a fiber, it is that of the fiber's loop; on a plain thread, one of its own, which runs only while the thread
+/// awaits. In a process that the server has forked it is another one than in its parent.
+///
+/// @par Descriptors
+/// With the first timer or socket that is made with it, that of a plain thread takes three descriptors: an epoll set,
+/// an eventfd and a timerfd. The thread keeps them until it ends, and then they are kept for the next thread that
+/// awaits: so a process has three times as many as it has had such threads at the same time. Fibers take none.
 /// @throws std::logic_error outside of handlers.
 boost::asio::io_context::executor_type executor();
 
@@ -48,9 +55,9 @@ class Awaited {
     if (waiting_) waiting_->wake();
   }
 
-  /// Waits for its end; if the deadline or the server's patience comes first, cancels it, or leaves it to itself if it
-  /// cannot be cancelled, and throws.
-  void wait(Waiting::time_point deadline);
+  /// Waits for its end. If the deadline or the server's patience comes first, cancels it and then waits for its end, or
+  /// leaves it to itself if it cannot be cancelled. Returns what came first.
+  Waiting::Outcome wait(Waiting::time_point deadline);
 
  private:
   Waiting* waiting_;  // null: nobody waits any more
@@ -59,10 +66,42 @@ class Awaited {
   bool done_ = false;
 };
 
+/// Throws for an operation that was not waited for, because of that.
+[[noreturn]] void throw_given_up(Waiting::Outcome reason);
+
+template <class Type>
+concept AwaitError = std::same_as<Type, error_code> || std::same_as<Type, std::exception_ptr>;
+
+template <class... Results>
+inline constexpr bool begins_with_error = false;
+template <AwaitError Error, class... Values>
+inline constexpr bool begins_with_error<Error, Values...> = true;
+
+/// True for the error of an operation that was cancelled.
+inline bool is_cancellation(const error_code& error) noexcept { return error == boost::asio::error::operation_aborted; }
+bool is_cancellation(const std::exception_ptr& error) noexcept;
+
+template <class... Results>
+bool tell_of_cancellation(const std::tuple<Results...>& results) noexcept {
+  if constexpr (begins_with_error<Results...>) {
+    return is_cancellation(std::get<0>(results));
+  } else {
+    return false;
+  }
+}
+
 /// The same, with what the operation gives.
 template <class... Results>
 struct AwaitedResults : Awaited {
   using Awaited::Awaited;
+
+  /// Waits for them; throws if it gave up before they were there.
+  std::tuple<Results...> wait_for_results(Waiting::time_point deadline) {
+    const Waiting::Outcome first = wait(deadline);
+    if (first != Waiting::Outcome::done && (!results || tell_of_cancellation(*results))) throw_given_up(first);
+    return std::move(*results);
+  }
+
   std::optional<std::tuple<Results...>> results;
 };
 
@@ -93,9 +132,6 @@ inline void throw_if(const std::exception_ptr& error) {
   if (error) std::rethrow_exception(error);
 }
 
-template <class Type>
-concept AwaitError = std::same_as<Type, error_code> || std::same_as<Type, std::exception_ptr>;
-
 /// Nothing, the one value, or a tuple of them.
 template <class... Values>
 auto plain_value_of(std::tuple<Values...>&& values) {
@@ -105,11 +141,6 @@ auto plain_value_of(std::tuple<Values...>&& values) {
     return std::move(values);
   }
 }
-
-template <class... Results>
-inline constexpr bool begins_with_error = false;
-template <AwaitError Error, class... Values>
-inline constexpr bool begins_with_error<Error, Values...> = true;
 
 /// What `await` returns. An error in the first place is thrown.
 template <class... Results>
@@ -140,16 +171,19 @@ auto value_of(std::tuple<Results...>&& results) {
 ///
 /// @param limit How long to wait; no value: for as long as it takes. An operation that takes longer is cancelled, if it
 ///     supports cancellation (Asio's resolvers do not), and otherwise left to itself: what it refers to must then
-///     outlive it. Objects made with another executor than `this_request::executor()` must tolerate being cancelled
-///     from this thread.
+///     outlive it. One that was cancelled is waited for, and if it ends with anything but
+///     `boost::asio::error::operation_aborted`, because it had succeeded or failed already, that is its result as if
+///     the limit had not passed; so what an operation has done is never lost. (One without an error in front cannot say
+///     that it was cancelled: its result is returned.) Objects made with another executor than
+///     `this_request::executor()` must tolerate being cancelled from this thread.
 /// @throws boost::system::system_error for the operation's error; `timeout_error` if the limit has passed; with
-///     `errc::cut_off` if the server has cut the request off; std::logic_error outside of handlers.
+///     `errc::cut_off` if the server has cut the request off, which cancels the operation in the same way;
+///     std::logic_error outside of handlers.
 template <class Initiate>
 auto await(Initiate&& initiate, std::optional<std::chrono::steady_clock::duration> limit = std::nullopt) {
   const auto deadline = limit ? detail::deadline_after(*limit) : detail::Waiting::no_deadline;
   const auto awaited = std::forward<Initiate>(initiate)(detail::AwaitToken{detail::waiting_of_request()});
-  awaited->wait(deadline);
-  return detail::value_of(std::move(*awaited->results));
+  return detail::value_of(awaited->wait_for_results(deadline));
 }
 
 }  // namespace sockserv

@@ -148,6 +148,65 @@ TEST_CASE_TEMPLATE("await: a limit that passes cancels the operation, whose obje
         }) == "done");
 }
 
+/// An operation that ends when it is cancelled, and then with those results.
+template <class... Results>
+auto ends_cancelled_with(Results... results) {
+  return [=](auto token) {
+    return asio::async_initiate<decltype(token), void(Results...)>(
+        [=](auto handler) {
+          auto slot = asio::get_associated_cancellation_slot(handler);
+          slot.assign([handler = std::move(handler), ... results = results](asio::cancellation_type) mutable {
+            const auto executor = handler.get_executor();
+            asio::post(executor, [handler = std::move(handler), ... results = std::move(results)]() mutable {
+              std::move(handler)(std::move(results)...);
+            });
+          });
+        },
+        token);
+  };
+}
+
+TEST_CASE_TEMPLATE("await: what an operation has achieved when its limit passes is returned, or thrown", Server,
+                   WAYS_TO_WAIT) {
+  CHECK(told_by<Server>([](StreamRequestHandler& handler) {
+          CHECK(await(ends_cancelled_with(no_error, 7), 1ms) == 7);
+          CHECK(await(ends_cancelled_with(std::exception_ptr(), std::string("text")), 1ms) == "text");
+          await(ends_cancelled_with(no_error), 1ms);
+          CHECK(await(ends_cancelled_with(8), 1ms) == 8);
+          CHECK_THROWS_AS(await(ends_cancelled_with(broken_pipe, 7), 1ms), peer_gone_error);
+          CHECK_THROWS_WITH_AS(await(ends_cancelled_with(std::make_exception_ptr(std::domain_error("mine"))), 1ms),
+                               "mine", std::domain_error);
+          handler.wfile.write("done");
+        }) == "done");
+}
+
+TEST_CASE_TEMPLATE("await: an operation that its limit has cancelled ends in a timeout_error", Server, WAYS_TO_WAIT) {
+  CHECK(told_by<Server>([](StreamRequestHandler& handler) {
+          const error_code cancelled = asio::error::operation_aborted;
+          const auto thrown = std::make_exception_ptr(boost::system::system_error(cancelled));
+          CHECK_THROWS_AS(await(ends_cancelled_with(cancelled), 1ms), timeout_error);
+          CHECK_THROWS_AS(await(ends_cancelled_with(cancelled, 7), 1ms), timeout_error);
+          CHECK_THROWS_AS(await(ends_cancelled_with(thrown), 1ms), timeout_error);
+          CHECK_THROWS_AS(await(ends_cancelled_with(thrown, 7), 1ms), timeout_error);
+          handler.wfile.write("done");
+        }) == "done");
+}
+
+TEST_CASE_TEMPLATE("await: what an operation has achieved when the server cuts it off is not lost", Server,
+                   WAYS_TO_WAIT) {
+  static std::atomic<int> result;
+  result = 0;
+  Acting<Server> server([](StreamRequestHandler& handler) {
+    handler.wfile.write("waiting\n");
+    result = await(ends_cancelled_with(no_error, 7));
+  });
+  const ServerThread background(server);
+  StreamClient client(server.server_address());
+  CHECK(client.read_line() == "waiting\n");
+  CHECK(server.drain(10ms).forced == 1);
+  CHECK(result == 7);
+}
+
 /// An operation that takes so long, cannot be cancelled, and says when it has ended.
 auto uncancellable(std::chrono::milliseconds length, std::atomic<bool>& ended) {
   return [=, &ended](auto token) {
