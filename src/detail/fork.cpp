@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <sockserv/detail/contexts.hpp>
 #include <sockserv/error.hpp>
 
 namespace sockserv::detail {
@@ -32,6 +33,7 @@ pid_t fork_holding(std::mutex& first, std::mutex& second, const std::function<vo
   const error_code error = child < 0 ? last_system_error() : error_code();
   if (child == 0) {
     let_signals_end_child();
+    abandon_contexts();
     sigdelset(&before, SIGTERM);
     become_child();
   }

@@ -12,6 +12,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/contexts.hpp>
 #include <sockserv/detail/live_requests.hpp>
@@ -22,45 +23,47 @@
 namespace sockserv::detail {
 namespace {
 
+using boost::asio::io_context;
+
+constinit std::mutex idle_mutex;  // guards what follows
+/// Contexts of threads that are gone. Never destroyed, since threads may end after main() has returned.
+constinit std::vector<io_context*>* idle_contexts = nullptr;
+
 /// A context for one thread, while that lives, and then for another. It is not destroyed with the thread: an operation
 /// that runs in a thread of its own may still touch it when the one that has awaited it is gone.
 class Lease {
  public:
-  Lease() {
-    const std::scoped_lock lock(mutex());
-    if (free().empty()) {
-      context_ = new boost::asio::io_context(1);
-      return;
-    }
-    context_ = free().back();
-    free().pop_back();
-  }
+  Lease() = default;
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   ~Lease() {
-    const std::scoped_lock lock(mutex());
-    free().push_back(context_);
+    if (!context_) return;
+    const std::scoped_lock lock(idle_mutex);
+    idle_contexts->push_back(context_);
   }
 
-  boost::asio::io_context& context() const noexcept { return *context_; }
+  io_context& context() {
+    if (!context_) context_ = take();
+    return *context_;
+  }
+  void abandon() noexcept { context_ = nullptr; }
 
-  static void close_idle() noexcept {
-    const std::scoped_lock lock(mutex());
-    for (const boost::asio::io_context* const context : free()) delete context;
-    free().clear();
+  static Lease& of_this_thread() {
+    thread_local Lease mine;
+    return mine;
   }
 
  private:
-  static std::mutex& mutex() {
-    static std::mutex& one = *new std::mutex;
-    return one;
-  }
-  static std::vector<boost::asio::io_context*>& free() {
-    static auto& all = *new std::vector<boost::asio::io_context*>;
-    return all;
+  static io_context* take() {
+    const std::scoped_lock lock(idle_mutex);
+    if (!idle_contexts) idle_contexts = new std::vector<io_context*>;
+    if (idle_contexts->empty()) return new io_context(1);
+    io_context* const last = idle_contexts->back();
+    idle_contexts->pop_back();
+    return last;
   }
 
-  boost::asio::io_context* context_;
+  io_context* context_ = nullptr;
 };
 
 /// Calls the system until no signal interrupts it; a call that gave up waiting has hit its time limit.
@@ -147,19 +150,27 @@ std::size_t Waiting::receive_more(int descriptor, InputBuffer& buffer, time_poin
   return count;
 }
 
-void close_idle_contexts() noexcept { Lease::close_idle(); }
+void close_idle_contexts() noexcept {
+  const std::scoped_lock lock(idle_mutex);
+  if (!idle_contexts) return;
+  for (const io_context* const context : *idle_contexts) delete context;
+  idle_contexts->clear();
+}
+
+void abandon_contexts() noexcept {
+  new (&idle_mutex) std::mutex;  // a thread that is not here may have held it
+  idle_contexts = nullptr;
+  Lease::of_this_thread().abandon();
+}
 
 bool Waiting::sleep_until(time_point time, LiveRequests& live) { return !live.wait_until_cut_off(time); }
 
 void Waiting::run_elsewhere(const std::function<void()>& work) { work(); }
 
-boost::asio::io_context& Waiting::context() {
-  thread_local const Lease of_this_thread;
-  return of_this_thread.context();
-}
+io_context& Waiting::context() { return Lease::of_this_thread().context(); }
 
 Waiting::Outcome Waiting::wait_for(const bool& done, time_point deadline, LiveRequests* live) {
-  boost::asio::io_context& own = context();
+  io_context& own = context();
   const auto work = boost::asio::make_work_guard(own);
   own.restart();
   const auto cut_off = std::make_shared<bool>(false);  // what is posted may run when this wait is over

@@ -57,5 +57,6 @@ constexpr bool is_fiber_server = std::is_same_v<Server, FiberTCPServer<Actor>>;
 TYPE_TO_STRING(sockserv::TCPServer<acting::Actor>);
 TYPE_TO_STRING(sockserv::ThreadingTCPServer<acting::Actor>);
 TYPE_TO_STRING(sockserv::ForkingTCPServer<acting::Actor>);
+TYPE_TO_STRING(sockserv::PreForkingTCPServer<acting::Actor>);
 TYPE_TO_STRING(sockserv::ThreadPoolTCPServer<acting::Actor>);
 TYPE_TO_STRING(sockserv::FiberTCPServer<acting::Actor>);

@@ -1,6 +1,7 @@
 #include <sockserv/await.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -17,7 +18,10 @@
 #include <sockserv.hpp>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "support/support.hpp"
 #include "unit/acting.hpp"
@@ -348,6 +352,49 @@ TEST_CASE("await by hundreds of fibers at once") {
   std::vector<StreamClient> clients;
   for (int i = 0; i < 300; ++i) clients.emplace_back(server.server_address());
   for (StreamClient& client : clients) CHECK(client.read_all() == "done");
+}
+
+/// Awaits a timer many times.
+void doze(StreamRequestHandler& handler) {
+  asio::steady_timer timer(this_request::executor());
+  for (int i = 0; i < 20; ++i) {
+    timer.expires_after(5ms);
+    await([&](auto token) { return timer.async_wait(token); });
+  }
+  handler.wfile.write("awake\n");
+}
+
+/// Serves one request of another server as well, in the process and thread that it was made in.
+template <class Server>
+struct ServesBeside : Acting<Server> {
+  explicit ServesBeside(AbstractServer& another) : Acting<Server>(doze), beside(&another) {}
+  void service_actions() override {
+    Acting<Server>::service_actions();
+    if (::getpid() == parent && beside) std::exchange(beside, nullptr)->handle_request();
+  }
+
+  AbstractServer* beside;
+  pid_t parent = ::getpid();
+};
+
+TEST_CASE_TEMPLATE("await in several processes at once, whose parent has awaited in the thread that forks, and does",
+                   Server, PreForkingTCPServer<Actor>, ForkingTCPServer<Actor>) {
+  Acting<TCPServer<Actor>> beside(doze);
+  ServesBeside<Server> server(beside);
+  if constexpr (requires { server.processes; }) server.processes = 4;
+  std::vector<StreamClient> clients;
+  for (int i = 0; i < 2; ++i) clients.emplace_back(beside.server_address());
+  for (int i = 0; i < 8; ++i) clients.emplace_back(server.server_address());
+  std::thread parent([&] {
+    beside.handle_request();
+    server.serve_forever(1ms);
+  });
+  const auto visit = [&] {
+    for (StreamClient& client : clients) CHECK(client.read_line() == "awake\n");
+  };
+  CHECK_NOTHROW(visit());
+  server.shutdown();
+  parent.join();
 }
 
 TEST_CASE("await and its executor outside of handlers") {
