@@ -9,6 +9,7 @@
 #include <sockserv.hpp>
 #include <vector>
 
+#include "support/serving.hpp"
 #include "support/support.hpp"
 
 namespace {

@@ -11,6 +11,7 @@
 #include <sockserv.hpp>
 #include <thread>
 
+#include "support/serving.hpp"
 #include "support/support.hpp"
 
 namespace {

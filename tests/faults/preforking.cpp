@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/serving.hpp"
 #include "support/support.hpp"
 
 namespace {
@@ -17,12 +18,6 @@ namespace {
 using namespace sockserv;
 using namespace support;
 using std::chrono::steady_clock;
-
-struct Echo : StreamRequestHandler {
-  void handle() override {
-    for (const std::string_view line : rfile) wfile.write(line);
-  }
-};
 
 /// How long the workers are killed; longer outside ctest, by SOCKSERV_STAMPEDE_SECONDS.
 std::chrono::seconds stampede_time() {

@@ -11,22 +11,13 @@
 #include <sockserv.hpp>
 #include <thread>
 
+#include "support/serving.hpp"
 #include "support/support.hpp"
 
 namespace {
 
 using namespace sockserv;
 using namespace support;
-
-struct Echo : StreamRequestHandler {
-  void handle() override {
-    for (const std::string_view line : rfile) wfile.write(line);
-  }
-};
-
-struct EchoPacket : DatagramRequestHandler {
-  void handle() override { wfile.write(packet); }
-};
 
 /// Sends a line and returns what comes back.
 std::string ask(const Address& server, std::string_view line = "hello\n") {

@@ -13,7 +13,6 @@
 #include <optional>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/descriptor.hpp>
-#include <sockserv/handler.hpp>
 #include <sockserv/options.hpp>
 #include <string>
 #include <string_view>
@@ -30,11 +29,6 @@ inline constexpr std::chrono::seconds patience{30};
 
 /// Where servers listen, at a port that the system chooses.
 inline Address loopback() { return {"127.0.0.1", 0}; }
-
-/// Says hello, and that is all.
-struct Greets : sockserv::StreamRequestHandler {
-  void handle() override { wfile.write("hello\n"); }
-};
 
 /// Waits until the condition holds; false if it does not in time.
 bool eventually(const std::function<bool()>& condition);

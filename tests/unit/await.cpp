@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/serving.hpp"
 #include "support/support.hpp"
 #include "unit/acting.hpp"
 
@@ -100,11 +101,6 @@ TEST_CASE_TEMPLATE("await: a timer", Server, WAYS_TO_WAIT) {
 }
 
 TEST_CASE_TEMPLATE("await: a resolver, a connection, reading and writing", Server, WAYS_TO_WAIT) {
-  struct Echo : StreamRequestHandler {
-    void handle() override {
-      for (const std::string_view line : rfile) wfile.write(line);
-    }
-  };
   ThreadingTCPServer<Echo> other({"127.0.0.1", 0});
   const ServerThread background(other);
   const std::string port = std::to_string(other.server_address().port());

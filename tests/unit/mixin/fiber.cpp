@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/serving.hpp"
 #include "support/support.hpp"
 #include "unit/acting.hpp"
 
@@ -22,12 +23,6 @@ using namespace acting;
 using namespace support;
 using std::chrono::hours;
 using std::chrono::steady_clock;
-
-struct Echo : StreamRequestHandler {
-  void handle() override {
-    for (const std::string_view line : rfile) wfile.write(line);
-  }
-};
 
 std::string echoed_by(AbstractServer& server, const std::string& text) {
   StreamClient client(server.server_address());
@@ -420,31 +415,6 @@ TEST_CASE("fibers: a handler may shut down another server with fibers") {
   const ServerThread background(server);
   StreamClient client(server.server_address());
   CHECK(client.read_all() == "stopped");
-}
-
-struct Lingers : StreamRequestHandler {
-  void handle() override {
-    wfile.write("here\n");
-    rfile.readline();
-  }
-};
-
-struct Forgetful : FiberTCPServer<Lingers> {
-  Forgetful() : FiberTCPServer<Lingers>(loopback()) {}
-};
-
-TEST_CASE("fibers: a subclass that forgets server_close in its destructor ends with a message") {
-  const auto [status, text] = in_child([] {
-    Forgetful server;
-    StreamClient client(server.server_address());
-    server.handle_request();
-    client.read_line();
-    server.~Forgetful();
-  });
-  CHECK(WIFSIGNALED(status));
-  CHECK(WTERMSIG(status) == SIGABRT);
-  CHECK(text.find("Forgetful is destroyed while it serves") != std::string::npos);
-  CHECK(text.find("server_close()") != std::string::npos);
 }
 
 TEST_CASE("fibers: server_close waits for requests, unless block_on_close is false") {

@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <sockserv.hpp>
@@ -59,26 +60,6 @@ struct Visit {
   pid_t worker;
 };
 
-/// Keeps what the server logs. (What workers log, it does not see.)
-class Lines {
- public:
-  ServerOptions options() {
-    return {.log = [this](LogLevel, std::string_view line) {
-      const std::scoped_lock lock(mutex_);
-      text_.append(line).append("\n");
-    }};
-  }
-  std::string text() const {
-    const std::scoped_lock lock(mutex_);
-    return text_;
-  }
-  bool contain(const std::string& part) const { return text().find(part) != std::string::npos; }
-
- private:
-  mutable std::mutex mutex_;
-  std::string text_;
-};
-
 /// True for a child that has ended and that nobody has reaped.
 bool has_ended(pid_t child) {
   siginfo_t end{};
@@ -106,7 +87,7 @@ TEST_CASE("as many workers as asked for serve, and the parent does not") {
 
 TEST_CASE("a killed worker is replaced, and what it has counted stays") {
   Lines lines;
-  PreForkingTCPServer<Obeys> server(loopback(), lines.options());
+  PreForkingTCPServer<Obeys> server(loopback(), {.log = lines.sink()});
   server.processes = 1;
   ServerThread background(server);
   for (int i = 1; i <= 3; ++i) {
@@ -123,7 +104,7 @@ TEST_CASE("a killed worker is replaced, and what it has counted stays") {
     CHECK(server.stats().handler_errors == static_cast<std::size_t>(i));
   }
   background.stop();
-  CHECK(lines.contain("killed by signal 9 (Killed); another one takes its place"));
+  CHECK(lines.mention("killed by signal 9 (Killed); another one takes its place"));
   CHECK(server.active_children().empty());
 }
 
@@ -143,7 +124,7 @@ TEST_CASE("a handler that crashes ends its own worker only") {
 
 struct CannotStart : PreForkingTCPServer<Obeys> {
   CannotStart(Lines& lines, bool crashes)
-      : PreForkingTCPServer<Obeys>(loopback(), lines.options()), crashes_(crashes) {}
+      : PreForkingTCPServer<Obeys>(loopback(), {.log = lines.sink()}), crashes_(crashes) {}
   ~CannotStart() override { server_close(); }
   void worker_started() override {
     if (crashes_) ::raise(SIGKILL);
@@ -172,7 +153,7 @@ TEST_CASE("workers that cannot start are tried again, more and more slowly, and 
     CHECK(error.find("4 workers in a row ended before they had served") == 0);
     CHECK(error.find("exited with status 1") != std::string::npos);
     CHECK(error.find("worker_started()") != std::string::npos);
-    CHECK(lines.contain("exited with status 1 before it had served"));
+    CHECK(lines.mention("exited with status 1 before it had served"));
     CHECK(server.state() == ServerState::stopped);
     CHECK(server.active_children().empty());
   }
@@ -209,7 +190,7 @@ TEST_CASE("when the server gives up, the workers that serve finish") {
 TEST_CASE("a worker that takes too long to start is killed and replaced") {
   static const Shared<std::atomic<int>> starts;
   struct SlowAtFirst : PreForkingTCPServer<Obeys> {
-    explicit SlowAtFirst(Lines& lines) : PreForkingTCPServer<Obeys>(loopback(), lines.options()) {}
+    explicit SlowAtFirst(Lines& lines) : PreForkingTCPServer<Obeys>(loopback(), {.log = lines.sink()}) {}
     ~SlowAtFirst() override { server_close(); }
     void worker_started() override {
       if (++*starts == 1) ::pause();
@@ -222,7 +203,7 @@ TEST_CASE("a worker that takes too long to start is killed and replaced") {
   ServerThread background(server);
   CHECK(Visit(server.server_address()).ask("hello\n") == "hello\n");
   CHECK(*starts == 2);
-  CHECK(lines.contain("boot_timeout"));
+  CHECK(lines.mention("boot_timeout"));
 }
 
 TEST_CASE("worker_started is called once in each worker, before it serves, and not in the parent") {
@@ -250,7 +231,7 @@ TEST_CASE("worker_started is called once in each worker, before it serves, and n
 template <class Server>
 void check_turnover() {
   Lines lines;
-  Server server(loopback(), lines.options());
+  Server server(loopback(), {.log = lines.sink()});
   server.processes = 1;
   server.max_requests_per_child = 3;
   const ServerThread background(server);
@@ -259,7 +240,7 @@ void check_turnover() {
   for (std::size_t i = 0; i < workers.size(); ++i) CHECK(workers[i] == workers[i - i % 3]);
   CHECK(std::set(workers.begin(), workers.end()).size() == 3);
   CHECK(server.stats().accepted == 9);
-  CHECK(lines.text().empty());
+  CHECK(lines.all().empty());
 }
 
 TEST_CASE("max_requests_per_child is exact, and being replaced for it is no failure") {
@@ -270,7 +251,7 @@ TEST_CASE("max_requests_per_child is exact, and being replaced for it is no fail
 
 TEST_CASE("SIGTERM makes a worker finish and end, and it is replaced") {
   Lines lines;
-  PreForkingMixIn<ThreadingMixIn<TCPServer<Obeys>>> server(loopback(), lines.options());
+  PreForkingMixIn<ThreadingMixIn<TCPServer<Obeys>>> server(loopback(), {.log = lines.sink()});
   server.processes = 1;
   const ServerThread background(server);
   Visit visit(server.server_address());
@@ -281,7 +262,7 @@ TEST_CASE("SIGTERM makes a worker finish and end, and it is replaced") {
   CHECK(visit.client.read_all().empty());
   Visit next(server.server_address());
   CHECK(next.worker != visit.worker);
-  CHECK(lines.text().empty());
+  CHECK(lines.all().empty());
 }
 
 TEST_CASE(
@@ -425,26 +406,22 @@ TEST_CASE("drain has the backlog taken by workers") {
   PreForkingTCPServer<Obeys> server(loopback());
   server.processes = 1;
   std::optional<ServerThread> background;
-  SUBCASE("that are busy") {
+  const auto check_drained_while_busy = [&](const std::function<void(pid_t)>& happens_to) {
     background.emplace(server);
     Visit visit(server.server_address());
     std::vector<StreamClient> clients = waiting_clients(server.server_address());
+    happens_to(visit.worker);
     std::thread drainer([&] { CHECK(server.drain(patience).forced == 0); });
     CHECK(eventually([&] { return server.state() == ServerState::draining; }));
     visit.client.shutdown_write();
     check_served_elsewhere(clients);
     drainer.join();
+  };
+  SUBCASE("that are busy") {
+    check_drained_while_busy([](pid_t) {});
   }
   SUBCASE("although all have been told to end by SIGTERM") {
-    background.emplace(server);
-    Visit visit(server.server_address());
-    std::vector<StreamClient> clients = waiting_clients(server.server_address());
-    ::kill(visit.worker, SIGTERM);
-    std::thread drainer([&] { CHECK(server.drain(patience).forced == 0); });
-    CHECK(eventually([&] { return server.state() == ServerState::draining; }));
-    visit.client.shutdown_write();
-    check_served_elsewhere(clients);
-    drainer.join();
+    check_drained_while_busy([](pid_t worker) { ::kill(worker, SIGTERM); });
   }
   SUBCASE("after shutdown") {
     background.emplace(server);

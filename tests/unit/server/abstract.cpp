@@ -11,18 +11,13 @@
 #include <thread>
 #include <vector>
 
+#include "support/serving.hpp"
 #include "support/support.hpp"
 
 namespace {
 
 using namespace sockserv;
 using namespace support;
-
-struct Echo : StreamRequestHandler {
-  void handle() override {
-    for (const std::string_view line : rfile) wfile.write(line);
-  }
-};
 
 TEST_CASE("state goes one way: created, serving, draining, stopped") {
   ThreadingTCPServer<Echo> server(loopback());
@@ -197,9 +192,6 @@ TEST_CASE("drain wakes a handler that waits, with an ordinary error or the end o
 }
 
 TEST_CASE("drain and server_close at the same time, by several threads, for streams and datagrams") {
-  struct EchoPacket : DatagramRequestHandler {
-    void handle() override { wfile.write(packet); }
-  };
   const auto end_it = [](AbstractServer& server) {
     std::vector<std::thread> threads;
     threads.emplace_back([&] { server.drain(patience); });
@@ -350,20 +342,15 @@ TEST_CASE("every descriptor is close-on-exec, in the handler too") {
   CHECK(open_to_children.empty());
 }
 
-struct Lingers : StreamRequestHandler {
-  void handle() override {
-    wfile.write("here\n");
-    rfile.readline();
-  }
+template <class Server>
+struct Forgetful : Server {
+  Forgetful() : Server(loopback()) {}
 };
 
-struct Forgetful : ThreadingTCPServer<Lingers> {
-  Forgetful() : ThreadingTCPServer<Lingers>(loopback()) {}
-};
-
-TEST_CASE("a subclass that forgets server_close in its destructor ends with a message, not with undefined behaviour") {
+template <class Server>
+void check_forgetting_is_loud() {
   const auto [status, text] = in_child([] {
-    Forgetful server;
+    Forgetful<Server> server;
     StreamClient client(server.server_address());
     server.handle_request();
     client.read_line();
@@ -371,8 +358,15 @@ TEST_CASE("a subclass that forgets server_close in its destructor ends with a me
   });
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGABRT);
-  CHECK(text.find("Forgetful is destroyed while it serves") != std::string::npos);
+  CHECK(text.find("Forgetful<") != std::string::npos);
+  CHECK(text.find("is destroyed while it serves") != std::string::npos);
   CHECK(text.find("server_close()") != std::string::npos);
+}
+
+TEST_CASE("a subclass that forgets server_close in its destructor ends with a message, not with undefined behaviour") {
+  SUBCASE("ThreadingMixIn") { check_forgetting_is_loud<ThreadingTCPServer<Lingers>>(); }
+  SUBCASE("ThreadPoolMixIn") { check_forgetting_is_loud<ThreadPoolTCPServer<Lingers>>(); }
+  SUBCASE("FiberMixIn") { check_forgetting_is_loud<FiberTCPServer<Lingers>>(); }
 }
 
 TEST_CASE("stats count what came and what went wrong") {

@@ -6,6 +6,7 @@
 
 #include <sockserv.hpp>
 
+#include "support/serving.hpp"
 #include "support/support.hpp"
 
 namespace {

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sockserv.hpp>
 
+#include "support/serving.hpp"
 #include "support/support.hpp"
 
 namespace {
@@ -15,10 +16,6 @@ namespace {
 using namespace sockserv;
 using namespace support;
 namespace fs = std::filesystem;
-
-struct EchoPacket : DatagramRequestHandler {
-  void handle() override { wfile.write(packet); }
-};
 
 TEST_CASE("the path is removed when the server closes") {
   const TemporaryFolder folder;
