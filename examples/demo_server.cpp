@@ -1,4 +1,4 @@
-// One handler for streams and datagrams, under every mixin: tools/demo starts it twelve times.
+// One handler for streams and datagrams, under every mixin: tools/demo starts it 28 times.
 //
 //     demo_server --mixin threading     and     nc 127.0.0.1 9000
 //

@@ -10,7 +10,7 @@ import time
 
 CLIENTS = 3
 REQUESTS = 200
-ROW = "{:<8}  {:<9}  {:>7}  {:<20}  {:<20}  {:>6}"
+ROW = "{:<8}  {:<16}  {:>7}  {:<17}  {:<17}  {:>5}"
 
 
 class Client:
@@ -91,21 +91,21 @@ def ids(values):
     """Each once, as many as fit into the column."""
     distinct = list(dict.fromkeys(values))
     text = " ".join(distinct)
-    while len(text) > 20:
+    while len(text) > 17:
         distinct.pop()
         text = " ".join(distinct) + " …"
     return text
 
 
 def main():
+    servers = list(zip(sys.argv[1::2], sys.argv[2::2]))
     print(f"""
-One handler, twelve servers. {CLIENTS} clients at once connect to each; every one asks
+One handler, {len(servers)} servers. {CLIENTS} clients at once connect to each; every one asks
 "who" it is, then sends "hello from client N" {REQUESTS} times to get it in upper case.
 """)
     print(ROW.format("socket", "mixin", "answers", "from process", "in thread", "µs"))
-    print(ROW.format(*("-" * width for width in (8, 9, 7, 20, 20, 6))))
-    pairs = sys.argv[1:]
-    for mixin, url in zip(pairs[::2], pairs[1::2]):
+    print(ROW.format(*("-" * width for width in (8, 16, 7, 17, 17, 5))))
+    for mixin, url in servers:
         visit(mixin, url)
     print("""
 µs: microseconds per request, as these clients (in Python) saw it. Forking makes

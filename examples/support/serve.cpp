@@ -95,7 +95,8 @@ void declare_options(CLI::App& app, std::span<const Choice> choices, Arguments& 
         ->type_name("NAME")
         ->check(CLI::IsMember(distinct(choices, &Choice::mixin)))
         ->capture_default_str();
-    app.add_option("--workers", arguments.workers, "The most requests at a time, under a mixin")
+    app.add_option("--workers", arguments.workers,
+                   "The most requests at a time, under a mixin; with fibers, how\nmany threads or processes run them")
         ->type_name("N")
         ->check(CLI::Range(1, 1'000'000));
   }

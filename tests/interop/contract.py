@@ -12,8 +12,8 @@ import unittest
 
 from server import PATIENCE, Server, eventually, is_empty, program, reap, run, scratch, time_limit
 
-MIXINS = ("none", "threading", "forking", "preforking")
-DEMO_MIXINS = MIXINS[:3]
+MIXINS = ("none", "threading", "forking", "preforking", "thread_pool", "fiber", "preforking_fiber")
+FIBERS = ("fiber", "preforking_fiber")  # which serve any number of requests in one thread
 SERVERS = ("echo_server", "upper_server", "datagram_upper_server", "demo_server")
 
 
@@ -137,6 +137,8 @@ class Ending(unittest.TestCase):
 
     def test_workers_limits_what_runs_at_a_time(self):
         for mixin in MIXINS[1:]:
+            if mixin in FIBERS:
+                continue
             with self.subTest(mixin), Server("demo_server", "--listen", "tcp://127.0.0.1:0", "--mixin", mixin,
                                              "--workers", "1") as server:
                 with server.client() as first, first.makefile("rwb") as file:
@@ -149,6 +151,18 @@ class Ending(unittest.TestCase):
                         first.close()
                         second.settimeout(PATIENCE)
                         self.assertEqual(second.recv(100), b"HELLO\n")
+                server.end(signal.SIGTERM)
+
+    def test_workers_with_fibers_is_how_many_threads_serve_all(self):
+        for mixin in FIBERS:
+            with (self.subTest(mixin), Server("demo_server", "--listen", "tcp://127.0.0.1:0", "--mixin", mixin,
+                                              "--workers", "1") as server, contextlib.ExitStack() as open_clients):
+                files = []
+                for _ in range(10):
+                    client = open_clients.enter_context(server.client())
+                    files.append(open_clients.enter_context(client.makefile("rwb")))
+                self.assertEqual(len({ask(file, b"who\n") for file in files}), 1)
+                open_clients.close()
                 server.end(signal.SIGTERM)
 
 
@@ -180,6 +194,9 @@ class Answers(unittest.TestCase):
                     elif mixin == "threading":
                         self.assertEqual((first[0], second[0]), own)
                         self.assertEqual(len({first[1], second[1], own[1]}), 3)
+                    elif mixin in ("thread_pool", "fiber"):
+                        self.assertEqual((first[0], second[0]), own)
+                        self.assertNotIn(own[1], (first[1], second[1]))
                     elif mixin == "forking":
                         self.assertEqual(len({first[0], second[0], own[0]}), 3)
                     else:
@@ -203,7 +220,7 @@ class Demo(unittest.TestCase):
             result = run(*self.command, "--once", env=os.environ | {"TMPDIR": folder})
             self.assertEqual((result.returncode, result.stderr), (0, ""))
         rows = re.findall(r"^(tcp|udp|unix|unixgram) +(\w+) +600 +\d.*$", result.stdout, re.MULTILINE)
-        self.assertEqual(rows, [(scheme, mixin) for scheme in ("tcp", "udp", "unix", "unixgram") for mixin in DEMO_MIXINS])
+        self.assertEqual(rows, [(scheme, mixin) for scheme in ("tcp", "udp", "unix", "unixgram") for mixin in MIXINS])
         self.assertLessEqual(max(map(len, result.stdout.splitlines())), 80)
 
     def test_on_a_terminal_one_server_stays_up(self):
