@@ -36,7 +36,7 @@ Guard best_guard() {
 
 Stacks::Stacks(std::size_t size, Guard guard) : guard_(guard) {
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-  size_ = (size + page - 1) / page * page;
+  size_ = ((size + page - 1) / page | 1) * page;
 }
 
 Stacks::~Stacks() {

@@ -32,7 +32,9 @@ class Stacks {
   /// Large enough that a function with a big frame hits it, and does not step over.
   static constexpr std::size_t guard_size = 65536;
 
-  /// Stacks of `size` bytes, rounded up to whole pages.
+  /// Stacks of `size` bytes, rounded up to an odd number of pages. Guards have an even number, so the tops of stacks
+  /// are an odd number apart, and their translations spread over all sets of the processor's translation cache (TLB),
+  /// whose index is the low bits of the page's number.
   explicit Stacks(std::size_t size, Guard guard = best_guard());
   Stacks(const Stacks&) = delete;
   Stacks& operator=(const Stacks&) = delete;
