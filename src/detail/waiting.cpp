@@ -119,11 +119,7 @@ class Blocking final : public Waiting {
   }
 
   void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override {
-    retry(
-        [&] {
-          return ::sendto(descriptor, packet.data(), packet.size(), MSG_NOSIGNAL, address.data(), address.size());
-        },
-        error);
+    retry([&] { return send_packet(descriptor, packet, address, 0); }, error);
   }
 
   void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override {
@@ -158,6 +154,7 @@ void close_idle_contexts() noexcept {
 }
 
 void abandon_contexts() noexcept {
+  if (!idle_contexts) return;    // there has never been one, and a child touches no memory without need
   new (&idle_mutex) std::mutex;  // a thread that is not here may have held it
   idle_contexts = nullptr;
   Lease::of_this_thread().abandon();

@@ -4,18 +4,7 @@
 
 #include <cstddef>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SOCKSERV_ASAN 1
-#elif __has_feature(thread_sanitizer)
-#define SOCKSERV_TSAN 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define SOCKSERV_ASAN 1
-#elif defined(__SANITIZE_THREAD__)
-#define SOCKSERV_TSAN 1
-#endif
+#include "../detail/sanitized.hpp"
 
 #if defined(SOCKSERV_ASAN)
 #include <sanitizer/common_interface_defs.h>

@@ -121,16 +121,16 @@ std::size_t Fiber::send(int descriptor, std::span<const iovec> buffers, time_poi
 void Fiber::send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept {
   if (!runs_here()) return detail::blocking().send_to(descriptor, packet, address, error);
   take_turns();
-  const time_point limit = detail::deadline_after(timeout_.value_or(longest_reply_wait));
+  std::optional<time_point> limit;
   for (milliseconds pause(1);; pause = std::min(2 * pause, milliseconds(50))) {
     ssize_t count = -1;
     do {
-      count = ::sendto(descriptor, packet.data(), packet.size(), MSG_DONTWAIT | MSG_NOSIGNAL, address.data(),
-                       address.size());
+      count = detail::send_packet(descriptor, packet, address, MSG_DONTWAIT);
     } while (count < 0 && errno == EINTR);
     error = count < 0 ? detail::last_system_error() : error_code();
     if (count >= 0 || !detail::would_block()) return;
-    if (cut_off_ || steady_clock::now() >= limit) break;
+    if (!limit) limit = detail::deadline_after(timeout_.value_or(longest_reply_wait));
+    if (cut_off_ || steady_clock::now() >= *limit) break;
     park(Parked::to_be_woken, detail::deadline_after(pause));
   }
   error = errc::timed_out;
