@@ -52,7 +52,9 @@ void LiveRequest::fold(Count& own, Count Counters::*total) noexcept {
 
 /// With the lock held, so that nobody who adds up all bytes finds these in both places, or in neither.
 void LiveRequest::hand_in(Count& own, Count Counters::*total) noexcept {
-  count(counters_->*total, own.load(std::memory_order_relaxed));
+  const std::uint64_t bytes = own.load(std::memory_order_relaxed);
+  if (bytes == 0) return;
+  count(counters_->*total, bytes);
   own.store(0, std::memory_order_relaxed);
 }
 

@@ -21,7 +21,7 @@ constexpr std::size_t colours = 16;
 constexpr std::size_t colour_size = 128;
 
 /// How much of a parked fiber's stack its handler is about to use, in lines of the cache.
-constexpr std::size_t warm_lines = 14;
+constexpr std::size_t warm_lines = 24;
 
 /// Boost.Context is given a stack that is ours.
 struct OwnStack {
@@ -65,6 +65,7 @@ void Fiber::end() noexcept {
 
 void Fiber::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
   task_ = std::move(task);
+  visible_task_.store(task_.get(), std::memory_order_release);
   timeout_.reset();
   watched_ = -1;
   readable_ = writable_ = true;
@@ -90,7 +91,7 @@ void Fiber::run_tasks() {
   while (!ending_) {
     run_task();
     parked_ = Parked::idle;
-    loop_.done(*this, task_);
+    loop_.done(*this, std::move(task_));
     switch_to_loop();
   }
   sanitized_.about_to_end_for(*loop_.sanitized_);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <boost/context/fiber.hpp>
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/set.hpp>
@@ -64,7 +65,9 @@ class Fiber final : public detail::Waiting {
   void cut_off() noexcept;
   /// True if this address is in the guard below its stack.
   bool guards(const void* address) const noexcept;
-  const detail::FiberTask* task() const noexcept { return task_.get(); }
+  /// What it does, for other threads to see, until it is hidden from them; null: nothing.
+  const detail::FiberTask* task() const noexcept { return visible_task_.load(std::memory_order_acquire); }
+  void hide_task() noexcept { visible_task_.store(nullptr, std::memory_order_release); }
   /// @}
 
   /// @name Waiting
@@ -129,6 +132,7 @@ class Fiber final : public detail::Waiting {
   std::optional<duration> timeout_;
 
   std::unique_ptr<detail::FiberTask> task_;
+  std::atomic<const detail::FiberTask*> visible_task_ = nullptr;
   Stack stack_;
   [[no_unique_address]] SanitizedStack sanitized_;
 

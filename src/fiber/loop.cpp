@@ -74,11 +74,11 @@ void Loop::post(std::function<void()> action) {
 
 void Loop::start(std::unique_ptr<detail::FiberTask> task) {
   if (current() == this) {
-    load_.fetch_add(1, std::memory_order_relaxed);
+    add_load(1);
     return begin(std::move(task));
   }
   boost::asio::post(context_, [this, task = std::move(task)]() mutable {
-    load_.fetch_add(1, std::memory_order_relaxed);
+    add_load(1);
     begin(std::move(task));
     settle();
   });
@@ -89,13 +89,10 @@ void Loop::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
   if (const auto error = detail::error_of([&] { fiber = &take_fiber(); })) {
     task->failed(error);
     task.reset();
-    load_.fetch_sub(1, std::memory_order_relaxed);
+    add_load(-1);
     return owner_.done();
   }
-  {
-    const std::scoped_lock lock(tasks_);
-    fiber->begin(std::move(task));
-  }
+  fiber->begin(std::move(task));
   live_.push_back(*fiber);
   make_ready(*fiber);
 }
@@ -113,18 +110,17 @@ Fiber& Loop::take_fiber() {
   return fiber;
 }
 
-void Loop::done(Fiber& fiber, std::unique_ptr<detail::FiberTask>& task) noexcept {
-  std::unique_ptr<detail::FiberTask> ended;
+void Loop::done(Fiber& fiber, std::unique_ptr<detail::FiberTask> task) noexcept {
   {
     const std::scoped_lock lock(tasks_);
-    ended = std::move(task);
+    fiber.hide_task();
   }
-  ended.reset();
+  task.reset();
   live_.erase(live_.iterator_to(fiber));
   if (fiber.in_timers) timers_.erase(timers_.iterator_to(fiber));
   fiber.in_timers = false;
   idle_.push_back(&fiber);
-  load_.fetch_sub(1, std::memory_order_relaxed);
+  add_load(-1);
   owner_.done();
 }
 
@@ -135,8 +131,9 @@ Loop::Glimpse Loop::glimpse() const noexcept {
 std::optional<Address> Loop::client_of(std::uint64_t turn) const {
   const std::scoped_lock lock(tasks_);
   const Fiber* const fiber = running_.load(std::memory_order_acquire);
-  if (!fiber || !fiber->task() || turn_.load(std::memory_order_acquire) != turn) return std::nullopt;
-  return fiber->task()->client_address();
+  const detail::FiberTask* const task = fiber ? fiber->task() : nullptr;
+  if (!task || turn_.load(std::memory_order_acquire) != turn) return std::nullopt;
+  return task->client_address();
 }
 
 /// The switch from the loop to a fiber, which comes back when that parks.
@@ -159,12 +156,23 @@ error_code Loop::watch(int descriptor, Fiber& fiber) noexcept {
 }
 
 void Loop::watch_listener(int listener) {
+  listener_ = listener;
+  if (const error_code error = resume_watching()) detail::throw_error(error, "epoll_ctl");
+}
+
+error_code Loop::resume_watching() noexcept {
+  if (watches_listener_) return {};
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET;
   event.data.ptr = nullptr;
-  if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, listener, &event) != 0) {
-    detail::throw_error(detail::last_system_error(), "epoll_ctl");
-  }
+  if (::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, listener_, &event) != 0) return detail::last_system_error();
+  watches_listener_ = true;
+  return {};
+}
+
+void Loop::pause_watching() noexcept {
+  if (!watches_listener_) return;
+  watches_listener_ = ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_DEL, listener_, nullptr) != 0;
 }
 
 void Loop::make_ready(Fiber& fiber) noexcept {

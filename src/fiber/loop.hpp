@@ -81,7 +81,7 @@ class Loop {
   /// Has the fiber told when the time has come; calling it again can only make that earlier, until it has come.
   void set_timer(Fiber& fiber, std::chrono::steady_clock::time_point time);
   /// The fiber's task is done: takes it away, and the fiber back.
-  void done(Fiber& fiber, std::unique_ptr<detail::FiberTask>& task) noexcept;
+  void done(Fiber& fiber, std::unique_ptr<detail::FiberTask> task) noexcept;
 
   boost::asio::io_context& context() noexcept { return context_; }
   InputBuffers& input_buffers() noexcept { return input_buffers_; }
@@ -95,8 +95,11 @@ class Loop {
   void settle();
   /// @}
 
-  /// Has the loop look for requests whenever the socket becomes readable. In any thread.
+  /// Has the loop look for requests whenever the socket becomes readable. In any thread, while it does not accept.
   void watch_listener(int listener);
+  /// Not for now; and again, also for what is there already. In its own thread.
+  void pause_watching() noexcept;
+  error_code resume_watching() noexcept;
   /// Has the loop look for requests, now and again after its next round. In its own thread.
   void accept() { owner_.accept(*this); }
   void accept_again() noexcept { accept_again_ = true; }
@@ -125,6 +128,10 @@ class Loop {
   void tell_timers();
   void arm_timer();
   Fiber& take_fiber();
+  /// Only the loop's thread changes it, so this need not be one operation.
+  void add_load(std::ptrdiff_t change) noexcept {
+    load_.store(load() + static_cast<std::size_t>(change), std::memory_order_relaxed);
+  }
 
   detail::FiberLoops& owner_;
   const detail::FiberLoops::Settings settings_;
@@ -145,6 +152,8 @@ class Loop {
   Timers timers_;
   Fiber* first_ready_ = nullptr;
   Fiber* last_ready_ = nullptr;
+  int listener_ = -1;
+  bool watches_listener_ = false;
   bool accept_again_ = false;
   bool waiting_for_events_ = false;  // Asio watches the epoll set
   bool round_posted_ = false;        // … or has been asked to go round anyway
@@ -157,7 +166,7 @@ class Loop {
   std::atomic<std::size_t> load_ = 0;
   std::atomic<std::uint64_t> turn_ = 0;
   std::atomic<Fiber*> running_ = nullptr;
-  mutable std::mutex tasks_;  // held while a task ends, and while its client is asked for
+  mutable std::mutex tasks_;  // held while a task is hidden before it ends, and while its client is asked for
 
   boost::thread thread_;  // last: it uses the rest
 };
