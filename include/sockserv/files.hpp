@@ -9,6 +9,7 @@
 #include <sockserv/detail/input_buffer.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/fwd.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -91,6 +92,8 @@ class InputFile {
   /// @}
 
  private:
+  friend class MessageStream;
+
   bool receive_more(std::size_t item);
 
   StreamRequest* request_ = nullptr;
@@ -127,6 +130,8 @@ class OutputFile {
   std::size_t write(boost::asio::const_buffer bytes) {
     return write(std::string_view(static_cast<const char*>(bytes.data()), bytes.size()));
   }
+  /// The same for bytes in several places, which leave in one system call for every 16 of them.
+  std::size_t write(std::span<const boost::asio::const_buffer> parts);
 
   /// Sends what has been collected. Nothing for a datagram: it leaves when the handler ends.
   void flush() {
@@ -142,8 +147,12 @@ class OutputFile {
   bool written() const noexcept { return written_; }
 
  private:
-  void send_pending(std::string_view more);
-  [[noreturn]] void fail(std::size_t sent, std::string_view more, const error_code& error);
+  using Parts = std::span<const boost::asio::const_buffer>;
+
+  bool has_room_for(std::size_t count) const noexcept { return !request_ || pending_.size() + count < buffer_size_; }
+  void collect(Parts parts);
+  void send_pending(Parts more);
+  [[noreturn]] void fail(std::size_t sent, Parts more, const error_code& error);
 
   StreamRequest* request_ = nullptr;
   std::size_t buffer_size_ = 0;

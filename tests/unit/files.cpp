@@ -142,6 +142,23 @@ TEST_CASE("without a buffer, a write leaves at once") {
   CHECK(both.wfile.pending().empty());
 }
 
+TEST_CASE("bytes in several places are written as one") {
+  const std::vector<boost::asio::const_buffer> parts{boost::asio::buffer("one ", 4), {}, boost::asio::buffer("two", 3)};
+  Connection both;
+  CHECK(both.wfile.write(parts) == 7);
+  CHECK(both.peer.recv(20) == "one two");
+
+  both.wfile.set_buffer_size(10);
+  both.wfile.write(parts);
+  CHECK(both.wfile.pending() == "one two");
+  both.wfile.write(parts);
+  CHECK(both.peer.recv(20) == "one twoone two");
+
+  OutputFile datagram;
+  datagram.write(parts);
+  CHECK(datagram.pending() == "one two");
+}
+
 TEST_CASE("with a buffer, writes leave when it is full, on flush, and before reading waits") {
   Connection both;
   both.wfile.set_buffer_size(8);
