@@ -7,6 +7,7 @@
 #include <iterator>
 #include <optional>
 #include <sockserv/detail/input_buffer.hpp>
+#include <sockserv/detail/view_iterator.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/fwd.hpp>
 #include <span>
@@ -44,7 +45,8 @@ class InputFile {
 
   /// The next line with its newline, or what is left before the end of the stream, or nothing at its end.
   /// Throws `errc::line_too_long` if there is no newline within `limit` bytes; they can still be read.
-  std::optional<std::string_view> readline(std::size_t limit = default_limit) { return read_until("\n", limit); }
+  std::optional<std::string_view> readline(std::size_t limit) { return read_until("\n", limit); }
+  std::optional<std::string_view> readline() { return readline(default_limit); }
 
   /// The same up to and including any delimiter, which must not be empty.
   std::optional<std::string_view> read_until(std::string_view delimiter, std::size_t limit = default_limit);
@@ -65,28 +67,7 @@ class InputFile {
 
   /// @name The lines, for range-for
   /// @{
-  class iterator {
-   public:
-    using value_type = std::string_view;
-    using difference_type = std::ptrdiff_t;
-    using iterator_concept = std::input_iterator_tag;
-
-    iterator() = default;
-    explicit iterator(InputFile& file) : file_(&file) { ++*this; }
-
-    std::string_view operator*() const noexcept { return *line_; }
-    iterator& operator++() {
-      line_ = file_->readline();
-      return *this;
-    }
-    void operator++(int) { ++*this; }
-    bool operator==(std::default_sentinel_t) const noexcept { return !line_; }
-
-   private:
-    InputFile* file_ = nullptr;
-    std::optional<std::string_view> line_;
-  };
-
+  using iterator = detail::ViewIterator<InputFile, &InputFile::readline>;
   iterator begin() { return iterator(*this); }
   std::default_sentinel_t end() const noexcept { return {}; }
   /// @}

@@ -64,7 +64,7 @@ class Taking {
 
 }  // namespace
 
-MessageHeader::MessageHeader(std::uint64_t message_size, const FramingOptions& options) : size_(4) {
+MessageHeader::MessageHeader(std::uint64_t message_size, const FramingOptions& options) {
   check_length(message_size, options.max_message, "max_message");
   check_length(message_size, largest(options.prefix), "the length prefix");
   unsigned char* const to = octets(bytes_.data());

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <iterator>
 #include <optional>
+#include <sockserv/detail/view_iterator.hpp>
 #include <sockserv/files.hpp>
 #include <sockserv/fwd.hpp>
 #include <sockserv/handler.hpp>
@@ -54,7 +55,7 @@ class MessageHeader {
 
  private:
   std::array<char, 12> bytes_{};
-  std::size_t size_;
+  std::size_t size_ = 4;
 };
 
 /// Takes messages out of a stream of bytes, however that is cut.
@@ -152,28 +153,7 @@ class MessageStream {
   /// @name The messages, for range-for
   /// Each is valid as long as what `receive()` returns.
   /// @{
-  class iterator {
-   public:
-    using value_type = std::string_view;
-    using difference_type = std::ptrdiff_t;
-    using iterator_concept = std::input_iterator_tag;
-
-    iterator() = default;
-    explicit iterator(MessageStream& stream) : stream_(&stream) { ++*this; }
-
-    const std::string_view& operator*() const noexcept { return *message_; }
-    iterator& operator++() {
-      message_ = stream_->receive();
-      return *this;
-    }
-    void operator++(int) { ++*this; }
-    bool operator==(std::default_sentinel_t) const noexcept { return !message_; }
-
-   private:
-    MessageStream* stream_ = nullptr;
-    std::optional<std::string_view> message_;
-  };
-
+  using iterator = detail::ViewIterator<MessageStream, &MessageStream::receive>;
   iterator begin() { return iterator(*this); }
   std::default_sentinel_t end() const noexcept { return {}; }
   /// @}

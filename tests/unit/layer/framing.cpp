@@ -230,6 +230,8 @@ TEST_CASE("a length takes no memory before the message has come") {
   CHECK(errors.empty());
 }
 
+static_assert(std::input_iterator<MessageStream::iterator>);
+
 struct Echo : MessageRequestHandler {
   void handle() override {
     for (auto& message : messages) messages.send(message);
