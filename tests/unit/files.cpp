@@ -1,32 +1,19 @@
 #include <sockserv/files.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
-#include <sys/socket.h>
 
-#include <array>
 #include <sockserv/error.hpp>
 #include <sockserv/request.hpp>
 #include <sockserv/testing.hpp>
 #include <thread>
 #include <vector>
 
+#include "connection.hpp"
+
 namespace {
 
 using namespace sockserv;
 using namespace std::chrono_literals;
-
-/// A connection, and the peer's descriptor.
-struct Connection {
-  std::array<int, 2> pair = [] {
-    std::array<int, 2> made{};
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, made.data()) == 0);
-    return made;
-  }();
-  StreamRequest request{detail::Descriptor(pair[0]), {}};
-  StreamRequest peer{detail::Descriptor(pair[1]), {}};
-  OutputFile wfile{request};
-  InputFile rfile{request, wfile};
-};
 
 TEST_CASE("lines keep their newline, and the last may have none") {
   InputFile file("one\n\nthree");

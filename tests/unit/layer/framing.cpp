@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
@@ -16,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "../connection.hpp"
 #include "support/messages.hpp"
 #include "support/support.hpp"
 
@@ -232,7 +232,7 @@ TEST_CASE("a length takes no memory before the message has come") {
 
 static_assert(std::input_iterator<MessageStream::iterator>);
 
-struct Echo : MessageRequestHandler {
+struct EchoMessages : MessageRequestHandler {
   void handle() override {
     for (auto& message : messages) messages.send(message);
   }
@@ -241,13 +241,13 @@ struct Echo : MessageRequestHandler {
 TEST_CASE("a handler echoes messages, however they arrive") {
   const std::string stream = framed("") + framed("hello") + framed(std::string(40'000, 'x')) + framed("end");
   for (const std::size_t piece_size : {std::size_t{1}, std::size_t{3}, std::size_t{20'000}, any_size}) {
-    CHECK(converse<Echo>(stream, {.piece_size = piece_size}) == stream);
+    CHECK(converse<EchoMessages>(stream, {.piece_size = piece_size}) == stream);
   }
-  CHECK(converse<Echo>("").empty());
+  CHECK(converse<EchoMessages>("").empty());
   for (const LengthPrefix prefix : all_prefixes) {
-    TCPServer<Echo> server({"127.0.0.1", 0}, {.bind_and_activate = false});
+    TCPServer<EchoMessages> server({"127.0.0.1", 0}, {.bind_and_activate = false});
     server.handler_factory = [&] {
-      auto handler = std::make_unique<Echo>();
+      auto handler = std::make_unique<EchoMessages>();
       handler->framing.prefix = prefix;
       return handler;
     };
@@ -257,7 +257,7 @@ TEST_CASE("a handler echoes messages, however they arrive") {
 }
 
 TEST_CASE("the limit of a handler's messages holds for both directions") {
-  struct Short : Echo {
+  struct Short : EchoMessages {
     Short() { framing.max_message = 4; }
   };
   CHECK(converse<Short>(framed("four")) == framed("four"));
@@ -286,8 +286,8 @@ TEST_CASE("a handler that has received too much may still answer") {
 }
 
 TEST_CASE("a client that goes in the middle of a message has gone") {
-  CHECK(error_code_of([] { converse<Echo>(framed("hello").substr(0, 6)); }) == errc::truncated_message);
-  CHECK_THROWS_AS(converse<Echo>("\0"s), peer_gone_error);
+  CHECK(error_code_of([] { converse<EchoMessages>(framed("hello").substr(0, 6)); }) == errc::truncated_message);
+  CHECK_THROWS_AS(converse<EchoMessages>("\0"s), peer_gone_error);
 }
 
 TEST_CASE("lines may come before messages, and between them") {
@@ -322,23 +322,13 @@ TEST_CASE("several buffers are one message") {
   CHECK(converse<Parts>("") == framed("one, two") + framed("three") + framed("") + framed(laughter));
 }
 
-/// Two connected sockets, the first with messages; records keep apart what was sent apart.
-struct Connection {
-  explicit Connection(int type = SOCK_STREAM) {
-    std::array<int, 2> made{};
-    REQUIRE(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, made.data()) == 0);
-    request = StreamRequest(detail::Descriptor(made[0]), {});
-    peer = StreamRequest(detail::Descriptor(made[1]), {});
-  }
-  StreamRequest request{{}, {}};
-  StreamRequest peer{{}, {}};
-  OutputFile wfile{request};
-  InputFile rfile{request, wfile};
+struct MessageConnection : Connection {
+  using Connection::Connection;
   MessageStream messages{rfile, wfile};
 };
 
 TEST_CASE("a message leaves with its length in one system call") {
-  Connection records(SOCK_SEQPACKET);
+  MessageConnection records(SOCK_SEQPACKET);
   records.messages.send("hello");
   CHECK(records.peer.recv(100) == framed("hello"));
   records.messages.send(std::vector(15, boost::asio::buffer("x", 1)));
@@ -348,7 +338,7 @@ TEST_CASE("a message leaves with its length in one system call") {
 }
 
 TEST_CASE("messages keep their order with what a buffered wfile holds") {
-  Connection records(SOCK_SEQPACKET);
+  MessageConnection records(SOCK_SEQPACKET);
   records.wfile.set_buffer_size(30);
   records.wfile.write("before ");
   records.messages.send("one");
@@ -362,7 +352,7 @@ TEST_CASE("messages keep their order with what a buffered wfile holds") {
 }
 
 TEST_CASE("buffered replies leave before receiving waits, and in one piece") {
-  Connection both;
+  MessageConnection both;
   both.wfile.set_buffer_size(1024);
   both.peer.sendall(framed("1") + framed("2"));
   both.messages.send(*both.messages.receive());
@@ -378,7 +368,7 @@ TEST_CASE("buffered replies leave before receiving waits, and in one piece") {
 TEST_CASE("receiving goes on where a time limit stopped it") {
   const std::string stream = framed("first") + framed("second");
   for (std::size_t cut = 0; cut < stream.size(); ++cut) {
-    Connection both;
+    MessageConnection both;
     both.request.settimeout(1ms);
     std::vector<std::string> received;
     const auto receive_all = [&] {
@@ -395,7 +385,7 @@ TEST_CASE("receiving goes on where a time limit stopped it") {
 }
 
 TEST_CASE("a message that a time limit stopped on its way out leaves whole") {
-  Connection both;
+  MessageConnection both;
   both.request.settimeout(10ms);
   const std::string large(1 << 20, 'x');
   CHECK_THROWS_AS(both.messages.send(large), timeout_error);
