@@ -24,8 +24,8 @@
 ///
 ///     BaseServer                      (nobody: one at a time)  BaseRequestHandler<Request>
 ///       └ TCPServer                   ThreadingMixIn             ├ StreamRequestHandler
-///           ├ UnixStreamServer        ThreadPoolMixIn            └ DatagramRequestHandler
-///           └ UDPServer               ForkingMixIn
+///           ├ UnixStreamServer        ThreadPoolMixIn            │   └ MessageRequestHandler
+///           └ UDPServer               ForkingMixIn               └ DatagramRequestHandler
 ///               └ UnixDatagramServer  PreForkingMixIn
 ///                                     FiberMixIn
 ///
@@ -37,6 +37,7 @@
 ///     sockserv/servers.hpp           what you pick: the predefined servers
 ///     sockserv/run.hpp               serving until a signal; serving in the background of a test
 ///     sockserv/files.hpp             rfile and wfile
+///     sockserv/layer/framing.hpp     messages over a connection, each with its length in front
 ///     sockserv/request.hpp           the connection or datagram itself, with Python's socket methods
 ///     sockserv/address.hpp           where servers listen and clients are
 ///     sockserv/options.hpp           what a server must know before it binds
@@ -55,6 +56,7 @@
 #include <sockserv/files.hpp>
 #include <sockserv/fwd.hpp>
 #include <sockserv/handler.hpp>
+#include <sockserv/layer/framing.hpp>
 #include <sockserv/options.hpp>
 #include <sockserv/request.hpp>
 #include <sockserv/run.hpp>

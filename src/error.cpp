@@ -32,6 +32,12 @@ class Category final : public boost::system::error_category {
         return "the client sent too slowly";
       case errc::cut_off:
         return "the server is ending and has cut this request off";
+      case errc::truncated_message:
+        return "the stream ended inside a message";
+      case errc::message_too_long:
+        return "the message is too long";
+      case errc::bad_message_length:
+        return "the length of the message is negative";
     }
     return "unknown sockserv error " + std::to_string(value);
   }
@@ -71,7 +77,7 @@ bool is_limit(const std::exception_ptr& error) noexcept {
 }
 
 bool is_peer_gone(const error_code& error) noexcept {
-  if (error == boost::asio::error::eof || error == errc::end_of_stream) return true;
+  if (error == boost::asio::error::eof || error == errc::end_of_stream || error == errc::truncated_message) return true;
   if (error.category() != boost::system::system_category()) return false;
   switch (error.value()) {
     case ECONNRESET:

@@ -1,8 +1,8 @@
 #include <sockserv/files.hpp>
 
 #include <algorithm>
-#include <array>
 #include <boost/asio/buffer.hpp>
+#include <boost/container/small_vector.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/request.hpp>
 #include <stdexcept>
@@ -92,35 +92,46 @@ int OutputFile::fileno() const noexcept { return request_ ? request_->fileno() :
 
 std::size_t OutputFile::write(std::string_view bytes) {
   written_ = true;
-  if (!request_) {
-    pending_ += bytes;
-  } else if (pending_.size() + bytes.size() < buffer_size_) {
-    if (pending_.empty()) pending_.reserve(buffer_size_);
-    pending_ += bytes;
+  const boost::asio::const_buffer part = boost::asio::buffer(bytes);
+  if (has_room_for(bytes.size())) {
+    collect({&part, 1});
   } else if (pending_.empty()) {
     error_code error;
     const std::size_t sent = request_->sendall(bytes, error);
     if (error) [[unlikely]]
-      fail(sent, bytes, error);
+      fail(sent, {&part, 1}, error);
   } else {
-    send_pending(bytes);
+    send_pending({&part, 1});
   }
   return bytes.size();
 }
 
-void OutputFile::send_pending(std::string_view more) {
-  const std::array<boost::asio::const_buffer, 2> both{boost::asio::buffer(pending_), boost::asio::buffer(more)};
+std::size_t OutputFile::write(Parts parts) {
+  written_ = true;
+  const std::size_t size = boost::asio::buffer_size(parts);
+  has_room_for(size) ? collect(parts) : send_pending(parts);
+  return size;
+}
+
+void OutputFile::collect(Parts parts) {
+  if (pending_.empty()) pending_.reserve(buffer_size_);
+  for (const auto& part : parts) pending_.append(static_cast<const char*>(part.data()), part.size());
+}
+
+void OutputFile::send_pending(Parts more) {
+  boost::container::small_vector<boost::asio::const_buffer, 8> all{boost::asio::buffer(pending_)};
+  all.insert(all.end(), more.begin(), more.end());
   error_code error;
-  const std::size_t sent = request_->sendall(both, error);
+  const std::size_t sent = request_->sendall(all, error);
   if (error) [[unlikely]]
     fail(sent, more, error);
   pending_.clear();
 }
 
 /// Keeps what was not sent, or drops it, as the error demands, and throws.
-void OutputFile::fail(std::size_t sent, std::string_view more, const error_code& error) {
+void OutputFile::fail(std::size_t sent, Parts more, const error_code& error) {
   if (error == errc::timed_out) {
-    pending_ += more;
+    collect(more);
     pending_.erase(0, sent);
   } else {
     pending_.clear();

@@ -31,6 +31,14 @@ enum class errc {
   too_slow,
   /// The server, told to stop, has cut this request off: what it waited for has not come.
   cut_off,
+  /// The stream ended inside a message: in its length, or before all of its content had come. Thrown as
+  /// `peer_gone_error`.
+  truncated_message,
+  /// A message that arrives or is to be sent is longer than `FramingOptions::max_message`, or than its length prefix
+  /// can say. Of one that arrives nothing but the length has been read; of one to be sent nothing has left.
+  message_too_long,
+  /// What should be the length of a message is negative.
+  bad_message_length,
 };
 
 /// The category of `errc`; its name is "sockserv".

@@ -7,8 +7,10 @@
 #include <iterator>
 #include <optional>
 #include <sockserv/detail/input_buffer.hpp>
+#include <sockserv/detail/view_iterator.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/fwd.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -43,7 +45,8 @@ class InputFile {
 
   /// The next line with its newline, or what is left before the end of the stream, or nothing at its end.
   /// Throws `errc::line_too_long` if there is no newline within `limit` bytes; they can still be read.
-  std::optional<std::string_view> readline(std::size_t limit = default_limit) { return read_until("\n", limit); }
+  std::optional<std::string_view> readline(std::size_t limit) { return read_until("\n", limit); }
+  std::optional<std::string_view> readline() { return readline(default_limit); }
 
   /// The same up to and including any delimiter, which must not be empty.
   std::optional<std::string_view> read_until(std::string_view delimiter, std::size_t limit = default_limit);
@@ -64,33 +67,14 @@ class InputFile {
 
   /// @name The lines, for range-for
   /// @{
-  class iterator {
-   public:
-    using value_type = std::string_view;
-    using difference_type = std::ptrdiff_t;
-    using iterator_concept = std::input_iterator_tag;
-
-    iterator() = default;
-    explicit iterator(InputFile& file) : file_(&file) { ++*this; }
-
-    std::string_view operator*() const noexcept { return *line_; }
-    iterator& operator++() {
-      line_ = file_->readline();
-      return *this;
-    }
-    void operator++(int) { ++*this; }
-    bool operator==(std::default_sentinel_t) const noexcept { return !line_; }
-
-   private:
-    InputFile* file_ = nullptr;
-    std::optional<std::string_view> line_;
-  };
-
+  using iterator = detail::ViewIterator<InputFile, &InputFile::readline>;
   iterator begin() { return iterator(*this); }
   std::default_sentinel_t end() const noexcept { return {}; }
   /// @}
 
  private:
+  friend class MessageStream;
+
   bool receive_more(std::size_t item);
 
   StreamRequest* request_ = nullptr;
@@ -127,6 +111,8 @@ class OutputFile {
   std::size_t write(boost::asio::const_buffer bytes) {
     return write(std::string_view(static_cast<const char*>(bytes.data()), bytes.size()));
   }
+  /// The same for bytes in several places, which leave in one system call for every 16 of them.
+  std::size_t write(std::span<const boost::asio::const_buffer> parts);
 
   /// Sends what has been collected. Nothing for a datagram: it leaves when the handler ends.
   void flush() {
@@ -142,8 +128,12 @@ class OutputFile {
   bool written() const noexcept { return written_; }
 
  private:
-  void send_pending(std::string_view more);
-  [[noreturn]] void fail(std::size_t sent, std::string_view more, const error_code& error);
+  using Parts = std::span<const boost::asio::const_buffer>;
+
+  bool has_room_for(std::size_t count) const noexcept { return !request_ || pending_.size() + count < buffer_size_; }
+  void collect(Parts parts);
+  void send_pending(Parts more);
+  [[noreturn]] void fail(std::size_t sent, Parts more, const error_code& error);
 
   StreamRequest* request_ = nullptr;
   std::size_t buffer_size_ = 0;

@@ -9,6 +9,8 @@ class AbstractServer;
 class DatagramRequest;
 class DatagramRequestHandler;
 class InputFile;
+class MessageRequestHandler;
+class MessageStream;
 class OutputFile;
 class ServerThread;
 class StreamRequest;

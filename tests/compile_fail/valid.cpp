@@ -10,9 +10,14 @@ struct Datagram : sockserv::DatagramRequestHandler {
   void handle() override {}
 };
 
+struct Messages : sockserv::MessageRequestHandler {
+  void handle() override {}
+};
+
 int main() {
   sockserv::TCPServer<Stream> tcp({"127.0.0.1", 0});
   sockserv::UDPServer<Datagram> udp({"127.0.0.1", 0});
+  sockserv::FiberTCPServer<Messages> messages({"127.0.0.1", 0});
   sockserv::ThreadingMixIn<sockserv::TCPServer<Stream>> threading({"127.0.0.1", 0});
   sockserv::ForkingMixIn<sockserv::UDPServer<Datagram>> forking({"127.0.0.1", 0});
 }

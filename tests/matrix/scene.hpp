@@ -106,8 +106,10 @@ template <class Server>
 Scene stage(sockserv::ServerOptions options = {}) {
   Scene scene;
   scene.streams = std::is_same_v<typename Server::request_type, sockserv::StreamRequest>;
-  scene.is_ip = !std::derived_from<Server, sockserv::UnixStreamServer<StreamActor>> &&
-                !std::derived_from<Server, sockserv::UnixDatagramServer<DatagramActor>>;
+  using Handler = typename Server::RequestHandlerClass;
+  using UnixServer = std::conditional_t<std::is_same_v<typename Server::request_type, sockserv::StreamRequest>,
+                                        sockserv::UnixStreamServer<Handler>, sockserv::UnixDatagramServer<Handler>>;
+  scene.is_ip = !std::derived_from<Server, UnixServer>;
   constexpr bool preforked = requires(Server server) { server.processes; };
   scene.processes = preforked || requires(Server server) { server.max_children; };
   constexpr bool pooled = requires(Server server) { server.pool_size; };

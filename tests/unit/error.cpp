@@ -14,7 +14,8 @@ TEST_CASE("every errc has a message of its own") {
   const error_code first = errc::timed_out;
   CHECK(std::string(first.category().name()) == "sockserv");
   for (const errc code : {errc::timed_out, errc::end_of_stream, errc::line_too_long, errc::no_reply_address,
-                          errc::idle_too_long, errc::deadline_passed, errc::too_slow, errc::cut_off}) {
+                          errc::idle_too_long, errc::deadline_passed, errc::too_slow, errc::cut_off,
+                          errc::truncated_message, errc::message_too_long, errc::bad_message_length}) {
     CHECK(make_error_code(code).message().find("unknown") == std::string::npos);
   }
   CHECK(error_code(99, error_category()).message() == "unknown sockserv error 99");
@@ -31,8 +32,10 @@ TEST_CASE("a peer gone is told from other errors") {
   CHECK(is_peer_gone(system(ECONNRESET)));
   CHECK(is_peer_gone(system(EPIPE)));
   CHECK(is_peer_gone(error_code(boost::asio::error::eof)));
+  CHECK(is_peer_gone(error_code(errc::truncated_message)));
   CHECK_FALSE(is_peer_gone(system(EMFILE)));
   CHECK_FALSE(is_peer_gone(error_code(errc::timed_out)));
+  CHECK_FALSE(is_peer_gone(error_code(errc::message_too_long)));
 
   const auto thrown = [](auto&& exception) { return std::make_exception_ptr(exception); };
   CHECK(is_peer_gone(thrown(peer_gone_error(system(ETIMEDOUT), "recv"))));

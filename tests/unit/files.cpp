@@ -1,32 +1,19 @@
 #include <sockserv/files.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
-#include <sys/socket.h>
 
-#include <array>
 #include <sockserv/error.hpp>
 #include <sockserv/request.hpp>
 #include <sockserv/testing.hpp>
 #include <thread>
 #include <vector>
 
+#include "connection.hpp"
+
 namespace {
 
 using namespace sockserv;
 using namespace std::chrono_literals;
-
-/// A connection, and the peer's descriptor.
-struct Connection {
-  std::array<int, 2> pair = [] {
-    std::array<int, 2> made{};
-    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, made.data()) == 0);
-    return made;
-  }();
-  StreamRequest request{detail::Descriptor(pair[0]), {}};
-  StreamRequest peer{detail::Descriptor(pair[1]), {}};
-  OutputFile wfile{request};
-  InputFile rfile{request, wfile};
-};
 
 TEST_CASE("lines keep their newline, and the last may have none") {
   InputFile file("one\n\nthree");
@@ -140,6 +127,23 @@ TEST_CASE("without a buffer, a write leaves at once") {
   CHECK(both.peer.recv(10) == "now");
   CHECK(both.wfile.write("") == 0);
   CHECK(both.wfile.pending().empty());
+}
+
+TEST_CASE("bytes in several places are written as one") {
+  const std::vector<boost::asio::const_buffer> parts{boost::asio::buffer("one ", 4), {}, boost::asio::buffer("two", 3)};
+  Connection both;
+  CHECK(both.wfile.write(parts) == 7);
+  CHECK(both.peer.recv(20) == "one two");
+
+  both.wfile.set_buffer_size(10);
+  both.wfile.write(parts);
+  CHECK(both.wfile.pending() == "one two");
+  both.wfile.write(parts);
+  CHECK(both.peer.recv(20) == "one twoone two");
+
+  OutputFile datagram;
+  datagram.write(parts);
+  CHECK(datagram.pending() == "one two");
 }
 
 TEST_CASE("with a buffer, writes leave when it is full, on flush, and before reading waits") {

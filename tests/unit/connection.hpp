@@ -1,0 +1,24 @@
+#pragma once
+
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <sockserv/files.hpp>
+#include <sockserv/request.hpp>
+
+/// A connection with its files, and the peer.
+struct Connection {
+  /// SOCK_SEQPACKET keeps apart what was sent apart.
+  explicit Connection(int type = SOCK_STREAM) {
+    std::array<int, 2> pair{};
+    REQUIRE(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair.data()) == 0);
+    request = sockserv::StreamRequest(sockserv::detail::Descriptor(pair[0]), {});
+    peer = sockserv::StreamRequest(sockserv::detail::Descriptor(pair[1]), {});
+  }
+
+  sockserv::StreamRequest request{{}, {}};
+  sockserv::StreamRequest peer{{}, {}};
+  sockserv::OutputFile wfile{request};
+  sockserv::InputFile rfile{request, wfile};
+};
