@@ -207,12 +207,17 @@ TEST_CASE_TEMPLATE("await: what an operation has achieved when the server cuts i
   CHECK(result == 7);
 }
 
-/// An operation that takes so long, cannot be cancelled, and says when it has ended.
-auto uncancellable(std::chrono::milliseconds length, std::atomic<bool>& ended) {
-  return [=, &ended](auto token) {
+using Timer = std::shared_ptr<asio::steady_timer>;
+
+Timer timer_for(steady_clock::duration length) {
+  return std::make_shared<asio::steady_timer>(this_request::executor(), length);
+}
+
+/// An operation that ends with that timer, cannot be cancelled, and says when it has ended.
+auto uncancellable(const Timer& timer, std::atomic<bool>& ended) {
+  return [timer, &ended](auto token) {
     return asio::async_initiate<decltype(token), void(int)>(
-        [=, &ended](auto handler) {
-          const auto timer = std::make_shared<asio::steady_timer>(handler.get_executor(), length);
+        [timer, &ended](auto handler) {
           timer->async_wait([timer, &ended, handler = std::move(handler)](error_code) mutable {
             std::move(handler)(7);
             ended = true;
@@ -222,30 +227,38 @@ auto uncancellable(std::chrono::milliseconds length, std::atomic<bool>& ended) {
   };
 }
 
+/// Awaits other operations until that one has ended.
+void wait_until(const std::atomic<bool>& ended) {
+  static std::atomic<bool> another_ended;
+  while (!ended) CHECK(await(uncancellable(timer_for(1ms), another_ended)) == 7);
+}
+
 TEST_CASE_TEMPLATE("await: an operation that cannot be cancelled is left to itself, and may end later", Server,
                    WAYS_TO_WAIT) {
   static std::atomic<bool> ended;
   ended = false;
   CHECK(told_by<Server>([](StreamRequestHandler& handler) {
-          CHECK_THROWS_AS(await(uncancellable(20ms, ended), 1ms), timeout_error);
-          static std::atomic<bool> another_ended;
-          while (!ended) CHECK(await(uncancellable(5ms, another_ended)) == 7);
+          const Timer timer = timer_for(std::chrono::hours(1));
+          CHECK_THROWS_AS(await(uncancellable(timer, ended), 1ms), timeout_error);
+          CHECK_FALSE(ended);
+          timer->cancel();
+          wait_until(ended);
           handler.wfile.write("done");
         }) == "done");
 }
 
 TEST_CASE("await on a fiber: an abandoned operation may end after the handler, while the fiber serves another") {
   static std::atomic<bool> ended;
-  static std::atomic<int> handlers;
   ended = false;
-  handlers = 0;
-  OneLoop server([](StreamRequestHandler& handler) {
-    if (handlers++ == 0) {
-      CHECK_THROWS_AS(await(uncancellable(50ms, ended), 1ms), timeout_error);
+  Timer abandoned;
+  OneLoop server([&](StreamRequestHandler& handler) {
+    if (!abandoned) {
+      abandoned = timer_for(std::chrono::hours(1));
+      CHECK_THROWS_AS(await(uncancellable(abandoned, ended), 1ms), timeout_error);
     } else {
-      static std::atomic<bool> mine;
-      CHECK(await(uncancellable(100ms, mine)) == 7);
-      CHECK(ended);
+      abandoned->cancel();
+      wait_until(ended);
+      abandoned.reset();  // before its context goes
     }
     handler.wfile.write("done");
   });
