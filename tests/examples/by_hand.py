@@ -8,10 +8,11 @@ import struct
 import threading
 import unittest
 
-from case import Case, break_off, everything, one_at_a_time, port_of, receive
+from case import IO_MODELS, Case, break_off, everything, one_at_a_time, port_of, receive
 from server import Server, eventually, program, run, scratch
 
-SERVERS = ("01_tcp_server", "02_udp_server", "05_sticky_server", "05_framed_server")
+SERVERS = ("01_tcp_server", "02_udp_server", "05_sticky_server", "05_framed_server",
+           *(f"06_{model}_server" for model in IO_MODELS))
 CLIENTS = ("01_tcp_client", "05_sticky_client", "05_framed_client")
 PATH_SERVERS = ("03_unix_stream_server", "03_unix_datagram_server")
 PATH_CLIENTS = ("03_unix_stream_client", "03_unix_datagram_client")

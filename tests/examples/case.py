@@ -6,6 +6,8 @@ import unittest
 
 from server import PATIENCE, program, run
 
+IO_MODELS = ("blocking", "nonblocking", "multiplexed", "signal_driven", "asynchronous")
+
 
 class Case(unittest.TestCase):
 
