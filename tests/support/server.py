@@ -75,7 +75,7 @@ class Server:
     """
 
     def __init__(self, name, *arguments):
-        self.log = tempfile.TemporaryFile("w+")
+        self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([program(name), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=self.log, text=True, start_new_session=True)
         try:
@@ -136,8 +136,8 @@ class Server:
 
     def errors(self):
         """What the server has written to standard error."""
-        self.log.seek(0)
-        return self.log.read()
+        # Not by seeking: the server writes where the file's position is.
+        return os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0).decode()
 
     def signal(self, number):
         self.process.send_signal(number)

@@ -1,0 +1,22 @@
+// A handler for datagrams: one packet in, one packet out.
+//
+//     07_udp_server     and     02_udp_client     or     nc -u 127.0.0.1 9000
+//
+// There is no connection, so each packet gets a handler of its own. `packet` is what has come; what is written to
+// `wfile` goes back, as one packet, when handle() has returned.
+
+#include <boost/algorithm/string/case_conv.hpp>
+#include <sockserv.hpp>
+
+#include "support/serve.hpp"
+
+// snippet: handler
+struct Upper : sockserv::DatagramRequestHandler {
+  void handle() override { wfile.write(boost::to_upper_copy(packet)); }
+};
+// snippet end
+
+int main(int argc, char** argv) {
+  return example::serve<sockserv::UDPServer<Upper>>(
+      argc, argv, {.purpose = "Sends every packet back in upper case.", .listen = "udp://127.0.0.1:9000"});
+}
