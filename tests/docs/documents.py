@@ -1,0 +1,129 @@
+"""The documents against the sources: documents.py FOLDER, which is that of the project."""
+
+import pathlib
+import re
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(sys.argv.pop())
+TUTORIAL = ROOT / "docs" / "tutorial"
+sys.path.insert(0, str(TUTORIAL))
+
+import draw
+import quote
+
+PAGES = sorted(TUTORIAL.glob("*.md"))
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), ROOT / "examples" / "README.md",
+             ROOT / "bench" / "README.md"]
+
+
+def without_code(text):
+    return re.sub(r"^```.*?^```$|`[^`\n]*`", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(text):
+    """What the headings of a document can be linked by, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(document):
+    text = document.read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", without_code(text)):
+        if re.match(r"[a-z]+:", target):
+            continue  # elsewhere in the world
+        file, _, anchor = target.partition("#")
+        path = document.parent / file if file else document
+        if not path.exists():
+            yield f"{target}: no such file"
+        elif anchor and anchor not in anchors(path.read_text()):
+            yield f"{target}: no such heading"
+
+
+class Quotes(unittest.TestCase):
+
+    def test_are_what_the_examples_say(self):
+        for page in PAGES:
+            with self.subTest(page.name):
+                self.assertEqual(page.read_text(), quote.with_quotes(page.read_text()),
+                                 f"run docs/tutorial/quote.py docs/tutorial/{page.name}")
+
+    def test_are_all_the_code_there_is(self):
+        for page in PAGES:
+            with self.subTest(page.name):
+                text = page.read_text()
+                self.assertEqual(len(re.findall("^```cpp$", text, re.MULTILINE)), len(quote.QUOTE.findall(text)),
+                                 "a block of code without a snippet's name before it")
+                self.assertEqual(text.count("<!-- snippet:"), len(quote.QUOTE.findall(text)))
+
+    def test_output_says_which_command_gave_it(self):
+        for page in PAGES:
+            blocks = re.findall(r"^```(.*)\n((?:.*\n)*?)```$", page.read_text(), re.MULTILINE)
+            for language, block in blocks:
+                with self.subTest(page.name, block=block):
+                    self.assertIn(language, ("cpp", "console"))
+                    if language == "console":
+                        self.assertRegex(block, r"^[$#] ")
+
+
+class Diagrams(unittest.TestCase):
+
+    def test_are_what_draws_them(self):
+        self.assertEqual({path.name for path in TUTORIAL.glob("*.svg")}, set(draw.DIAGRAMS))
+        for name, function in draw.DIAGRAMS.items():
+            with self.subTest(name):
+                self.assertEqual((TUTORIAL / name).read_text(), function().svg(), "run docs/tutorial/draw.py")
+
+    def test_are_all_shown(self):
+        pages = "".join(page.read_text() for page in PAGES)
+        for name in draw.DIAGRAMS:
+            self.assertIn(f"]({name})", pages)
+
+
+class Links(unittest.TestCase):
+
+    def test_lead_somewhere(self):
+        for document in DOCUMENTS:
+            with self.subTest(document.relative_to(ROOT)):
+                self.assertEqual(list(broken_links(document)), [])
+
+    def test_the_contents_name_every_page(self):
+        contents = (TUTORIAL / "README.md").read_text()
+        for page in PAGES:
+            if page.name != "README.md":
+                self.assertIn(f"]({page.name})", contents)
+
+
+class TheseChecks(unittest.TestCase):
+    """That they notice what they are for."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = pathlib.Path(folder.name)
+        (self.root / "a.cpp").write_text("void f() {\n  // snippet: one\n  g();\n    h();\n  // snippet end\n}\n")
+
+    def quoted(self, file, name, code):
+        return quote.with_quotes(f"<!-- snippet: {file} {name} -->\n```cpp\n{code}```\n", self.root)
+
+    def test_a_quote_is_renewed(self):
+        self.assertEqual(self.quoted("a.cpp", "one", "old();\n"), self.quoted("a.cpp", "one", "g();\n  h();\n"))
+        self.assertIn("\ng();\n  h();\n```", self.quoted("a.cpp", "one", ""))
+
+    def test_an_unknown_snippet_is_an_error(self):
+        with self.assertRaisesRegex(quote.UnknownSnippet, "a.cpp has no snippet named 'two'"):
+            self.quoted("a.cpp", "two", "")
+        with self.assertRaisesRegex(quote.UnknownSnippet, "there is no file b.cpp"):
+            self.quoted("b.cpp", "one", "")
+
+    def test_a_link_without_a_target_is_found(self):
+        document = self.root / "document.md"
+        document.write_text("# One thing: `x`\n[a](a.cpp) [b](#one-thing-x) [c](https://example.org) `[d](no)`\n"
+                            "![e](no.svg) [f](#no) [g](a.md#no)\n")
+        self.assertEqual(list(broken_links(document)),
+                         ["no.svg: no such file", "#no: no such heading", "a.md#no: no such file"])
+
+
+if __name__ == "__main__":
+    unittest.main()
