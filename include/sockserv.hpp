@@ -40,6 +40,7 @@
 ///     sockserv/layer/framing.hpp     messages over a connection, each with its length in front
 ///     sockserv/request.hpp           the connection or datagram itself, with Python's socket methods
 ///     sockserv/address.hpp           where servers listen and clients are
+///     sockserv/client.hpp            the other side: connections and datagrams to servers
 ///     sockserv/options.hpp           what a server must know before it binds
 ///     sockserv/this_request.hpp      for handlers: sleeping, work for elsewhere, whether to stop
 ///     sockserv/error.hpp             what can go wrong, as values and exceptions
@@ -52,6 +53,7 @@
 /// Headers in sockserv/detail are not for use: they may change without notice.
 
 #include <sockserv/address.hpp>
+#include <sockserv/client.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/files.hpp>
 #include <sockserv/fwd.hpp>
