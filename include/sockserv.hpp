@@ -46,6 +46,7 @@
 ///     sockserv/error.hpp             what can go wrong, as values and exceptions
 ///     sockserv/await.hpp             for handlers: awaiting Asio's asynchronous operations
 ///     sockserv/testing.hpp           trying a handler without a socket
+///     sockserv/layer/hmac_auth.hpp   clients that must prove that they know a key
 ///     sockserv/server/*.hpp          the hierarchy of servers, with the hooks that can be overridden
 ///     sockserv/mixin/*.hpp           the mixins, with their knobs
 ///     sockserv/fwd.hpp, version.hpp  forward declarations; the version
@@ -59,6 +60,7 @@
 #include <sockserv/fwd.hpp>
 #include <sockserv/handler.hpp>
 #include <sockserv/layer/framing.hpp>
+#include <sockserv/layer/hmac_auth.hpp>
 #include <sockserv/options.hpp>
 #include <sockserv/request.hpp>
 #include <sockserv/run.hpp>
