@@ -20,9 +20,9 @@ install(FILES cmake/sockservConfig.cmake ${PROJECT_BINARY_DIR}/sockservConfigVer
 # pkg-config has no names for Boost, so it is given the libraries themselves: to everyone who links the static library,
 # and only to those who ask for --static if there is a shared one, which brings them along.
 if(BUILD_SHARED_LIBS)
-  set(libs_private "-lboost_thread -lboost_context -pthread")
+  set(libs_private "-lboost_thread -lboost_context -lcrypto -pthread")
 else()
-  set(libs "-lboost_thread -lboost_context -pthread")
+  set(libs "-lboost_thread -lboost_context -lcrypto -pthread")
 endif()
 # Relative, so that the installed tree can be moved.
 file(RELATIVE_PATH prefix_from_pc ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})

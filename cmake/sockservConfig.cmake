@@ -1,4 +1,5 @@
 include(CMakeFindDependencyMacro)
 find_dependency(Boost 1.81 CONFIG COMPONENTS context thread)
+find_dependency(OpenSSL 1.1.1 COMPONENTS Crypto)
 find_dependency(Threads)
 include(${CMAKE_CURRENT_LIST_DIR}/sockservTargets.cmake)

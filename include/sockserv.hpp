@@ -40,11 +40,13 @@
 ///     sockserv/layer/framing.hpp     messages over a connection, each with its length in front
 ///     sockserv/request.hpp           the connection or datagram itself, with Python's socket methods
 ///     sockserv/address.hpp           where servers listen and clients are
+///     sockserv/client.hpp            the other side: connections and datagrams to servers
 ///     sockserv/options.hpp           what a server must know before it binds
 ///     sockserv/this_request.hpp      for handlers: sleeping, work for elsewhere, whether to stop
 ///     sockserv/error.hpp             what can go wrong, as values and exceptions
 ///     sockserv/await.hpp             for handlers: awaiting Asio's asynchronous operations
 ///     sockserv/testing.hpp           trying a handler without a socket
+///     sockserv/layer/hmac_auth.hpp   clients that must prove that they know a key
 ///     sockserv/server/*.hpp          the hierarchy of servers, with the hooks that can be overridden
 ///     sockserv/mixin/*.hpp           the mixins, with their knobs
 ///     sockserv/fwd.hpp, version.hpp  forward declarations; the version
@@ -52,11 +54,13 @@
 /// Headers in sockserv/detail are not for use: they may change without notice.
 
 #include <sockserv/address.hpp>
+#include <sockserv/client.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/files.hpp>
 #include <sockserv/fwd.hpp>
 #include <sockserv/handler.hpp>
 #include <sockserv/layer/framing.hpp>
+#include <sockserv/layer/hmac_auth.hpp>
 #include <sockserv/options.hpp>
 #include <sockserv/request.hpp>
 #include <sockserv/run.hpp>

@@ -10,6 +10,8 @@
 #include <ostream>
 #include <stdexcept>
 
+#include "detail/resolve.hpp"
+
 namespace sockserv {
 namespace {
 
@@ -20,18 +22,12 @@ constexpr std::size_t longest_path = sizeof(sockaddr_un::sun_path) - 1;
 
 ip::address resolve(std::string_view host) {
   if (host.empty()) return ip::address_v4::any();
-  boost::system::error_code not_numeric;
-  ip::address numeric = ip::make_address(host, not_numeric);
-  if (!not_numeric) return numeric;
+  if (const auto numeric = detail::numeric_host(host)) return *numeric;
 
   boost::asio::io_context context;
   boost::system::error_code error;
   const auto found = ip::tcp::resolver(context).resolve(host, "", error);
-  if (error) {
-    // Made anew without the place in Asio's source where it came from, which tells a user nothing.
-    const boost::system::error_code plain(error.value(), error.category());
-    throw boost::system::system_error(plain, "cannot resolve host '" + std::string(host) + "'");
-  }
+  if (error) detail::throw_cannot_resolve(host, error);
   return found.begin()->endpoint().address();
 }
 
@@ -48,9 +44,7 @@ Native read_as(const sockaddr* address) {
 Address::Address() noexcept { std::memset(&storage_, 0, sizeof storage_); }
 
 Address::Address(std::string_view host, int port) : Address() {
-  if (port < 0 || port > 65535) {
-    throw std::invalid_argument("port " + std::to_string(port) + " is out of range: 0 to 65535");
-  }
+  detail::check_port(port, 0);
   const ip::tcp::endpoint endpoint(resolve(host), static_cast<std::uint16_t>(port));
   std::memcpy(&storage_, endpoint.data(), endpoint.size());
   length_ = static_cast<socklen_t>(endpoint.size());

@@ -38,6 +38,8 @@ class Category final : public boost::system::error_category {
         return "the message is too long";
       case errc::bad_message_length:
         return "the length of the message is negative";
+      case errc::not_authenticated:
+        return "the peer has not authenticated itself";
     }
     return "unknown sockserv error " + std::to_string(value);
   }
@@ -60,6 +62,19 @@ const boost::system::error_category& error_category() noexcept {
 error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), error_category()}; }
 
 timeout_error::timeout_error(const std::string& what) : system_error(make_error_code(errc::timed_out), what) {}
+
+authentication_error::authentication_error(const std::string& what)
+    : system_error(make_error_code(errc::not_authenticated), what) {}
+
+bool is_authentication_failure(const std::exception_ptr& error) noexcept {
+  try {
+    std::rethrow_exception(error);
+  } catch (const authentication_error&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
 
 bool is_limit(const error_code& error) noexcept {
   return error == errc::idle_too_long || error == errc::deadline_passed || error == errc::too_slow ||

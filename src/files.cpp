@@ -139,4 +139,11 @@ void OutputFile::fail(std::size_t sent, Parts more, const error_code& error) {
   detail::throw_request_error(error, "wfile");
 }
 
+void detail::apply(const StreamSettings& settings, StreamRequest& request, InputFile& rfile, OutputFile& wfile) {
+  rfile.set_buffer_size(settings.rbufsize);
+  wfile.set_buffer_size(settings.wbufsize);
+  if (settings.timeout) request.settimeout(settings.timeout);
+  if (settings.disable_nagle_algorithm) request.set_no_delay(true);
+}
+
 }  // namespace sockserv

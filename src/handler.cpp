@@ -26,12 +26,7 @@ void BaseRequestHandler<Request>::run() {
 template class BaseRequestHandler<StreamRequest>;
 template class BaseRequestHandler<DatagramRequest>;
 
-void StreamRequestHandler::setup() {
-  rfile.set_buffer_size(rbufsize);
-  wfile.set_buffer_size(wbufsize);
-  if (timeout) request.settimeout(timeout);
-  if (disable_nagle_algorithm) request.set_no_delay(true);
-}
+void StreamRequestHandler::setup() { detail::apply(*this, request, rfile, wfile); }
 
 void StreamRequestHandler::finish() { wfile.flush(); }
 

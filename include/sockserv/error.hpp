@@ -39,6 +39,8 @@ enum class errc {
   message_too_long,
   /// What should be the length of a message is negative.
   bad_message_length,
+  /// The peer has not proved that it knows the key. Thrown as `authentication_error`.
+  not_authenticated,
 };
 
 /// The category of `errc`; its name is "sockserv".
@@ -67,6 +69,16 @@ class limit_error : public boost::system::system_error {
  public:
   using system_error::system_error;
 };
+
+/// Thrown by `authenticate()` if the peer has not proved that it knows the key; the message says why, `code()` is
+/// `errc::not_authenticated`. A server counts it and logs one quiet line.
+class authentication_error : public boost::system::system_error {
+ public:
+  explicit authentication_error(const std::string& what);
+};
+
+/// True for an `authentication_error`.
+bool is_authentication_failure(const std::exception_ptr& error) noexcept;
 
 /// True for the codes of a `limit_error`.
 bool is_limit(const error_code& error) noexcept;

@@ -3,6 +3,7 @@
 /// `rfile` and `wfile`: the files through which handlers read and write.
 
 #include <boost/asio/buffer.hpp>
+#include <chrono>
 #include <cstddef>
 #include <iterator>
 #include <optional>
@@ -140,5 +141,22 @@ class OutputFile {
   std::string pending_;
   bool written_ = false;
 };
+
+/// How a connection is read and written: what `StreamRequestHandler` and `create_connection` let one choose.
+struct StreamSettings {
+  /// The size of `rfile`'s buffer, in bytes. At least 1.
+  std::size_t rbufsize = detail::InputBuffer::default_capacity;
+  /// The size of `wfile`'s buffer, in bytes. 0: every write is sent at once.
+  std::size_t wbufsize = 0;
+  /// The longest wait of each receive and send, which then throw `timeout_error`; must be positive. No value: forever.
+  std::optional<std::chrono::steady_clock::duration> timeout = {};
+  /// Send small writes at once (TCP_NODELAY).
+  bool disable_nagle_algorithm = false;
+};
+
+namespace detail {
+/// @throws std::invalid_argument for a setting that makes no sense.
+void apply(const StreamSettings& settings, StreamRequest& request, InputFile& rfile, OutputFile& wfile);
+}  // namespace detail
 
 }  // namespace sockserv

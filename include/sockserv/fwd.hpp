@@ -6,6 +6,7 @@ namespace sockserv {
 
 class Address;
 class AbstractServer;
+class Connection;
 class DatagramRequest;
 class DatagramRequestHandler;
 class InputFile;

@@ -2,9 +2,6 @@
 
 /// Request handlers: what a user of sockserv writes.
 
-#include <chrono>
-#include <cstddef>
-#include <optional>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/files.hpp>
 #include <sockserv/request.hpp>
@@ -107,18 +104,10 @@ extern template class BaseRequestHandler<DatagramRequest>;
 ///       }
 ///     };
 ///
-/// The members below are settings; a derived class changes them in its constructor.
-class StreamRequestHandler : public BaseRequestHandler<StreamRequest> {
+/// A derived class changes the settings (`rbufsize`, `wbufsize`, `timeout`, `disable_nagle_algorithm`) in its
+/// constructor.
+class StreamRequestHandler : public BaseRequestHandler<StreamRequest>, public StreamSettings {
  public:
-  /// The size of `rfile`'s buffer, in bytes. At least 1.
-  std::size_t rbufsize = detail::InputBuffer::default_capacity;
-  /// The size of `wfile`'s buffer, in bytes. 0: every write is sent at once.
-  std::size_t wbufsize = 0;
-  /// The longest wait of each receive and send, which then throw `timeout_error`; must be positive. No value: forever.
-  std::optional<StreamRequest::duration> timeout;
-  /// Send small writes at once (TCP_NODELAY).
-  bool disable_nagle_algorithm = false;
-
   /// Python's second name for `request`.
   StreamRequest& connection = request;
 

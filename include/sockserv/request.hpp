@@ -185,6 +185,7 @@ class StreamRequest {
   PeerCredentials peer_credentials(error_code& error) const noexcept;
 
  private:
+  friend class Connection;
   friend class InputFile;
   friend class detail::RequestScope;
   template <class Handler>
@@ -210,6 +211,8 @@ class StreamRequest {
 
   /// Has the server keep account of this request until it is closed, and sets its limits.
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options);
+  /// For a connection that a handler has made: it is shut down when the server cuts its requests off.
+  void enter_uncounted(detail::LiveRequests& all) { live_.enter_uncounted(all, fileno()); }
   void wait_by(detail::Waiting& waiting) noexcept;
 
   // All that waits comes down to these three. `item`: how much there is already of what is waited for; see

@@ -20,12 +20,21 @@ LiveRequest& LiveRequest::operator=(LiveRequest&& other) noexcept {
 
 void LiveRequest::enter(LiveRequests& all, Counters& counters, int descriptor) {
   const std::scoped_lock lock(all.mutex_);
-  all_ = &all;
   counters_ = &counters;
+  ++*all.size_;
+  link_to(all, descriptor);
+}
+
+void LiveRequest::enter_uncounted(LiveRequests& all, int descriptor) {
+  const std::scoped_lock lock(all.mutex_);
+  link_to(all, descriptor);
+}
+
+void LiveRequest::link_to(LiveRequests& all, int descriptor) noexcept {
+  all_ = &all;
   descriptor_ = descriptor;
   next_ = std::exchange(all.first_, this);
   if (next_) next_->previous_ = this;
-  ++*all.size_;
   if (all.cut_off_ && descriptor >= 0) ::shutdown(descriptor, SHUT_RDWR);  // it comes too late
 }
 
@@ -35,10 +44,10 @@ void LiveRequest::leave() noexcept {
   const std::scoped_lock lock(all.mutex_);
   hand_in(bytes_in_, &Counters::bytes_in);
   hand_in(bytes_out_, &Counters::bytes_out);
-  counters_ = nullptr;
   (previous_ ? previous_->next_ : all.first_) = next_;
   if (next_) next_->previous_ = previous_;
   previous_ = next_ = nullptr;
+  if (!std::exchange(counters_, nullptr)) return;
   // Under the lock, because whoever waits for the last request may then destroy what on_room_ refers to.
   if (std::exchange(all.room_wanted_, false)) all.on_room_();
   if (--*all.size_ == 0 && all.waiting_ > 0) all.none_left_.notify_all();
@@ -54,7 +63,7 @@ void LiveRequest::fold(Count& own, Count Counters::*total) noexcept {
 void LiveRequest::hand_in(Count& own, Count Counters::*total) noexcept {
   const std::uint64_t bytes = own.load(std::memory_order_relaxed);
   if (bytes == 0) return;
-  count(counters_->*total, bytes);
+  if (counters_) count(counters_->*total, bytes);
   own.store(0, std::memory_order_relaxed);
 }
 
@@ -119,6 +128,11 @@ std::size_t LiveRequests::shut_all_down() {
   return *size_;
 }
 
+bool LiveRequests::are_cut_off() const {
+  const std::scoped_lock lock(mutex_);
+  return cut_off_;
+}
+
 void LiveRequests::forget() noexcept {
   for (const LiveRequest* request = first_; request; request = request->next_) {
     if (request->descriptor_ >= 0) ::close(request->descriptor_);
@@ -131,6 +145,7 @@ LiveRequests::Bytes LiveRequests::bytes(const Counters& counters) const {
   const std::scoped_lock lock(mutex_);
   Bytes sum{counters.bytes_in, counters.bytes_out};
   for (const LiveRequest* request = first_; request; request = request->next_) {
+    if (!request->counters_) continue;
     sum.in += request->bytes_in_.load(std::memory_order_relaxed);
     sum.out += request->bytes_out_.load(std::memory_order_relaxed);
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -7,6 +8,8 @@
 
 #include <cerrno>
 #include <sockserv/address.hpp>
+#include <sockserv/detail/waiting.hpp>
+#include <sockserv/error.hpp>
 #include <span>
 #include <string_view>
 
@@ -66,5 +69,44 @@ inline ssize_t send_packet(int descriptor, std::string_view packet, const Addres
 
 /// True if the call that has just failed would have had to wait, and was not to, or for no longer.
 inline bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
+
+/// Calls the system until no signal interrupts it; a call that gave up waiting has hit its time limit.
+template <class Call>
+std::size_t retry(Call&& call, error_code& error) noexcept {
+  for (;;) {
+    const ssize_t result = call();
+    if (result >= 0) [[likely]] {
+      error.clear();
+      return static_cast<std::size_t>(result);
+    }
+    if (errno == EINTR) continue;
+    error = would_block() ? make_error_code(errc::timed_out) : last_system_error();
+    return 0;
+  }
+}
+
+/// Calls the system without blocking, and has `waiting` wait for `events` where it would have.
+template <class Call>
+std::size_t retry_until(Waiting::time_point deadline, Waiting& waiting, int descriptor, short events, Call&& call,
+                        error_code& error) noexcept {
+  for (;;) {
+    const std::size_t count = retry(call, error);
+    if (error != errc::timed_out) return count;
+    waiting.wait_until_ready(descriptor, events, deadline, error);
+    if (error) return 0;
+  }
+}
+
+/// Receives or sends in that way.
+inline std::size_t receive_until(Waiting::time_point deadline, Waiting& waiting, int descriptor,
+                                 std::span<const iovec> buffers, error_code& error) noexcept {
+  return retry_until(
+      deadline, waiting, descriptor, POLLIN, [&] { return receive_into(descriptor, buffers, MSG_DONTWAIT); }, error);
+}
+inline std::size_t send_until(Waiting::time_point deadline, Waiting& waiting, int descriptor,
+                              std::span<const iovec> buffers, error_code& error) noexcept {
+  return retry_until(
+      deadline, waiting, descriptor, POLLOUT, [&] { return send_from(descriptor, buffers, MSG_DONTWAIT); }, error);
+}
 
 }  // namespace sockserv::detail

@@ -66,56 +66,20 @@ class Lease {
   io_context* context_ = nullptr;
 };
 
-/// Calls the system until no signal interrupts it; a call that gave up waiting has hit its time limit.
-template <class Call>
-std::size_t retry(Call&& call, error_code& error) noexcept {
-  for (;;) {
-    const ssize_t result = call();
-    if (result >= 0) [[likely]] {
-      error.clear();
-      return static_cast<std::size_t>(result);
-    }
-    if (errno == EINTR) continue;
-    error = would_block() ? make_error_code(errc::timed_out) : last_system_error();
-    return 0;
-  }
-}
-
-/// Waits until the descriptor is ready or the deadline has come, and returns what poll(2) does.
-int wait_until_ready(int descriptor, short events, Waiting::time_point deadline) noexcept {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-  pollfd watched{descriptor, events, 0};
-  return ::poll(&watched, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max())));
-}
-
-/// Calls the system without blocking, and waits where it would have.
-template <class Call>
-std::size_t retry_until(Waiting::time_point deadline, int descriptor, short events, Call&& call,
-                        error_code& error) noexcept {
-  for (;;) {
-    const std::size_t count = retry(call, error);
-    if (error != errc::timed_out) return count;
-    const int ready = wait_until_ready(descriptor, events, deadline);
-    if (ready == 0 && std::chrono::steady_clock::now() >= deadline) return 0;
-  }
-}
-
 class Blocking final : public Waiting {
  public:
   std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
                       error_code& error) noexcept override {
     if (deadline == no_deadline) [[likely]]
       return retry([&] { return receive_into(descriptor, buffers, 0); }, error);
-    return retry_until(
-        deadline, descriptor, POLLIN, [&] { return receive_into(descriptor, buffers, MSG_DONTWAIT); }, error);
+    return receive_until(deadline, *this, descriptor, buffers, error);
   }
 
   std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
                    error_code& error) noexcept override {
     if (deadline == no_deadline) [[likely]]
       return retry([&] { return send_from(descriptor, buffers, 0); }, error);
-    return retry_until(
-        deadline, descriptor, POLLOUT, [&] { return send_from(descriptor, buffers, MSG_DONTWAIT); }, error);
+    return send_until(deadline, *this, descriptor, buffers, error);
   }
 
   void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override {
@@ -144,6 +108,25 @@ std::size_t Waiting::receive_more(int descriptor, InputBuffer& buffer, time_poin
   const std::size_t count = receive(descriptor, {&target, 1}, deadline, error);
   buffer.commit(count);
   return count;
+}
+
+std::size_t Waiting::receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                       error_code& error) noexcept {
+  return blocking().receive(descriptor, buffers, deadline, error);
+}
+
+std::size_t Waiting::send_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                    error_code& error) noexcept {
+  return blocking().send(descriptor, buffers, deadline, error);
+}
+
+void Waiting::wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+  pollfd watched{descriptor, events, 0};
+  const int ready =
+      ::poll(&watched, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max())));
+  error.clear();
+  if (ready == 0 && std::chrono::steady_clock::now() >= deadline) error = errc::timed_out;
 }
 
 void close_idle_contexts() noexcept {

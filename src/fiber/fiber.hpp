@@ -80,6 +80,11 @@ class Fiber final : public detail::Waiting {
                    error_code& error) noexcept override;
   void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override;
   void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override;
+  std::size_t receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                error_code& error) noexcept override;
+  std::size_t send_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                             error_code& error) noexcept override;
+  void wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept override;
   bool sleep_until(time_point time, detail::LiveRequests& live) override;
   void run_elsewhere(const std::function<void()>& work) override;
   boost::asio::io_context& context() override;

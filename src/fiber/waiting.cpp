@@ -1,11 +1,13 @@
 /// A fiber as a way to wait: what a request's operations do on it.
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/deadline.hpp>
+#include <utility>
 
 #include "../detail/transfer.hpp"
 #include "fiber.hpp"
@@ -139,6 +141,34 @@ void Fiber::send_to(int descriptor, std::string_view packet, const Address& addr
 void Fiber::set_timeout(int, std::optional<duration> limit, error_code& error) noexcept {
   timeout_ = limit;
   error.clear();
+}
+
+std::size_t Fiber::receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                     error_code& error) noexcept {
+  if (!runs_here()) return Waiting::receive_elsewhere(descriptor, buffers, deadline, error);
+  take_turns();
+  return detail::receive_until(deadline, *this, descriptor, buffers, error);
+}
+
+std::size_t Fiber::send_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                  error_code& error) noexcept {
+  if (!runs_here()) return Waiting::send_elsewhere(descriptor, buffers, deadline, error);
+  take_turns();
+  return detail::send_until(deadline, *this, descriptor, buffers, error);
+}
+
+/// What is known of the fiber's own connection stays as it is. An event of either counts for both: at worst it makes
+/// for one attempt in vain.
+void Fiber::wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept {
+  if (!runs_here()) return Waiting::wait_until_ready(descriptor, events, deadline, error);
+  error =
+      loop_.watch(descriptor, *this);  // anew each time: what has happened meanwhile may have been taken for its own
+  if (error) return;
+  const bool readable = std::exchange(readable_, false);
+  const bool writable = std::exchange(writable_, false);
+  if (!park(events == POLLIN ? Parked::to_receive : Parked::to_send, deadline)) error = errc::timed_out;
+  readable_ = readable_ || readable;
+  writable_ = writable_ || writable;
 }
 
 bool Fiber::sleep_until(time_point time, detail::LiveRequests& live) {

@@ -15,7 +15,7 @@ struct Counted {
   std::atomic<std::uint64_t> Counters::*counter;
 };
 
-constexpr std::array<Counted, 14> all_counted{{
+constexpr std::array<Counted, 15> all_counted{{
     {&ServerStats::accepted, &Counters::accepted},
     {&ServerStats::completed, &Counters::completed},
     {&ServerStats::rejected_full, &Counters::rejected_full},
@@ -25,6 +25,7 @@ constexpr std::array<Counted, 14> all_counted{{
     {&ServerStats::cut_off_deadline, &Counters::cut_off_deadline},
     {&ServerStats::cut_off_rate, &Counters::cut_off_rate},
     {&ServerStats::cut_off_drain, &Counters::cut_off_drain},
+    {&ServerStats::authentication_failures, &Counters::authentication_failures},
     {&ServerStats::handler_errors, &Counters::handler_errors},
     {&ServerStats::peers_gone, &Counters::peers_gone},
     {&ServerStats::accept_errors, &Counters::accept_errors},

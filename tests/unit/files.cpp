@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "connection.hpp"
+#include "both_ends.hpp"
 
 namespace {
 
@@ -103,7 +103,7 @@ TEST_CASE("a buffer size of 0 is refused") {
 }
 
 TEST_CASE("no read loses bytes to a time limit") {
-  Connection both;
+  BothEnds both;
   both.request.settimeout(10ms);
   both.peer.sendall("half");
   CHECK_THROWS_AS(both.rfile.readline(), timeout_error);
@@ -114,7 +114,7 @@ TEST_CASE("no read loses bytes to a time limit") {
 }
 
 TEST_CASE("read_exactly loses nothing at the end of the stream") {
-  Connection both;
+  BothEnds both;
   both.peer.sendall("abc");
   both.peer.shutdown(SHUT_WR);
   CHECK_THROWS_AS(both.rfile.read_exactly(4), peer_gone_error);
@@ -122,7 +122,7 @@ TEST_CASE("read_exactly loses nothing at the end of the stream") {
 }
 
 TEST_CASE("without a buffer, a write leaves at once") {
-  Connection both;
+  BothEnds both;
   CHECK(both.wfile.write("now") == 3);
   CHECK(both.peer.recv(10) == "now");
   CHECK(both.wfile.write("") == 0);
@@ -131,7 +131,7 @@ TEST_CASE("without a buffer, a write leaves at once") {
 
 TEST_CASE("bytes in several places are written as one") {
   const std::vector<boost::asio::const_buffer> parts{boost::asio::buffer("one ", 4), {}, boost::asio::buffer("two", 3)};
-  Connection both;
+  BothEnds both;
   CHECK(both.wfile.write(parts) == 7);
   CHECK(both.peer.recv(20) == "one two");
 
@@ -147,7 +147,7 @@ TEST_CASE("bytes in several places are written as one") {
 }
 
 TEST_CASE("with a buffer, writes leave when it is full, on flush, and before reading waits") {
-  Connection both;
+  BothEnds both;
   both.wfile.set_buffer_size(8);
   const auto nothing_came = [&] {
     error_code error;
@@ -177,7 +177,7 @@ TEST_CASE("with a buffer, writes leave when it is full, on flush, and before rea
 }
 
 TEST_CASE("a buffered reply to pipelined requests is one write") {
-  Connection both;
+  BothEnds both;
   both.wfile.set_buffer_size(1024);
   both.peer.sendall("1\n2\n3\n");
   both.peer.shutdown(SHUT_WR);
@@ -186,7 +186,7 @@ TEST_CASE("a buffered reply to pipelined requests is one write") {
 }
 
 TEST_CASE("what a time limit kept from leaving leaves with the next flush") {
-  Connection both;
+  BothEnds both;
   both.request.settimeout(10ms);
   const std::string large(1 << 20, 'x');
   CHECK_THROWS_AS(both.wfile.write(large), timeout_error);
@@ -204,7 +204,7 @@ TEST_CASE("what a time limit kept from leaving leaves with the next flush") {
 }
 
 TEST_CASE("a peer that has gone is reported once, not again by the last flush") {
-  Connection both;
+  BothEnds both;
   both.wfile.set_buffer_size(100);
   both.wfile.write("lost");
   both.peer.close();

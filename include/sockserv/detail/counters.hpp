@@ -20,6 +20,8 @@ struct Counters {
   std::atomic<std::uint64_t> cut_off_rate = 0;
   std::atomic<std::uint64_t> cut_off_drain = 0;
 
+  std::atomic<std::uint64_t> authentication_failures = 0;
+
   std::atomic<std::uint64_t> handler_errors = 0;
   std::atomic<std::uint64_t> peers_gone = 0;
   std::atomic<std::uint64_t> accept_errors = 0;

@@ -33,6 +33,9 @@ class LiveRequest {
   /// Enters `all`, which must outlive this, as must `counters`, where the request's bytes count. `descriptor` is what a
   /// forced end shuts down; -1: nothing.
   void enter(LiveRequests& all, Counters& counters, int descriptor);
+  /// The same for what is no request, such as a connection that a handler has made itself: it is shut down with the
+  /// requests, and counts as none.
+  void enter_uncounted(LiveRequests& all, int descriptor);
   /// Leaves; to be called before the descriptor is closed, so that its number cannot be shut down as another's.
   void leave() noexcept;
 
@@ -40,7 +43,7 @@ class LiveRequest {
   void received(std::size_t bytes) noexcept { add(bytes_in_, bytes, &Counters::bytes_in); }
   void sent(std::size_t bytes) noexcept { add(bytes_out_, bytes, &Counters::bytes_out); }
 
-  /// The server's counters; null for a request that has not entered.
+  /// The server's counters; null for what has not entered, or is no request.
   Counters* counters() const noexcept { return counters_; }
 
  private:
@@ -56,6 +59,7 @@ class LiveRequest {
   void fold(Count& own, Count Counters::*total) noexcept;
   void hand_in(Count& own, Count Counters::*total) noexcept;
   void take_place_of(LiveRequest& other) noexcept;
+  void link_to(LiveRequests& all, int descriptor) noexcept;
 
   LiveRequests* all_ = nullptr;
   Counters* counters_ = nullptr;
@@ -106,6 +110,8 @@ class LiveRequests {
 
   /// Shuts down the socket of each, which wakes whoever waits on it; returns how many requests there were.
   std::size_t shut_all_down();
+  /// True once that has been called.
+  bool are_cut_off() const;
 
   /// The bytes that `counters` has, and those that the live requests have yet to add to it.
   Bytes bytes(const Counters& counters) const;

@@ -56,6 +56,21 @@ class Waiting {
   /// Limits how long each operation without a deadline may wait; no value: forever.
   virtual void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept = 0;
 
+  /// @name Other sockets than the request's
+  /// Which a handler has for itself: a connection to another server, say.
+  /// @{
+
+  /// `receive()` and `send()` for another connection.
+  virtual std::size_t receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                        error_code& error) noexcept;
+  virtual std::size_t send_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                     error_code& error) noexcept;
+
+  /// Waits until a descriptor is ready for `events`: POLLIN or POLLOUT of poll(2). It may be over sooner, so the caller
+  /// tries again what it waits for.
+  virtual void wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept;
+  /// @}
+
   /// Waits until then; false if the request's server cuts its requests off before (`live` are that server's).
   virtual bool sleep_until(time_point time, LiveRequests& live);
 

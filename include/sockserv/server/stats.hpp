@@ -29,7 +29,9 @@ struct ServerStats {
   std::uint64_t cut_off_rate = 0;      ///< by `ServerOptions::min_receive_rate`,
   std::uint64_t cut_off_drain = 0;     ///< and requests by `drain()`, at its limit.
 
-  std::uint64_t handler_errors = 0;  ///< Errors handed to `handle_error()`, except peers gone and connections cut off.
+  std::uint64_t authentication_failures = 0;  ///< Clients turned away because they had not proved that they know a key.
+
+  std::uint64_t handler_errors = 0;  ///< Errors handed to `handle_error()`, except those above and peers gone.
   std::uint64_t peers_gone = 0;      ///< Errors that say that the peer has gone.
   std::uint64_t accept_errors = 0;   ///< Failures of `get_request()`.
 

@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "../connection.hpp"
+#include "../both_ends.hpp"
 #include "support/messages.hpp"
 #include "support/support.hpp"
 
@@ -322,8 +322,8 @@ TEST_CASE("several buffers are one message") {
   CHECK(converse<Parts>("") == framed("one, two") + framed("three") + framed("") + framed(laughter));
 }
 
-struct MessageConnection : Connection {
-  using Connection::Connection;
+struct MessageConnection : BothEnds {
+  using BothEnds::BothEnds;
   MessageStream messages{rfile, wfile};
 };
 

@@ -8,9 +8,9 @@
 #include <sockserv/request.hpp>
 
 /// A connection with its files, and the peer.
-struct Connection {
+struct BothEnds {
   /// SOCK_SEQPACKET keeps apart what was sent apart.
-  explicit Connection(int type = SOCK_STREAM) {
+  explicit BothEnds(int type = SOCK_STREAM) {
     std::array<int, 2> pair{};
     REQUIRE(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair.data()) == 0);
     request = sockserv::StreamRequest(sockserv::detail::Descriptor(pair[0]), {});

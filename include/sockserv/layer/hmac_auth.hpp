@@ -1,0 +1,156 @@
+#pragma once
+
+/// Challenge and response with a key that both ends share: whoever connects must prove, before any handler sees it,
+/// that it knows the key, and the server proves the same. *Start at `HmacAuthMixIn`.* docs/wire_formats.md has the
+/// protocols byte by byte.
+
+#include <chrono>
+#include <sockserv/address.hpp>
+#include <sockserv/detail/server_class.hpp>
+#include <sockserv/error.hpp>
+#include <sockserv/request.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <typeinfo>
+#include <vector>
+
+namespace sockserv {
+
+/// A key: any bytes. Take 32 random ones where you can choose; what people can remember can be guessed by whoever has
+/// watched one handshake. Copies of it in this class are wiped when they go.
+///
+/// @par Thread safety
+/// Distinct objects: safe. Shared objects: unsafe, except for const members.
+class SecretKey {
+ public:
+  /// No key; whoever needs one refuses it.
+  SecretKey() noexcept = default;
+  /// @throws std::invalid_argument if there is not a single byte.
+  SecretKey(std::string_view bytes);  // NOLINT(google-explicit-constructor): bytes are a key
+  SecretKey(const char* bytes) : SecretKey(std::string_view(bytes)) {}         // NOLINT
+  SecretKey(const std::string& bytes) : SecretKey(std::string_view(bytes)) {}  // NOLINT
+  SecretKey(const SecretKey&) = default;
+  SecretKey(SecretKey&&) noexcept = default;
+  SecretKey& operator=(SecretKey other) noexcept {
+    bytes_.swap(other.bytes_);
+    return *this;
+  }
+  ~SecretKey();
+
+  bool empty() const noexcept { return bytes_.empty(); }
+  std::span<const unsigned char> bytes() const noexcept { return bytes_; }
+
+ private:
+  std::vector<unsigned char> bytes_;  // not a string, which keeps a short one where moving leaves a copy
+};
+
+/// How the two ends prove that they know the key. All three prove it for the beginning of the connection only: what
+/// follows is neither encrypted nor protected from being changed on its way. Use one key for one protocol.
+enum class AuthenticationProtocol {
+  /// Both prove it to each other, with HMAC-SHA-256 over the nonces of both, their roles and their names: three
+  /// messages,
+  /// as the three-pass mutual authentication of ISO/IEC 9798-4. What was recorded, or comes from another connection or
+  /// from the other role, proves nothing.
+  mutual,
+  /// Python's `multiprocessing.connection` with an `authkey`, as of Python 3.12: the server is a `Listener`, the client
+  /// a
+  /// `Client`. Both prove it to each other; but neither proof says for whom it is, so somebody between two of them can
+  /// pass proofs on from one connection to another. For those who have to talk to Python.
+  multiprocessing,
+  /// The server sends 32 random bytes, and the client answers with their HMAC-SHA-256. Only the client proves anything:
+  /// it cannot tell whom it talks to, and its answers are of use to whoever passes on another server's challenges.
+  simple,
+};
+
+/// Which end of the connection it is: the one that listened, or the one that connected.
+enum class AuthenticationRole { server, client };
+
+/// What both ends must agree on, and what this end puts up with.
+struct Authentication {
+  using duration = std::chrono::steady_clock::duration;
+
+  /// Must not be empty.
+  SecretKey key = {};
+  AuthenticationProtocol protocol = AuthenticationProtocol::mutual;
+  /// How long the whole handshake may take; must be positive.
+  duration time_limit = std::chrono::seconds(5);
+  /// The names of the two ends, of which each must expect the other's. They are not sent, but part of each proof: so a
+  /// proof that was made for one server is worth nothing at another with the same key. "": no name. For `mutual` only.
+  std::string server_name = {};
+  std::string client_name = {};
+  /// Also take and give proofs by HMAC-MD5, without which Python up to 3.11 does not talk to anyone. Better not. For
+  /// `multiprocessing` only.
+  bool allow_md5 = false;
+};
+
+/// Has the two ends of a connection authenticate each other (or one, if the protocol is `simple`), before anything else
+/// is read or written; then the connection is as it was, and not a byte of what follows has been taken. It waits as the
+/// handler does, for `time_limit` at the most, and takes no more from the peer than the protocol has.
+///
+///     auto connection = sockserv::create_connection({"localhost", 9000}, 5s);
+///     sockserv::authenticate(connection.request, {.key = key}, sockserv::AuthenticationRole::client);
+///
+/// Servers have it called by `HmacAuthMixIn`.
+///
+/// @throws authentication_error if the peer has not proved that it knows the key, for whatever reason: the message says
+///     which, the peer is not told. The connection is of no use then; close it.
+/// @throws limit_error if the connection passes a limit of its server's meanwhile; std::invalid_argument for settings
+///     that make no sense; boost::system::system_error if the system has no random bytes.
+void authenticate(StreamRequest& request, const Authentication& authentication, AuthenticationRole role);
+
+namespace detail {
+/// @throws std::invalid_argument that names the field whose value makes no sense.
+void check_authentication(const Authentication& authentication);
+}  // namespace detail
+
+/// A server whose clients must prove that they know a key. Until one has, no handler is constructed for it.
+///
+///     HmacAuthMixIn<ThreadingTCPServer<Echo>> server({"127.0.0.1", 9000});
+///     server.authentication = {.key = key};
+///
+/// The handshake runs where the handler will: in its thread, process or on its fiber; a client that is slow with it
+/// holds up nobody, except where there is no mixin. It goes around a mixin or inside one, with the same effect. For
+/// servers of streams. A client that does not prove it is disconnected, with one line in the log that says why, and
+/// counted in `ServerStats::authentication_failures`; limits such as `ServerOptions::idle_timeout` hold during the
+/// handshake.
+///
+/// Requests that still run when the server is destroyed (of daemon threads, say) are cut off.
+template <detail::ServerClass Server>
+class HmacAuthMixIn : public Server {
+ public:
+  using Server::Server;
+  using typename Server::request_type;
+  ~HmacAuthMixIn() override {
+    static_assert(serves_streams,
+                  "HmacAuthMixIn is for servers of streams: a datagram has no connection to authenticate");
+    if constexpr (detail::serves_in_processes<Server>) {
+      this->begin_destruction(typeid(HmacAuthMixIn), this->live_requests().size());  // each child has a copy of this
+    } else {
+      this->begin_destruction(typeid(HmacAuthMixIn));
+      // What server_close() has not waited for would go on as a request of the base's: without a handshake.
+      this->live_requests().shut_all_down();
+      this->wait_for_requests(AbstractServer::time_point::max());
+    }
+  }
+
+  /// The key, and how it is proved. Without a key the server refuses to serve.
+  Authentication authentication;
+
+  void finish_request(request_type& request, const Address& client_address) override {
+    if constexpr (serves_streams) authenticate(request, authentication, AuthenticationRole::server);
+    Server::finish_request(request, client_address);
+  }
+
+ protected:
+  void check_settings() const override {
+    detail::check_authentication(authentication);
+    Server::check_settings();
+  }
+
+ private:
+  static constexpr bool serves_streams = std::is_same_v<request_type, StreamRequest>;
+};
+
+}  // namespace sockserv

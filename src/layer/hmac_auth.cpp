@@ -1,0 +1,106 @@
+#include <sockserv/layer/hmac_auth.hpp>
+
+#include <openssl/crypto.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <sockserv/detail/deadline.hpp>
+#include <stdexcept>
+
+#include "digest.hpp"
+#include "handshake.hpp"
+
+namespace sockserv {
+namespace {
+
+using std::chrono::steady_clock;
+
+/// Lets a connection's operations wait until a point in time, all together, and then again as long as before.
+class TimeLimit {
+ public:
+  TimeLimit(StreamRequest& request, steady_clock::time_point deadline)
+      : request_(request), deadline_(deadline), before_(request.gettimeout()) {}
+  TimeLimit(const TimeLimit&) = delete;
+  TimeLimit& operator=(const TimeLimit&) = delete;
+  ~TimeLimit() {
+    error_code ignored;  // of a connection that is closed
+    request_.settimeout(before_, ignored);
+  }
+
+  /// To be called before each operation.
+  void apply() {
+    const auto left = deadline_ - steady_clock::now();
+    if (left <= steady_clock::duration::zero()) throw timeout_error("handshake");
+    request_.settimeout(left);
+  }
+
+ private:
+  StreamRequest& request_;
+  steady_clock::time_point deadline_;
+  std::optional<StreamRequest::duration> before_;
+};
+
+[[noreturn]] void fail(const std::string& reason) { throw authentication_error(reason); }
+
+void send(StreamRequest& request, TimeLimit& limit, std::string_view bytes) {
+  while (!bytes.empty()) {
+    limit.apply();
+    bytes.remove_prefix(request.send(boost::asio::buffer(bytes)));
+  }
+}
+
+/// Moves bytes between the two until the handshake has ended; true if the peer has not ended it before.
+bool drive(layer::Handshake& handshake, StreamRequest& request, TimeLimit& limit) {
+  std::array<char, 256> space;
+  for (;;) {
+    send(request, limit, handshake.take_output());
+    if (handshake.wanted() == 0) return true;
+    limit.apply();
+    const std::size_t count =
+        request.recv(boost::asio::buffer(space.data(), std::min(handshake.wanted(), space.size())));
+    if (count == 0) return false;
+    handshake.take({space.data(), count});
+  }
+}
+
+}  // namespace
+
+SecretKey::SecretKey(std::string_view bytes) : bytes_(bytes.begin(), bytes.end()) {
+  if (bytes_.empty()) throw std::invalid_argument("a key must not be empty");
+}
+
+SecretKey::~SecretKey() { ::OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
+
+void detail::check_authentication(const Authentication& authentication) {
+  if (authentication.key.empty()) throw std::invalid_argument("Authentication::key is empty: there must be a key");
+  if (authentication.time_limit <= steady_clock::duration::zero()) {
+    throw std::invalid_argument("Authentication::time_limit must be positive");
+  }
+  const AuthenticationProtocol protocol = authentication.protocol;
+  if (authentication.allow_md5 && protocol != AuthenticationProtocol::multiprocessing) {
+    throw std::invalid_argument("Authentication::allow_md5 is for AuthenticationProtocol::multiprocessing only");
+  }
+  const bool has_names = !authentication.server_name.empty() || !authentication.client_name.empty();
+  if (has_names && protocol != AuthenticationProtocol::mutual) {
+    throw std::invalid_argument(
+        "Authentication::server_name and client_name are for AuthenticationProtocol::mutual only");
+  }
+}
+
+void authenticate(StreamRequest& request, const Authentication& authentication, AuthenticationRole role) {
+  const auto handshake = layer::make_handshake(authentication, role, layer::fill_randomly);
+  TimeLimit limit(request, detail::deadline_after(authentication.time_limit));
+  bool finished = false;
+  try {
+    finished = drive(*handshake, request, limit);
+  } catch (const timeout_error&) {
+    fail("it was not done within the time limit");
+  } catch (const peer_gone_error& gone) {
+    fail("the peer has gone: " + gone.code().message());
+  }
+  if (!finished) fail("the peer has closed the connection");
+  if (handshake->failure()) fail(handshake->failure());
+}
+
+}  // namespace sockserv
