@@ -11,60 +11,14 @@
 #include <cerrno>
 #include <limits>
 #include <memory>
-#include <mutex>
-#include <new>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/contexts.hpp>
 #include <sockserv/detail/live_requests.hpp>
-#include <vector>
 
 #include "transfer.hpp"
 
 namespace sockserv::detail {
 namespace {
-
-using boost::asio::io_context;
-
-constinit std::mutex idle_mutex;  // guards what follows
-/// Contexts of threads that are gone. Never destroyed, since threads may end after main() has returned.
-constinit std::vector<io_context*>* idle_contexts = nullptr;
-
-/// A context for one thread, while that lives, and then for another. It is not destroyed with the thread: an operation
-/// that runs in a thread of its own may still touch it when the one that has awaited it is gone.
-class Lease {
- public:
-  Lease() = default;
-  Lease(const Lease&) = delete;
-  Lease& operator=(const Lease&) = delete;
-  ~Lease() {
-    if (!context_) return;
-    const std::scoped_lock lock(idle_mutex);
-    idle_contexts->push_back(context_);
-  }
-
-  io_context& context() {
-    if (!context_) context_ = take();
-    return *context_;
-  }
-  void abandon() noexcept { context_ = nullptr; }
-
-  static Lease& of_this_thread() {
-    thread_local Lease mine;
-    return mine;
-  }
-
- private:
-  static io_context* take() {
-    const std::scoped_lock lock(idle_mutex);
-    if (!idle_contexts) idle_contexts = new std::vector<io_context*>;
-    if (idle_contexts->empty()) return new io_context(1);
-    io_context* const last = idle_contexts->back();
-    idle_contexts->pop_back();
-    return last;
-  }
-
-  io_context* context_ = nullptr;
-};
 
 class Blocking final : public Waiting {
  public:
@@ -129,28 +83,14 @@ void Waiting::wait_until_ready(int descriptor, short events, time_point deadline
   if (ready == 0 && std::chrono::steady_clock::now() >= deadline) error = errc::timed_out;
 }
 
-void close_idle_contexts() noexcept {
-  const std::scoped_lock lock(idle_mutex);
-  if (!idle_contexts) return;
-  for (const io_context* const context : *idle_contexts) delete context;
-  idle_contexts->clear();
-}
-
-void abandon_contexts() noexcept {
-  if (!idle_contexts) return;    // there has never been one, and a child touches no memory without need
-  new (&idle_mutex) std::mutex;  // a thread that is not here may have held it
-  idle_contexts = nullptr;
-  Lease::of_this_thread().abandon();
-}
-
 bool Waiting::sleep_until(time_point time, LiveRequests& live) { return !live.wait_until_cut_off(time); }
 
 void Waiting::run_elsewhere(const std::function<void()>& work) { work(); }
 
-io_context& Waiting::context() { return Lease::of_this_thread().context(); }
+boost::asio::io_context& Waiting::context() { return context_of_this_thread(); }
 
 Waiting::Outcome Waiting::wait_for(const bool& done, time_point deadline, LiveRequests* live) {
-  io_context& own = context();
+  boost::asio::io_context& own = context();
   const auto work = boost::asio::make_work_guard(own);
   own.restart();
   const auto cut_off = std::make_shared<bool>(false);  // what is posted may run when this wait is over

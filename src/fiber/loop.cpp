@@ -54,6 +54,7 @@ void Loop::run_thread() {
   of_this_thread = this;
   input_buffers_.belong_here();
   const OverflowWatch watch;
+  context_.restart();
   wait_for_events();
   context_.run();
   for (Fiber* const fiber : fibers_) fiber->end();
@@ -61,7 +62,13 @@ void Loop::run_thread() {
 
 void Loop::stop() {
   if (!thread_.joinable()) return;
-  boost::asio::post(context_, [this] { context_.stop(); });
+  // Another will have the context: what still waits in it ends first, and what that leads to has come before the stop.
+  boost::asio::post(context_, [this] {
+    ending_ = true;
+    timer_.cancel();
+    epoll_.cancel();
+    boost::asio::post(context_, [this] { context_.stop(); });
+  });
   thread_.join();
 }
 
@@ -255,6 +262,7 @@ int Loop::serve_events() {
 }
 
 void Loop::wait_for_events() {
+  if (ending_) return;
   arm_timer();
   if (!waiting_for_events_) {
     waiting_for_events_ = true;

@@ -19,6 +19,7 @@
 #include <mutex>
 #include <optional>
 #include <sockserv/address.hpp>
+#include <sockserv/detail/contexts.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/fiber_loops.hpp>
 #include <sockserv/error.hpp>
@@ -137,7 +138,8 @@ class Loop {
   const detail::FiberLoops::Settings settings_;
   const std::string overflow_message_;
 
-  boost::asio::io_context context_{1};  // 1: one thread runs it
+  detail::LeasedContext leased_;
+  boost::asio::io_context& context_{leased_.get()};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
   boost::asio::posix::stream_descriptor epoll_;
   boost::asio::steady_timer timer_{context_};
@@ -154,6 +156,7 @@ class Loop {
   Fiber* last_ready_ = nullptr;
   int listener_ = -1;
   bool watches_listener_ = false;
+  bool ending_ = false;  // waits for no more events
   bool accept_again_ = false;
   bool waiting_for_events_ = false;  // Asio watches the epoll set
   bool round_posted_ = false;        // … or has been asked to go round anyway

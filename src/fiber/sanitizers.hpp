@@ -7,12 +7,21 @@
 #include "../detail/sanitized.hpp"
 
 #if defined(SOCKSERV_ASAN)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #elif defined(SOCKSERV_TSAN)
 #include <sanitizer/tsan_interface.h>
 #endif
 
 namespace sockserv::fiber {
+
+/// Has the memory of stacks, which is about to be given back, be like any other: fibers end in the middle of frames,
+/// and whoever gets the memory next would be told of those.
+inline void forget_frames([[maybe_unused]] const void* memory, [[maybe_unused]] std::size_t size) noexcept {
+#if defined(SOCKSERV_ASAN)
+  __asan_unpoison_memory_region(memory, size);
+#endif
+}
 
 /// One stack, as the sanitizers know it. Each switch is announced before it, on the stack that is left, and confirmed
 /// after it, on the one that has been reached; for the last one of a stack that ends, there are functions of their own.

@@ -6,6 +6,8 @@
 #include <sockserv/error.hpp>
 #include <string>
 
+#include "sanitizers.hpp"
+
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
@@ -40,7 +42,10 @@ Stacks::Stacks(std::size_t size, Guard guard) : guard_(guard) {
 }
 
 Stacks::~Stacks() {
-  for (char* const slab : slabs_) ::munmap(slab, slab_stacks * stride());
+  for (char* const slab : slabs_) {
+    forget_frames(slab, slab_stacks * stride());
+    ::munmap(slab, slab_stacks * stride());
+  }
 }
 
 Stack Stacks::make() {

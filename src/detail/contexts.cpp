@@ -1,0 +1,63 @@
+#include <sockserv/detail/contexts.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <mutex>
+#include <new>
+#include <vector>
+
+namespace sockserv::detail {
+namespace {
+
+using boost::asio::io_context;
+
+constinit std::mutex idle_mutex;  // guards what follows
+/// Contexts that nobody has. Never destroyed, since threads may end after main() has returned.
+constinit std::vector<io_context*>* idle_contexts = nullptr;
+constinit std::size_t contexts_made = 0;
+
+LeasedContext& lease_of_this_thread() {
+  thread_local LeasedContext mine;
+  return mine;
+}
+
+}  // namespace
+
+LeasedContext::~LeasedContext() {
+  if (!context_) return;
+  const std::scoped_lock lock(idle_mutex);
+  idle_contexts->push_back(context_);  // there is room
+}
+
+io_context& LeasedContext::get() {
+  if (context_) return *context_;
+  const std::scoped_lock lock(idle_mutex);
+  if (!idle_contexts) idle_contexts = new std::vector<io_context*>;
+  if (idle_contexts->empty()) {
+    idle_contexts->reserve(contexts_made + 1);
+    context_ = new io_context(1);  // 1: one thread runs it
+    ++contexts_made;
+  } else {
+    context_ = idle_contexts->back();
+    idle_contexts->pop_back();
+  }
+  return *context_;
+}
+
+io_context& context_of_this_thread() { return lease_of_this_thread().get(); }
+
+void close_idle_contexts() noexcept {
+  const std::scoped_lock lock(idle_mutex);
+  if (!idle_contexts) return;
+  for (const io_context* const context : *idle_contexts) delete context;
+  idle_contexts->clear();
+}
+
+void abandon_contexts() noexcept {
+  if (!idle_contexts) return;    // there has never been one, and a child touches no memory without need
+  new (&idle_mutex) std::mutex;  // a thread that is not here may have held it
+  idle_contexts = nullptr;
+  contexts_made = 0;
+  lease_of_this_thread().abandon();
+}
+
+}  // namespace sockserv::detail
