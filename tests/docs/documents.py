@@ -23,9 +23,14 @@ def without_code(text):
 
 
 def anchors(text):
-    """What the headings of a document can be linked by, as GitHub makes it."""
+    """What the headings of a document can be linked by, as GitHub makes it: a number tells apart what is the same."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    made = []
+    for heading in headings:
+        anchor = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        before = sum(anchor == other for other, _ in made)
+        made.append((anchor, f"{anchor}-{before}" if before else anchor))
+    return {anchor for _, anchor in made}
 
 
 def broken_links(document):
