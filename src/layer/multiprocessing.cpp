@@ -22,7 +22,7 @@ constexpr FramingOptions framing{.prefix = LengthPrefix::multiprocessing, .max_m
 constexpr std::size_t header_size = 4;
 
 /// As Python 3.12 and newer make it, after "{sha256}". Up to 3.11 a challenge has 20 bytes and nothing before them.
-constexpr std::size_t nonce_size = 40;
+constexpr std::size_t python_nonce_size = 40;
 constexpr std::size_t old_challenge_size = 20;
 
 /// What an answer may be made with, and be asked for.
@@ -46,7 +46,7 @@ class Multiprocessing final : public Handshake {
  public:
   Multiprocessing(const Authentication& authentication, AuthenticationRole role, const RandomSource& random)
       : authentication_(authentication), role_(role), challenge_(prefix_of(sha256)) {
-    std::array<char, nonce_size> nonce{};
+    std::array<char, python_nonce_size> nonce{};
     random(nonce);
     challenge_.append(nonce.begin(), nonce.end());
     role == AuthenticationRole::server ? deliver_challenge() : expect_message(Step::challenge);

@@ -27,7 +27,6 @@ namespace {
 
 using namespace sockserv;
 using namespace support;
-using layer::Handshake;
 using Protocol = AuthenticationProtocol;
 using Role = AuthenticationRole;
 
