@@ -27,7 +27,7 @@ inline int fuzz_handshake(const std::uint8_t* data, std::size_t size, sockserv::
     return std::pair(std::move(end), left);
   };
   const auto [whole, left] = fed(bytes.size() + 1);
-  for (const std::size_t piece_size : {1, 3, 7}) {
+  for (const std::size_t piece_size : {1UL, 3UL, 7UL}) {
     const auto [cut, left_of_cut] = fed(piece_size);
     if (cut.sent() != whole.sent() || cut.failure() != whole.failure() || cut.succeeded() != whole.succeeded() ||
         cut.wanted() != whole.wanted() || left_of_cut != left) {

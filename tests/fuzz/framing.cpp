@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 2, size - 2);
 
   const support::Decoded whole = support::decoded(bytes, options);
-  for (const std::size_t piece_size : {1, 3, 7}) {
+  for (const std::size_t piece_size : {1UL, 3UL, 7UL}) {
     if (support::decoded(bytes, options, piece_size) != whole) std::abort();
   }
   std::string again;

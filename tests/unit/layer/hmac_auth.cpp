@@ -36,7 +36,8 @@ constexpr Role other(Role role) { return role == Role::server ? Role::client : R
 
 std::string hex(std::string_view bytes) {
   std::string text;
-  for (const unsigned char byte : bytes) {
+  for (const char character : bytes) {
+    const auto byte = static_cast<unsigned char>(character);
     text += "0123456789abcdef"[byte / 16];
     text += "0123456789abcdef"[byte % 16];
   }
@@ -137,7 +138,7 @@ TEST_CASE("authentication: settings that make no sense are refused") {
 
 TEST_CASE("authentication: two ends with one key succeed, however the bytes are cut") {
   for (const Protocol protocol : protocols) {
-    for (const std::size_t piece : {1, 2, 3, 7, 1000}) {
+    for (const std::size_t piece : {1UL, 2UL, 3UL, 7UL, 1000UL}) {
       End server(with(protocol), Role::server);
       End client(with(protocol), Role::client);
       let_talk(server, client, piece);
