@@ -150,7 +150,8 @@ class Server:
     def ends(self, code):
         """Expects the server to end with an exit code, having said no more and left nothing behind."""
         assert self.process.wait(PATIENCE) == code, f"exit code {self.process.returncode}: {self.errors()}"
-        assert is_empty(self.process.pid), "a process is left"
+        # A worker whose parent has ended is init's to collect, which may take a moment.
+        eventually(lambda: is_empty(self.process.pid))
         assert not (self.path and os.path.lexists(self.path)), f"{self.path} is left"
         rest = self.process.stdout.read()
         assert rest == "", f"standard output has more than one line: {rest!r}"
