@@ -2,10 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <chrono>
-#include <exception>
-#include <filesystem>
 #include <iostream>
 #include <stdexcept>
 
@@ -27,31 +24,6 @@ struct Arguments {
 
 bool is_unix(std::string_view scheme) { return scheme.starts_with("unix"); }
 bool serves_streams(std::string_view scheme) { return scheme == "tcp" || scheme == "unix"; }
-
-sockserv::Address unix_address(std::string_view path) {
-  std::string name(path);
-  if (name.starts_with('@')) name.front() = '\0';  // that is how the system marks abstract names
-  return {name};
-}
-
-sockserv::Address ip_address(std::string_view host_and_port) {
-  const std::size_t colon = host_and_port.rfind(':');
-  if (colon == host_and_port.npos) throw std::invalid_argument("the port is missing");
-  std::string_view host = host_and_port.substr(0, colon);
-  const std::string_view port = host_and_port.substr(colon + 1);
-
-  if (host.starts_with('[') && host.ends_with(']')) {
-    host = host.substr(1, host.size() - 2);
-  } else if (host.find(':') != host.npos) {
-    throw std::invalid_argument("an IPv6 address goes in brackets, as in [::1]:9000");
-  }
-  int number = 0;
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (error != std::errc() || end != port.data() + port.size()) {
-    throw std::invalid_argument("'" + std::string(port) + "' is not a port number");
-  }
-  return {host, number};
-}
 
 /// The schemes or the mixins among the choices, each once.
 std::vector<std::string> distinct(std::span<const Choice> choices, std::string_view Choice::*member) {
@@ -115,14 +87,12 @@ void declare_options(CLI::App& app, std::span<const Choice> choices, Arguments& 
 
 /// Takes a URL apart into scheme and address.
 void read_url(const std::string& url, std::span<const Choice> choices, Options& options) {
-  const std::size_t colon = url.find("://");
-  options.scheme = url.substr(0, colon);
+  options.scheme = scheme_of(url);
   const std::vector<std::string> schemes = distinct(choices, &Choice::scheme);
-  if (colon == url.npos || std::find(schemes.begin(), schemes.end(), options.scheme) == schemes.end()) {
+  if (std::find(schemes.begin(), schemes.end(), options.scheme) == schemes.end()) {
     throw std::invalid_argument("this server listens on " + url_forms(choices));
   }
-  const std::string_view rest = std::string_view(url).substr(colon + 3);
-  options.address = is_unix(options.scheme) ? unix_address(rest) : ip_address(rest);
+  options.address = address_of(url);
 }
 
 sockserv::ServerOptions server_options(const Arguments& arguments) {
@@ -168,26 +138,17 @@ int announce_and_run(sockserv::AbstractServer& server, const Options& options) {
 }
 
 int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices) {
-  const std::string program = std::filesystem::path(argv[0]).filename();
-  CLI::App app(std::string(about.purpose), program);
-  app.failure_message([&](const CLI::App*, const CLI::Error& error) {
-    return program + ": " + error.what() + "\nTry " + program + " --help.\n";
-  });
   Arguments arguments;
   arguments.listen = about.listen;
   arguments.mixin = choices.front().mixin;
-  declare_options(app, choices, arguments);
-
-  try {
-    app.parse(argc, argv);
+  const auto declare = [&](CLI::App& app) {
+    declare_options(app, choices, arguments);
+    if (about.declare_options) about.declare_options(app);
+  };
+  return run_program(argc, argv, about.purpose, declare, [&] {
     const auto [choice, options] = interpret(arguments, choices);
     return choice.serve(options);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? sockserv::exit_clean : exit_usage;  // 0: it was --help
-  } catch (const std::exception& error) {
-    std::cerr << program << ": " << error.what() << '\n';
-    return sockserv::exit_error;
-  }
+  });
 }
 
 }  // namespace example

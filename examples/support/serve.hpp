@@ -11,6 +11,7 @@
 /// `sockserv::ExitStatus` or `exit_usage`.
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <sockserv.hpp>
@@ -19,15 +20,16 @@
 #include <string_view>
 #include <vector>
 
-namespace example {
+#include "command_line.hpp"
 
-/// The exit code for a command line that makes no sense.
-inline constexpr int exit_usage = 2;
+namespace example {
 
 /// What a program says about itself.
 struct About {
   std::string_view purpose;  ///< One sentence, for --help.
   std::string_view listen;   ///< The URL of --listen if there is none.
+  /// Adds the program's own options. Empty: it has none.
+  std::function<void(CLI::App&)> declare_options = {};
 };
 
 /// What the command line asks for.
@@ -96,6 +98,15 @@ void add_mixins(std::string_view scheme, std::vector<Choice>& choices) {
   choices.push_back({scheme, "thread_pool", serve_one<sockserv::ThreadPoolMixIn<Server>>});
   choices.push_back({scheme, "fiber", serve_one<sockserv::FiberMixIn<Server>>});
   choices.push_back({scheme, "preforking_fiber", serve_one<sockserv::PreForkingMixIn<sockserv::FiberMixIn<Server>>>});
+}
+
+/// A program that serves streams of every kind, as --listen and --mixin say.
+template <class Handler>
+int serve_streams(int argc, char** argv, const About& about) {
+  std::vector<Choice> choices;
+  add_mixins<sockserv::TCPServer<Handler>>("tcp", choices);
+  add_mixins<sockserv::UnixStreamServer<Handler>>("unix", choices);
+  return serve_choice(argc, argv, about, choices);
 }
 
 /// A program that is every kind of server, as --listen and --mixin say.

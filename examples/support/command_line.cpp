@@ -1,0 +1,74 @@
+#include "command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <sockserv/run.hpp>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+namespace example {
+namespace {
+
+sockserv::Address unix_address(std::string_view path) {
+  std::string name(path);
+  if (name.starts_with('@')) name.front() = '\0';  // that is how the system marks abstract names
+  return {name};
+}
+
+sockserv::Address ip_address(std::string_view host_and_port) {
+  const std::size_t colon = host_and_port.rfind(':');
+  if (colon == host_and_port.npos) throw std::invalid_argument("the port is missing");
+  std::string_view host = host_and_port.substr(0, colon);
+  const std::string_view port = host_and_port.substr(colon + 1);
+
+  if (host.starts_with('[') && host.ends_with(']')) {
+    host = host.substr(1, host.size() - 2);
+  } else if (host.find(':') != host.npos) {
+    throw std::invalid_argument("an IPv6 address goes in brackets, as in [::1]:9000");
+  }
+  int number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (error != std::errc() || end != port.data() + port.size()) {
+    throw std::invalid_argument("'" + std::string(port) + "' is not a port number");
+  }
+  return {host, number};
+}
+
+}  // namespace
+
+std::string_view scheme_of(std::string_view url) {
+  const std::size_t colon = url.find("://");
+  return colon == url.npos ? "" : url.substr(0, colon);
+}
+
+sockserv::Address address_of(std::string_view url) {
+  const std::string_view scheme = scheme_of(url);
+  if (scheme.empty()) throw std::invalid_argument("a URL looks like tcp://127.0.0.1:9000");
+  const std::string_view rest = url.substr(scheme.size() + 3);
+  return scheme.starts_with("unix") ? unix_address(rest) : ip_address(rest);
+}
+
+int run_program(int argc, char** argv, std::string_view purpose, const std::function<void(CLI::App&)>& declare_options,
+                const std::function<int()>& body) {
+  const std::string program = std::filesystem::path(argv[0]).filename();
+  CLI::App app(std::string(purpose), program);
+  app.failure_message([&](const CLI::App*, const CLI::Error& error) {
+    return program + ": " + error.what() + "\nTry " + program + " --help.\n";
+  });
+  declare_options(app);
+  try {
+    app.parse(argc, argv);
+    return body();
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? sockserv::exit_clean : exit_usage;  // 0: it was --help
+  } catch (const std::exception& error) {
+    std::cerr << program << ": " << error.what() << '\n';
+    return sockserv::exit_error;
+  }
+}
+
+}  // namespace example
