@@ -1,0 +1,101 @@
+#include "folder.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+namespace transfer {
+
+void fail(std::string_view action, std::string_view name) {
+  const std::string reason = std::generic_category().message(errno);
+  throw Failure("cannot " + std::string(action) + " " + printable(std::string(name)) + ": " + reason);
+}
+
+// snippet: names
+void check_name(const std::string& name) {
+  const auto refuse = [&](const std::string& reason) {
+    throw Failure("the name '" + printable(name.substr(0, 200)) + "' " + reason);
+  };
+  constexpr std::size_t longest = 180;  // the name of a part of the file is longer, and may have 255 bytes
+  if (name.empty()) refuse("is empty");
+  if (name.size() > longest) refuse("has more than " + std::to_string(longest) + " bytes");
+  if (name.find('\0') != name.npos) refuse("has a NUL in it");
+  if (name.find('/') != name.npos) refuse("is a path; files go by their names in the server's one folder");
+  if (name.front() == '.') refuse("begins with a dot");
+}
+// snippet end
+
+File::File(int descriptor, std::string name) : descriptor_(descriptor), name_(std::move(name)) {
+  if (descriptor_ < 0) fail("open", name_);
+  struct stat status {};
+  if (::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode)) return;
+  ::close(descriptor_);
+  throw Failure(printable(name_) + " is no plain file");
+}
+
+File::File(File&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)), name_(std::move(other.name_)) {}
+
+File::~File() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+std::uint64_t File::size() const {
+  struct stat status {};
+  if (::fstat(descriptor_, &status) != 0) fail("examine", name_);
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+std::string File::read(std::uint64_t offset, std::uint64_t count) const {
+  std::string bytes(static_cast<std::size_t>(std::min<std::uint64_t>(count, piece_size)), '\0');
+  ssize_t size = 0;
+  do {
+    size = ::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+  } while (size == -1 && errno == EINTR);
+  if (size == -1) fail("read", name_);
+  if (size == 0) throw Failure(printable(name_) + " has become shorter");
+  bytes.resize(static_cast<std::size_t>(size));
+  return bytes;
+}
+
+void File::hash(Sha256& sha256, std::uint64_t from, std::uint64_t to) const {
+  while (from < to) {
+    const std::string piece = read(from, to - from);
+    sha256.add(piece);
+    from += piece.size();
+  }
+}
+
+Folder::Folder(const std::string& path) : descriptor_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+  if (descriptor_ < 0) fail("open the folder", path);
+}
+
+Folder::Folder(Folder&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+Folder::~Folder() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+File Folder::open(const std::string& name) const {
+  check_room(name);  // which has the better words for a link; but only O_NOFOLLOW is safe if it changes right now
+  // O_NONBLOCK: opening a named pipe must not wait for somebody who writes to it.
+  return {::openat(descriptor_, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), name};
+}
+
+void Folder::check_room(const std::string& name) const {
+  check_name(name);
+  struct stat status {};
+  if (::fstatat(descriptor_, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno != ENOENT) fail("examine", name);
+  } else if (S_ISLNK(status.st_mode)) {
+    throw Failure(printable(name) + " is a symbolic link; links are not followed");
+  } else if (!S_ISREG(status.st_mode)) {
+    throw Failure(printable(name) + " is no plain file");
+  }
+}
+
+}  // namespace transfer

@@ -1,0 +1,82 @@
+#pragma once
+
+/// The one folder that files go to and come from, and how nothing gets out of it: a name is a name, not a path; it is
+/// looked up relative to the folder's descriptor (openat(2)); and where it is a symbolic link, it is not followed
+/// (O_NOFOLLOW).
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "sha256.hpp"
+#include "support/printable.hpp"
+
+namespace transfer {
+
+using example::printable;
+
+/// So much is read, sent, received and written at a time.
+inline constexpr std::size_t piece_size = std::size_t{256} << 10;
+
+/// What the peer is told: a request that is refused, or what the file system says.
+class Failure : public std::runtime_error {
+ public:
+  using runtime_error::runtime_error;
+};
+
+/// Throws a Failure about the system call that has just failed: "cannot write x: No space left on device".
+[[noreturn]] void fail(std::string_view action, std::string_view name);
+
+/// Throws a Failure unless a file may have this name: no path, and no dot in front, which `.` and `..` have, and the
+/// parts of files that are not complete.
+void check_name(const std::string& name);
+
+/// An open file. Its end closes it.
+class File {
+ public:
+  /// Owns the descriptor of a plain file. Throws a Failure if it is -1, for what errno says, or no plain file's.
+  File(int descriptor, std::string name);
+  File(File&& other) noexcept;
+  File& operator=(File&&) = delete;
+  ~File();
+
+  /// How many bytes it has.
+  std::uint64_t size() const;
+  /// The next bytes at `offset`: as many as there are, but no more than `count`.
+  /// @throws Failure if there are none: the file has become shorter.
+  std::string read(std::uint64_t offset, std::uint64_t count) const;
+  /// Adds the bytes between the two offsets to the hash.
+  void hash(Sha256& sha256, std::uint64_t from, std::uint64_t to) const;
+
+  int descriptor() const noexcept { return descriptor_; }
+  const std::string& name() const noexcept { return name_; }
+
+ private:
+  int descriptor_;
+  std::string name_;
+};
+
+class Folder {
+ public:
+  explicit Folder(const std::string& path);
+  Folder(Folder&& other) noexcept;
+  Folder& operator=(Folder&&) = delete;
+  ~Folder();
+
+  /// Opens a file for reading. Throws a Failure if the name may not be, or is no plain file's.
+  File open(const std::string& name) const;
+  /// Throws a Failure if no file can be put there under this name: see `check_name`, or there is something else than a
+  /// plain file.
+  void check_room(const std::string& name) const;
+
+  int descriptor() const noexcept { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+}  // namespace transfer

@@ -1,0 +1,86 @@
+#include "part.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+namespace transfer {
+
+Part::Part(const Folder& folder, const std::string& name) : folder_(folder), file_(open_locked(folder, name)) {
+  const std::uint64_t size = file_.size();
+  file_.hash(sha256_, 0, size);
+  size_ = size;
+}
+
+// snippet: lock
+/// The lock belongs to the open file, so it ends with that, however it does. It may be had only once the name is
+/// another file's, because who had it before has completed or removed the part; then that other file is meant.
+File Part::open_locked(const Folder& folder, const std::string& name) {
+  for (;;) {
+    constexpr int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    File file(::openat(folder.descriptor(), name.c_str(), flags, 0666), name);
+    if (::flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) fail("lock", name);
+      throw Failure("this file is being transferred already; try again later");
+    }
+    struct stat locked {};
+    struct stat named {};
+    if (::fstat(file.descriptor(), &locked) != 0) fail("examine", name);
+    if (::fstatat(folder.descriptor(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+        locked.st_ino == named.st_ino && locked.st_dev == named.st_dev) {
+      return file;
+    }
+  }
+}
+// snippet end
+
+void Part::go_on_from(std::uint64_t from) {
+  if (from == size_) return;
+  if (from != 0) throw Failure("a transfer goes on at byte 0 or " + std::to_string(size_) + " of this file");
+  if (::ftruncate(file_.descriptor(), 0) != 0) fail("empty", file_.name());
+  size_ = 0;
+  sha256_ = Sha256();
+}
+
+void Part::append(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::pwrite(file_.descriptor(), bytes.data(), bytes.size(), static_cast<off_t>(size_));
+    if (count == -1) {
+      if (errno == EINTR) continue;
+      const int reason = errno;
+      remove();
+      errno = reason;
+      fail("write", file_.name());
+    }
+    const auto written = static_cast<std::size_t>(count);
+    sha256_.add(bytes.substr(0, written));
+    bytes.remove_prefix(written);
+    size_ += written;
+  }
+}
+
+// snippet: complete
+void Part::complete(const std::string& name, const std::string& expected_sha256) {
+  if (sha256() != expected_sha256) {
+    const std::string actual = sha256();
+    remove();
+    throw Failure("the bytes of " + printable(name) + " have the SHA-256 " + actual + ", not " + expected_sha256 +
+                  " as announced; they have been thrown away");
+  }
+  // On the disk before it has its name, so that not even a power cut leaves half a file there.
+  if (::fsync(file_.descriptor()) != 0) fail("write to the disk", file_.name());
+  folder_.check_room(name);
+  if (::renameat(folder_.descriptor(), file_.name().c_str(), folder_.descriptor(), name.c_str()) != 0) {
+    fail("put in place", name);
+  }
+  if (::fsync(folder_.descriptor()) != 0) fail("write to the disk the name of", name);
+}
+// snippet end
+
+void Part::remove() noexcept { ::unlinkat(folder_.descriptor(), file_.name().c_str(), 0); }
+
+}  // namespace transfer
