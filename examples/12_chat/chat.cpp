@@ -1,0 +1,203 @@
+#include "chat.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include "support/printable.hpp"
+
+namespace chat {
+namespace {
+
+/// Names of members and rooms.
+bool is_name(const std::string& name) {
+  return !name.empty() && name.size() <= 20 && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+}
+
+/// Sends what can be sent without waiting; true if nothing is left.
+bool send_some(Member& member) noexcept {
+  while (!member.queue.empty()) {
+    constexpr int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    const ssize_t sent = ::send(member.request.fileno(), member.queue.data(), member.queue.size(), flags);
+    if (sent >= 0) {
+      member.queue.erase(0, static_cast<std::size_t>(sent));
+    } else if (errno == EAGAIN) {
+      return false;
+    } else if (errno != EINTR) {
+      member.queue.clear();  // the client has gone, as its handler will find
+    }
+  }
+  return true;
+}
+
+/// Makes the member's handler find the end of the stream.
+void stop_receiving(Member& member) noexcept {
+  sockserv::error_code ignored;  // if the connection has broken, the handler finds that
+  member.request.shutdown(SHUT_RD, ignored);
+}
+
+}  // namespace
+
+Chat::Chat() : wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (wake_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+  try {
+    writer_ = std::thread([this] { write(); });
+  } catch (...) {
+    ::close(wake_);
+    throw;
+  }
+}
+
+Chat::~Chat() {
+  {
+    const std::scoped_lock lock(mutex_);
+    ending_ = true;
+  }
+  wake_writer();
+  writer_.join();
+  ::close(wake_);
+}
+
+void Chat::join(Member& member) {
+  const std::scoped_lock lock(mutex_);
+  do {
+    member.nick = "guest-" + std::to_string(++guests_);
+  } while (is_taken(member.nick));
+  enter(member, "lobby");
+  if (closed_) stop_receiving(member);
+}
+
+bool Chat::obey(Member& member, std::string_view line) {
+  while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
+  const std::string text = example::printable(std::string(line));
+  const std::scoped_lock lock(mutex_);
+  if (member.dropped || text == "/quit") return false;
+  if (text.starts_with('/')) {
+    const std::string command = text.substr(0, text.find(' '));
+    command_from(member, command, command == text ? "" : text.substr(command.size() + 1));
+  } else if (!text.empty()) {
+    tell_others(member, member.nick + ": " + text);
+  }
+  return true;
+}
+
+std::string Chat::leave(Member& member) {
+  const std::scoped_lock lock(mutex_);
+  exit(member);
+  std::erase(unsent_, &member);
+  std::string rest = std::move(member.queue);
+  if (member.dropped) rest += "* you have been dropped, since you read too slowly\n";
+  if (closed_) rest += "* the chat is closed\n";
+  return rest;
+}
+
+void Chat::close() noexcept {
+  const std::scoped_lock lock(mutex_);
+  closed_ = true;
+  for (const auto& [name, room] : rooms_) {
+    for (Member* const member : room) stop_receiving(*member);
+  }
+}
+
+void Chat::enter(Member& member, const std::string& room) {
+  rooms_[room].push_back(&member);
+  member.room = room;
+  tell(member, "* you are " + member.nick + " in " + room);
+  tell_others(member, "* " + member.nick + " has come");
+}
+
+void Chat::exit(Member& member) {
+  tell_others(member, "* " + member.nick + (member.dropped ? " has been dropped, reading too slowly" : " has left"));
+  Room& room = rooms_[member.room];
+  std::erase(room, &member);
+  if (room.empty()) rooms_.erase(member.room);
+}
+
+void Chat::command_from(Member& member, const std::string& command, const std::string& argument) {
+  if (command == "/nick") {
+    rename(member, argument);
+  } else if (command == "/who") {
+    tell(member, "* in " + member.room + ": " + names_in(member.room));
+  } else if (command != "/join") {
+    tell(member, "* there are /nick NAME, /join ROOM, /who and /quit");
+  } else if (!is_name(argument)) {
+    tell(member, "* a room's name has up to 20 letters, digits, - and _");
+  } else if (argument != member.room) {
+    exit(member);
+    enter(member, argument);
+  }
+}
+
+void Chat::rename(Member& member, const std::string& nick) {
+  if (!is_name(nick)) return tell(member, "* a name has up to 20 letters, digits, - and _");
+  if (is_taken(nick)) return tell(member, "* " + nick + " is taken");
+  tell_others(member, "* " + member.nick + " is " + nick + " now");
+  member.nick = nick;
+  tell(member, "* you are " + nick + " in " + member.room);
+}
+
+bool Chat::is_taken(const std::string& nick) const {
+  return std::any_of(rooms_.begin(), rooms_.end(), [&](const auto& each) {
+    return std::any_of(each.second.begin(), each.second.end(),
+                       [&](const Member* member) { return member->nick == nick; });
+  });
+}
+
+std::string Chat::names_in(const std::string& room) const {
+  std::string names;
+  for (const Member* const member : rooms_.at(room)) names += (names.empty() ? "" : ", ") + member->nick;
+  return names;
+}
+
+// snippet: tell
+/// With the lock held, as all that is private.
+void Chat::tell(Member& member, const std::string& line) {
+  if (member.dropped) return;
+  if (member.queue.size() + line.size() + 1 > queue_limit) {
+    member.dropped = true;
+    return stop_receiving(member);
+  }
+  const bool is_first = member.queue.empty();
+  member.queue += line + '\n';
+  if (!is_first || send_some(member)) return;
+  unsent_.push_back(&member);
+  wake_writer();
+}
+// snippet end
+
+void Chat::tell_others(const Member& member, const std::string& line) {
+  for (Member* const other : rooms_[member.room]) {
+    if (other != &member) tell(*other, line);
+  }
+}
+
+void Chat::wake_writer() noexcept { ::eventfd_write(wake_, 1); }
+
+// snippet: writer
+void Chat::write() {
+  for (;;) {
+    std::vector<pollfd> awaited{{wake_, POLLIN, 0}};
+    {
+      const std::scoped_lock lock(mutex_);
+      if (ending_) return;
+      std::erase_if(unsent_, [&](Member* member) {
+        if (send_some(*member)) return true;
+        awaited.push_back({member->request.fileno(), POLLOUT, 0});
+        return false;
+      });
+    }
+    ::poll(awaited.data(), awaited.size(), -1);
+    eventfd_t ignored = 0;
+    ::eventfd_read(wake_, &ignored);  // so that it is not readable until there is something new
+  }
+}
+// snippet end
+
+}  // namespace chat

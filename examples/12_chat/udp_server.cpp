@@ -1,0 +1,74 @@
+// A chat without connections: a packet goes to everybody else who has spoken lately.
+//
+//     12_udp_chat_server     and, several times,     12_chat_client --server udp://127.0.0.1:9000
+//
+// Nobody joins and nobody leaves: who is there is who has sent a packet within the last minute (--lately SECONDS).
+// Watch nc -u 127.0.0.1 9000: it hears nothing until it has said something. An empty packet says nothing, and counts.
+//
+// There is no queue, and none is needed: a packet for which a client's socket has no room is lost, and that is all. The
+// sender of a packet can be a lie, and then a stranger gets what others say; a server for the open network would have a
+// new sender answer a question first. Here they are few, so that one packet makes no more than so many others.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <sockserv.hpp>
+#include <string>
+#include <vector>
+
+#include "support/printable.hpp"
+#include "support/serve.hpp"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t most_speakers = 100;
+int lately = 60;  // seconds
+
+struct Speaker {
+  sockserv::Address address;
+  Clock::time_point last;
+};
+std::vector<Speaker> speakers;  // without a lock, since without a mixin packets are handled one after the other
+
+// snippet: relay
+struct Relay : sockserv::DatagramRequestHandler {
+  void handle() override {
+    const Clock::time_point now = Clock::now();
+    std::erase_if(speakers, [&](const Speaker& each) { return now - each.last > std::chrono::seconds(lately); });
+    auto sender = std::find_if(speakers.begin(), speakers.end(),
+                               [&](const Speaker& each) { return each.address == client_address; });
+    if (sender == speakers.end()) {
+      if (speakers.size() == most_speakers) {
+        wfile.write("* too many are speaking; try again later");
+        return;
+      }
+      sender = speakers.insert(speakers.end(), {client_address, now});
+    }
+    sender->last = now;
+    if (packet.empty()) return;
+
+    const std::string line = client_address.to_string() + ": " + example::printable(packet);
+    for (const Speaker& each : speakers) {
+      sockserv::error_code ignored;  // of one who has gone; after a while he is forgotten
+      if (each.address != client_address) socket.sendto(line, each.address, ignored);
+    }
+  }
+};
+// snippet end
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto declare = [](CLI::App& app) {
+    app.add_option("--lately", lately, "For how long one who says nothing still hears the others")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(1, 86'400))
+        ->capture_default_str();
+  };
+  return example::serve<sockserv::UDPServer<Relay>>(argc, argv,
+                                                    {.purpose = "Relays packets between all who have spoken lately.",
+                                                     .listen = "udp://127.0.0.1:9000",
+                                                     .declare_options = declare});
+}
