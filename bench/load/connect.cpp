@@ -34,7 +34,7 @@ void Connect::ready(Run& run) {
   switch (waiting_) {
     case Waiting::to_send:
       if (line_.send(socket_)) waiting_ = Waiting::for_reply;
-      break;
+      [[fallthrough]];  // a server may take no more until its answer has been taken
     case Waiting::for_reply:
       if (!line_.receive(socket_)) break;
       ::shutdown(socket_.fileno(), SHUT_WR);

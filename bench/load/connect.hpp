@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+
 #include "line.hpp"
 #include "run.hpp"
 
@@ -12,7 +14,7 @@ namespace load {
 /// error.
 class Connect final : public Client {
  public:
-  explicit Connect(Target& target) : target_(target) {}
+  Connect(Target& target, std::size_t size) : target_(target), line_(size) {}
 
   void request(Run& run, Clock::time_point due) override;
   void ready(Run& run) override;

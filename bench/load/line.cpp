@@ -2,12 +2,14 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <stdexcept>
 #include <system_error>
 
 namespace load {
+
 std::size_t count_of(ssize_t result, const char* what) {
   if (result >= 0) return static_cast<std::size_t>(result);
   if (errno == EAGAIN) return 0;
@@ -20,41 +22,49 @@ std::string_view receive_some(const Socket& socket, std::span<char> buffer) {
   return {buffer.data(), count_of(result, "recv")};
 }
 
-Line::Line() { write(0); }
+Line::Line(std::size_t size) : size_(size), bytes_(3 * size, '.') {
+  bytes_[size - 1] = '\n';
+  write(0);
+}
 
 void Line::renew() noexcept {
   static std::uint64_t last = 0;
   number_ = ++last;
   write(number_);
+  sent_ = 0;
   received_ = 0;
 }
 
 void Line::write(std::uint64_t number) noexcept {
-  text_.fill('.');
-  text_.back() = '\n';
-  std::to_chars(text_.data(), text_.data() + size - 1, number, 16);
+  const std::span<char> place = std::span(bytes_).first(smallest - 1);
+  std::fill(place.begin(), place.end(), '.');
+  std::to_chars(place.data(), place.data() + place.size(), number, 16);
 }
 
-bool Line::send(const Socket& socket) const {
-  const std::size_t sent = count_of(::send(socket.fileno(), text_.data(), size, MSG_NOSIGNAL), "send");
-  if (sent != 0 && sent != size) throw std::runtime_error("send: a part of a line");  // a socket has room for a line
-  return sent == size;
+bool Line::send(const Socket& socket) {
+  const std::string_view rest = text().substr(sent_);
+  sent_ += count_of(::send(socket.fileno(), rest.data(), rest.size(), MSG_NOSIGNAL), "send");
+  return sent_ == size_;
 }
 
 bool Line::receive(const Socket& socket) {
-  received_ += receive_some(socket, std::span(reply_).subspan(received_)).size();
-  if (received_ < size) return false;
-  if (std::string_view(reply_.data(), received_) != text()) throw NotTheLine();
+  received_ += receive_some(socket, reply().subspan(received_)).size();
+  if (received_ < size_) return false;
+  if (std::string_view(reply().data(), received_) != text()) throw NotTheLine();
   return true;
+}
+
+bool Line::send_datagram(const Socket& socket) const {
+  return count_of(::send(socket.fileno(), bytes_.data(), size_, MSG_NOSIGNAL), "send") > 0;
 }
 
 bool Line::receive_datagram(const Socket& socket) {
   for (;;) {
-    const std::size_t received = count_of(::recv(socket.fileno(), reply_.data(), reply_.size(), 0), "recv");
+    const std::size_t received = count_of(::recv(socket.fileno(), reply().data(), reply().size(), 0), "recv");
     if (received == 0) return false;
-    const std::string_view reply(reply_.data(), received);
-    if (reply == text()) return true;
-    if (!is_after(reply)) throw NotTheLine();
+    const std::string_view datagram(reply().data(), received);
+    if (datagram == text()) return true;
+    if (!is_after(datagram)) throw NotTheLine();
   }
 }
 

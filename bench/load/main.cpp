@@ -37,7 +37,8 @@ void make_room_for(unsigned clients) {
 
 std::vector<std::unique_ptr<load::Client>> make_clients(const Options& options, load::Target& target) {
   std::vector<std::unique_ptr<load::Client>> clients;
-  for (unsigned i = 0; i < options.clients; ++i) clients.push_back(options.chosen_mode().make_client(target));
+  for (unsigned i = 0; i < options.clients; ++i)
+    clients.push_back(options.chosen_mode().make_client(target, options.size));
   return clients;
 }
 

@@ -12,9 +12,12 @@ namespace load {
 namespace {
 
 template <class Kind>
-std::unique_ptr<Client> make(Target& target) {
-  return std::make_unique<Kind>(target);
+std::unique_ptr<Client> make(Target& target, std::size_t size) {
+  return std::make_unique<Kind>(target, size);
 }
+
+constexpr std::size_t largest_line = std::size_t{1} << 30;
+constexpr std::size_t largest_datagram = 65507;  // of UDP over IPv4
 
 const std::map<std::string, Mode> modes = {{"ping-pong", {make<PingPong>, true, true}},
                                            {"connect", {make<Connect>, false, true}},
@@ -36,6 +39,9 @@ void describe(CLI::App& app, Options& options) {
       ->required();
   app.add_option("--clients", options.clients, "How many clients at a time")
       ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--size", options.size, "How many bytes a line has, with its newline")
+      ->check(CLI::Range(Line::smallest, largest_line))
       ->capture_default_str();
   app.add_option("--seconds", options.seconds, "How long to measure, or to be idle")
       ->check(CLI::Range(0.01, 86'400.0))
@@ -67,6 +73,7 @@ void check(const CLI::App& app, const Options& options) {
     if (!condition) throw std::invalid_argument(options.mode + ": " + what);
   };
   require(mode.with_datagrams || target.is_stream(), "a datagram server has no connections");
+  require(target.is_stream() || options.size <= largest_datagram, "a datagram has no more than 65507 bytes");
   require(mode.with_rate || !options.rate, "there is no --rate");
   require(options.is_pipeline() || app.count("--depth") == 0, "there is no --depth");
   require(!options.is_idle() || app.count("--warmup") == 0, "there is no --warmup");

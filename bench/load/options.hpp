@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,7 +12,7 @@ namespace load {
 
 /// What the clients do.
 struct Mode {
-  std::unique_ptr<Client> (*make_client)(Target&);
+  std::unique_ptr<Client> (*make_client)(Target&, std::size_t size);
   bool with_datagrams;  ///< Can do it with them
   bool with_rate;       ///< Can be an open load
 };
@@ -21,6 +22,7 @@ struct Options {
   std::string mode;
   std::string url;
   unsigned clients = 64;
+  std::size_t size = 64;
   double seconds = 2;
   double warmup = 0.2;
   std::optional<double> rate;

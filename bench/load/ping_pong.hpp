@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+
 #include "line.hpp"
 #include "run.hpp"
 
@@ -9,13 +11,14 @@ namespace load {
 /// again.
 class PingPong final : public Client {
  public:
-  explicit PingPong(Target& target) : target_(target) {}
+  PingPong(Target& target, std::size_t size) : target_(target), line_(size) {}
 
   void request(Run& run, Clock::time_point due) override;
   void ready(Run& run) override;
   void overdue(Run& run) override;
 
  private:
+  bool send() { return target_.is_stream() ? line_.send(socket_) : line_.send_datagram(socket_); }
   bool receive() { return target_.is_stream() ? line_.receive(socket_) : line_.receive_datagram(socket_); }
 
   Target& target_;

@@ -30,7 +30,7 @@ void Pipeline::ready(Run& run) {
 void Pipeline::append(Clock::time_point due) {
   line_.renew();
   awaited_ += line_.text();
-  unsent_ += Line::size;
+  unsent_ += line_.size();
   due_.push_back(due);
 }
 
@@ -52,9 +52,9 @@ void Pipeline::receive(Run& run) {
 void Pipeline::take(Run& run, std::string_view received) {
   if (received != std::string_view(awaited_).substr(came_, received.size())) throw NotTheLine();
   came_ += received.size();
-  const std::size_t lines = came_ / Line::size;
-  awaited_.erase(0, lines * Line::size);
-  came_ %= Line::size;
+  const std::size_t lines = came_ / line_.size();
+  awaited_.erase(0, lines * line_.size());
+  came_ %= line_.size();
   for (std::size_t i = 0; i < lines; ++i) {
     const auto due = due_.front();
     due_.pop_front();

@@ -14,7 +14,7 @@ namespace load {
 /// sent, in one write.
 class Pipeline final : public Client {
  public:
-  explicit Pipeline(Target& target) : target_(target) {}
+  Pipeline(Target& target, std::size_t size) : target_(target), line_(size) {}
 
   void request(Run& run, Clock::time_point due) override;
   void ready(Run& run) override;
