@@ -1,4 +1,4 @@
-"""What the measuring scripts have in common: a server and its load as processes, each on a core of its own."""
+"""What the measuring scripts have in common: a server and its load as processes, each on cores of its own."""
 
 import argparse
 import contextlib
@@ -8,6 +8,7 @@ import os
 import pathlib
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,8 +33,8 @@ def ours(mixin, *options, scheme="tcp"):
     return ("echo_server", "--listen", f"{scheme}://127.0.0.1:0", "--mixin", mixin, *options)
 
 
-def prepare_process(core):
-    """What a new process does before its program starts: it goes to its core, may open all the files that can be
+def prepare_process(cores):
+    """What a new process does before its program starts: it goes to its cores, may open all the files that can be
     allowed, and dies with this script."""
 
     def prepare():
@@ -41,8 +42,8 @@ def prepare_process(core):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        if core is not None:
-            os.sched_setaffinity(0, {core})
+        if cores is not None:
+            os.sched_setaffinity(0, cores)
 
     return prepare
 
@@ -64,7 +65,7 @@ class Server:
 
     def seconds_of_cpu(self):
         """What the processes, and those that have ended, have used so far."""
-        return sum(int(ticks) for _, fields in self.processes() for ticks in fields[11:15]) / TICKS
+        return sum(cpu_of(directory, fields) for directory, fields in self.processes())
 
     def memory(self):
         """Bytes in user space that the processes do not have from a file. What some of them share counts once."""
@@ -75,6 +76,18 @@ class Server:
         return total
 
 
+def cpu_of(directory, fields):
+    """Seconds that a process has used, and its children that have ended. The kernel rounds what a process has used down
+    to ticks of 10 ms, which would leave little of many processes; what its threads have used is exact, but lacks those
+    that have ended. So the greater of the two counts."""
+    in_ticks = sum(map(int, fields[11:13])) / TICKS
+    of_threads = 0
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in (directory / "task").iterdir():
+            of_threads += int((task / "schedstat").read_text().split()[0]) / 1e9
+    return max(in_ticks, of_threads) + sum(map(int, fields[13:15])) / TICKS
+
+
 def memory_of(directory):
     """The same for one process."""
     lines = (directory / "smaps_rollup").read_text().splitlines()
@@ -82,7 +95,7 @@ def memory_of(directory):
 
 
 @contextlib.contextmanager
-def running(command, core=None, end_limit=5):
+def running(command, cores=None, end_limit=5):
     """A server, for as long as the block takes. Its processes end with the block."""
     complaints = tempfile.TemporaryFile("w+")
     try:
@@ -92,7 +105,7 @@ def running(command, core=None, end_limit=5):
             stderr=complaints,
             text=True,
             start_new_session=True,
-            preexec_fn=prepare_process(core),
+            preexec_fn=prepare_process(cores),
         )
     except FileNotFoundError:
         raise Absent(f"there is no {command[0]}") from None
@@ -122,26 +135,30 @@ def running(command, core=None, end_limit=5):
 
 
 class Laboratory:
-    """Where the programs are, and on which cores they run."""
+    """Where the programs are, and on which cores they run: sets of numbers, by default the first core for the server
+    and the last for the load."""
 
-    def __init__(self, programs):
+    def __init__(self, programs, server_cores=None, load_cores=None):
         self.programs = programs.resolve()
         cores = sorted(os.sched_getaffinity(0))
-        self.server_core, self.load_core = cores[0], cores[-1]
+        self.server_cores = server_cores or {cores[0]}
+        self.load_cores = load_cores or {cores[-1]}
         if not os.access(self.programs / "sockserv-load", os.X_OK):
             raise Failure(f"there is no sockserv-load in {programs}; build the benchmarks first")
-        if self.server_core == self.load_core:
+        if len(cores) == 1:
             print("server and load share the only core; the figures mean little", file=sys.stderr)
 
     def command(self, program, *arguments):
-        return [str(self.programs / program), *arguments]  # an absolute path stays what it is
+        """The command that runs a program of ours, or else one in PATH; an absolute path stays what it is."""
+        ours = self.programs / program
+        return [str(ours) if ours.exists() else shutil.which(program) or str(ours), *arguments]
 
     def server(self, command):
-        return running(self.command(*command), self.server_core)
+        return running(self.command(*command), self.server_cores)
 
     def load(self, server, mode, *options, seconds):
-        """Puts a server under load; gives the figures that sockserv-load prints, and the server's share of its core as
-        "busy"."""
+        """Puts a server under load; gives the figures that sockserv-load prints, and of the server how many cores it
+        kept busy as "busy", and how many microseconds of processor time a request took as "cpu_us"."""
         command = self.command("sockserv-load", mode, server.url, *options, f"--seconds={seconds}")
         cpu, begin = server.seconds_of_cpu(), time.monotonic()
         try:
@@ -150,7 +167,7 @@ class Laboratory:
                 stdout=subprocess.PIPE,
                 text=True,
                 timeout=seconds + 20,
-                preexec_fn=prepare_process(self.load_core),
+                preexec_fn=prepare_process(self.load_cores),
             )
         except subprocess.TimeoutExpired:
             raise Failure(f"the load on {server.process.args[0]} did not end") from None
@@ -158,13 +175,14 @@ class Laboratory:
         busy = cpu / (time.monotonic() - begin)
         if done.returncode != 0:
             raise Failure(f"the load ended with status {done.returncode}: {done.stdout.strip()}")
-        return json.loads(done.stdout) | {"busy": busy}
+        figures = json.loads(done.stdout)
+        return figures | {"busy": busy, "cpu_us": cpu / max(figures["answers"], 1) * 1e6}
 
 
 class IdleLoad:
     """A process of connections, each answered, which are then idle."""
 
-    def __init__(self, laboratory, url, connections, source_offset=0, core=None):
+    def __init__(self, laboratory, url, connections, source_offset=0, cores=None):
         command = laboratory.command(
             "sockserv-load",
             "idle",
@@ -174,7 +192,7 @@ class IdleLoad:
             "--seconds=86400",
         )
         self.connections = connections
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=prepare_process(core))
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=prepare_process(cores))
         try:
             self.connected = self._read("connected")
         except BaseException:

@@ -46,11 +46,13 @@ void print(const Options& options, const load::Result& result) {
   const auto microseconds = [](std::chrono::nanoseconds time) { return static_cast<double>(time.count()) / 1000; };
   const auto percentile = [&](double percent) { return microseconds(result.latency.percentile(percent)); };
   std::printf(
-      "{\"requests\": %llu, \"seconds\": %.3f, \"rate\": %.1f, \"errors\": %zu, \"stalled\": %zu, \"lost\": %zu, "
+      "{\"requests\": %llu, \"answers\": %llu, \"seconds\": %.3f, \"rate\": %.1f, \"errors\": %zu, \"stalled\": %zu, "
+      "\"lost\": %zu, "
       "\"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"p99.9\": %.1f, \"max\": %.1f}}\n",
-      static_cast<unsigned long long>(result.answered), options.seconds,
-      static_cast<double>(result.answered) / options.seconds, result.errors, result.stalled, result.lost,
-      percentile(50), percentile(90), percentile(99), percentile(99.9), microseconds(result.latency.max()));
+      static_cast<unsigned long long>(result.answered), static_cast<unsigned long long>(result.answers),
+      options.seconds, static_cast<double>(result.answered) / options.seconds, result.errors, result.stalled,
+      result.lost, percentile(50), percentile(90), percentile(99), percentile(99.9),
+      microseconds(result.latency.max()));
 }
 
 /// @returns true if all clients were served to the end.

@@ -40,9 +40,9 @@ std::size_t Run::ask_all() {
       if (clients_[asked]) send(*clients_[asked], Clock::now());
     }
     if (in_flight_ == 0) break;  // all have failed
-    const auto answers_before = answers_;
+    const auto answers_before = result_.answers;
     turn(give_up);
-    if (answers_ > answers_before) give_up = Clock::now() + patience;
+    if (result_.answers > answers_before) give_up = Clock::now() + patience;
     if (Clock::now() >= give_up) break;
   }
   return in_flight_ + (clients_.size() - asked);
@@ -89,7 +89,7 @@ void Run::control(int operation, const Socket& socket, Client& client, std::uint
 
 std::optional<Clock::time_point> Run::answered(Client& client, Clock::time_point due) {
   const auto now = Clock::now();
-  ++answers_;
+  ++result_.answers;
   --in_flight_;
   --client.in_flight_;
   client.was_in_flight_ = false;

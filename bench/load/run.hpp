@@ -25,6 +25,7 @@ struct Plan {
 struct Result {
   Histogram latency;           ///< A value for each request of the measured time.
   std::uint64_t answered = 0;  ///< How many of them have been answered.
+  std::uint64_t answers = 0;   ///< To all requests, also before and after the measured time.
   std::size_t stalled = 0;     ///< How many still had no answer a second after the end.
   std::size_t errors = 0;      ///< Clients that failed; none of them was replaced.
   std::size_t lost = 0;        ///< Datagrams that were sent again because no answer came.
@@ -107,7 +108,6 @@ class Run {
   std::vector<std::unique_ptr<Client>> clients_;  // null: has failed
   Socket epoll_;
   std::uint64_t in_flight_ = 0;  // of all clients
-  std::uint64_t answers_ = 0;    // to all clients, whenever
   Clock::time_point next_look_{};
 
   std::optional<Schedule> schedule_;  // of an open load

@@ -1,0 +1,1 @@
+"""The parts of sockserv-bench; see ../README.md for the method."""
