@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <cstdio>
+#include <exception>
 
 namespace peer {
 
@@ -17,6 +18,20 @@ inline tcp::acceptor listen(boost::asio::io_context& context) {
   std::printf("listening on tcp://127.0.0.1:%d\n", static_cast<int>(acceptor.local_endpoint().port()));
   std::fflush(stdout);
   return acceptor;
+}
+
+/// The main() of each: starts accepting, and serves until the process is ended.
+inline int serve(void (*start)(tcp::acceptor&)) {
+  try {
+    boost::asio::io_context context(1);
+    auto acceptor = listen(context);
+    start(acceptor);
+    context.run();
+    return 0;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
 }
 
 }  // namespace peer

@@ -44,9 +44,4 @@ void accept(tcp::acceptor& acceptor) {
 
 }  // namespace
 
-int main() {
-  boost::asio::io_context context(1);
-  auto acceptor = peer::listen(context);
-  accept(acceptor);
-  context.run();
-}
+int main() { return peer::serve(accept); }

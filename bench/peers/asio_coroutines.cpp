@@ -42,8 +42,6 @@ awaitable<void> accept(tcp::acceptor& acceptor) {
 }  // namespace
 
 int main() {
-  boost::asio::io_context context(1);
-  auto acceptor = peer::listen(context);
-  co_spawn(context, accept(acceptor), boost::asio::detached);
-  context.run();
+  return peer::serve(
+      [](tcp::acceptor& acceptor) { co_spawn(acceptor.get_executor(), accept(acceptor), boost::asio::detached); });
 }

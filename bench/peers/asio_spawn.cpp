@@ -46,9 +46,8 @@ void accept(tcp::acceptor& acceptor, const yield_context& yield) {
 }  // namespace
 
 int main() {
-  boost::asio::io_context context(1);
-  auto acceptor = peer::listen(context);
-  boost::asio::spawn(
-      context, [&](const yield_context& yield) { accept(acceptor, yield); }, rethrow);
-  context.run();
+  return peer::serve([](tcp::acceptor& acceptor) {
+    boost::asio::spawn(
+        acceptor.get_executor(), [&](const yield_context& yield) { accept(acceptor, yield); }, rethrow);
+  });
 }

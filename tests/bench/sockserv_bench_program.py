@@ -1,0 +1,178 @@
+"""sockserv-bench as its users run it, for a moment."""
+
+import copy
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+from server import program
+
+MIXINS = ["none", "threading", "thread_pool", "forking", "preforking", "fiber", "preforking_fiber"]
+
+
+def bench(*arguments, **options):
+    command = [program("sockserv-bench"), "--bin", os.environ["SOCKSERV_BIN"], *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, **options)
+
+
+class WithFolder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def measured(self, *arguments, status=0):
+        """The file of a run, which must end with that status, and what it printed."""
+        file = self.folder / "run.json"
+        done = bench("--json", file, "--rounds=1", "--seconds=0.05", *arguments)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return json.loads(file.read_text()), done.stdout
+
+
+class Program(WithFolder):
+    def test_measures_every_mixin_at_every_workload(self):
+        found, printed = self.measured("--connections=4", "--workloads=ping-pong,connect,pipeline,compute,sleep,idle")
+        by_server = {}
+        for result in found["results"]:
+            by_server.setdefault(result["server"], {})[result["case"]["workload"]] = result
+        self.assertEqual(list(by_server), MIXINS)
+        for server, workloads in by_server.items():
+            for workload, result in workloads.items():
+                with self.subTest(server=server, workload=workload):
+                    self.assertIn(server, printed)
+                    self.assertFalse(result["failed"], result["why"])
+                    if server == "none" and workload != "connect":
+                        self.assertEqual(result["why"], "serves one connection at a time")
+                        continue
+                    figures = result["figures"]
+                    if workload == "idle":
+                        self.assertGreater(figures["KiB each"]["median"], 0)
+                        continue
+                    self.assertGreater(figures["rate"]["median"], 0)
+                    self.assertEqual(figures["errors"]["greatest"], 0)
+                    order = [figures[f"{name} us"]["median"] for name in ("p50", "p90", "p99", "p99.9", "max")]
+                    self.assertEqual(order, sorted(order))
+                    self.assertGreater(figures["cpu us"]["median"], 0)
+                    if workload == "sleep":
+                        self.assertGreaterEqual(figures["p50 us"]["median"], 5000)
+        self.assertEqual(set(found["machine"]) >= {"processor", "cores", "kernel", "compiler", "commit"}, True)
+
+    def test_measures_datagrams_and_unix_sockets(self):
+        options = ("--connections=2", "--mixins=fiber,threading", "--workloads=ping-pong")
+        found, _ = self.measured("--families=udp,unix,unixgram", *options)
+        self.assertEqual(
+            [(each["case"]["family"], each["server"]) for each in found["results"] if each["figures"]],
+            [(family, server) for family in ("udp", "unix", "unixgram") for server in ("fiber", "threading")],
+        )
+
+    def test_measures_long_lines(self):
+        options = ("--connections=2", "--mixins=fiber", "--workloads=ping-pong", "--peers=plain epoll")
+        found, _ = self.measured("--sizes=16,1M", *options)
+        self.assertEqual(
+            [(each["case"]["size"], each["server"], each["failed"]) for each in found["results"]],
+            [(size, server, False) for size in (16, 1 << 20) for server in ("fiber", "plain epoll")],
+        )
+
+    def test_says_which_peers_are_absent_and_measures_the_others(self):
+        for name in ("sockserv-load", "sockserv-bench-server"):
+            (self.folder / name).symlink_to(program(name))
+        options = ("--connections=2", "--mixins=fiber", "--workloads=ping-pong")
+        found, printed = self.measured("--bin", self.folder, "--peers=plain epoll,CPython threading", *options)
+        results = {each["server"]: each for each in found["results"]}
+        self.assertIn("there is no", results["plain epoll"]["why"])
+        self.assertFalse(results["plain epoll"]["failed"])
+        self.assertTrue(results["CPython threading"]["figures"])
+        self.assertIn("there is no", printed)
+
+    def test_refuses_what_makes_no_sense(self):
+        for arguments, complaint in (
+            (["--mixins=fibre"], "'fibre' is none of none, threading"),
+            (["--sizes=8"], "8 is not from 16 to"),
+            (["--connections=many"], "'many' is no number"),
+            (["--families=udp", "--workloads=idle"], "datagrams have no connections"),
+            (["--rounds=0"], "at least 1 round"),
+            (["--json", self.folder / "none" / "file"], "there is no folder"),
+            (["--against", self.folder / "missing"], "No such file"),
+            (["--no-pin", "--load-cores=0"], "--no-pin, or cores"),
+        ):
+            with self.subTest(complaint):
+                done = bench(*arguments)
+                self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+                self.assertIn(complaint, done.stderr)
+
+    def test_reports_what_it_has_when_interrupted(self):
+        file = self.folder / "run.json"
+        command = [program("sockserv-bench"), "--bin", os.environ["SOCKSERV_BIN"], "--json", str(file)]
+        command += ["--mixins=fiber,threading", "--workloads=ping-pong", "--connections=2", "--rounds=1000"]
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with running:
+            children = pathlib.Path(f"/proc/{running.pid}/task/{running.pid}/children")
+            seen = set()
+            while len(seen) < 7:  # each measurement is a server and a load
+                seen.update(children.read_text().split())
+                time.sleep(0.005)
+            running.send_signal(signal.SIGINT)
+            printed, complaints = running.communicate(timeout=30)
+        self.assertEqual(running.returncode, 128 + signal.SIGINT)
+        self.assertIn("interrupted", complaints)
+        self.assertIn("fiber", printed)
+        self.assertTrue(json.loads(file.read_text())["results"])
+
+
+class Comparing(WithFolder):
+    OPTIONS = ("--connections=2", "--mixins=fiber,threading", "--workloads=ping-pong,idle")
+
+    def against(self, earlier):
+        file = self.folder / "earlier.json"
+        file.write_text(earlier if isinstance(earlier, str) else json.dumps(earlier))
+        return bench("--against", file, "--rounds=1", "--seconds=0.05", *self.OPTIONS)
+
+    def scaled(self, found, figures):
+        """The file of a machine on which these figures were that many times as large."""
+        other = copy.deepcopy(found)
+        for result in other["results"]:
+            for figure, factor in figures.items():
+                if figure in result["figures"]:
+                    spread = result["figures"][figure]
+                    result["figures"][figure] = {name: value * factor for name, value in spread.items()}
+        return other
+
+    def test_tells_worse_from_better(self):
+        found, _ = self.measured(*self.OPTIONS)
+        slower = self.against(self.scaled(found, {"rate": 1000, "p99 us": 0.0001}))
+        self.assertEqual(slower.returncode, 3, slower.stdout + slower.stderr)
+        self.assertRegex(slower.stdout, r"worse +fiber: ping-pong.*requests/s \(-9\d\.\d %\)")
+        self.assertRegex(slower.stdout, r"worse +threading: ping-pong.*µs p99")
+        better = {"rate": 0.001, "p99 us": 10_000, "cpu us": 10_000, "KiB each": 1000}
+        faster = self.against(self.scaled(found, better))
+        self.assertEqual(faster.returncode, 0, faster.stdout + faster.stderr)
+        self.assertRegex(faster.stdout, r"better +threading: idle.*KiB a connection")
+        self.assertNotIn("worse", faster.stdout)
+
+    def test_says_nothing_of_what_is_within_the_spread(self):
+        found, _ = self.measured(*self.OPTIONS)
+        for result in found["results"]:
+            for spread in result["figures"].values():
+                spread["least"], spread["greatest"] = 0, 1e12
+        found["machine"]["kernel"] = "Linux 2.0"
+        same = self.against(found)
+        self.assertEqual(same.returncode, 0, same.stdout + same.stderr)
+        self.assertIn("nothing has changed beyond the spread", same.stdout)
+        self.assertIn("of another machine or kernel", same.stdout)
+
+    def test_refuses_a_file_of_something_else(self):
+        for text in ("", "{}", "[1]", '{"format": 99}'):
+            with self.subTest(text):
+                done = self.against(text)
+                self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+                self.assertIn("earlier.json", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
