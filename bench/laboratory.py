@@ -140,9 +140,13 @@ class Laboratory:
         return running(self.command(*command), self.server_core)
 
     def load(self, server, mode, *options, seconds):
-        """Puts a server under load; gives the figures that sockserv-load prints, and the server's share of its core as
-        "busy"."""
+        """Puts a server under load; gives the figures that sockserv-load prints, and "busy"."""
         command = self.command("sockserv-load", mode, server.url, *options, f"--seconds={seconds}")
+        output, busy = self.run_load(server, command, seconds)
+        return json.loads(output) | {"busy": busy}
+
+    def run_load(self, server, command, seconds):
+        """Runs a load that takes some seconds; gives what it prints, and the server's share of its core."""
         cpu, begin = server.seconds_of_cpu(), time.monotonic()
         try:
             done = subprocess.run(
@@ -152,13 +156,15 @@ class Laboratory:
                 timeout=seconds + 20,
                 preexec_fn=prepare_process(self.load_core),
             )
+        except FileNotFoundError:
+            raise Absent(f"there is no {command[0]}") from None
         except subprocess.TimeoutExpired:
             raise Failure(f"the load on {server.process.args[0]} did not end") from None
         cpu = max(server.seconds_of_cpu() - cpu, 1 / TICKS)
         busy = cpu / (time.monotonic() - begin)
         if done.returncode != 0:
             raise Failure(f"the load ended with status {done.returncode}: {done.stdout.strip()}")
-        return json.loads(done.stdout) | {"busy": busy}
+        return done.stdout, busy
 
 
 class IdleLoad:
