@@ -85,7 +85,8 @@ std::string take_word(std::string_view& line) {
 std::optional<Arguments> RequestParser::parse(std::string_view& bytes) {
   while (!bytes.empty()) {
     const bool is_array = bytes.front() == '*';
-    if (!(is_array ? parse_array(bytes) : parse_inline(bytes))) {
+    const std::string_view allowed = bytes.substr(0, limits_.request_size);
+    if (!(is_array ? parse_array(allowed) : parse_inline(allowed))) {
       if (bytes.size() > limits_.request_size) throw ProtocolError("Protocol error: too big request");
       return std::nullopt;
     }

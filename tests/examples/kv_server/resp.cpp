@@ -104,6 +104,8 @@ TEST_CASE("limits hold before memory is taken, and exactly") {
 
   CHECK(test::parsed("*2\r\n$5\r\n12345\r\n$5\r\n1234", {.request_size = 23}).error == "");
   CHECK(error_in("*2\r\n$5\r\n12345\r\n$5\r\n12345", {.request_size = 23}) == "Protocol error: too big request");
+  CHECK(requests_in("*2\r\n$1\r\na\r\n$1\r\nb\r\n", {.request_size = 18}) == Requests{{"a", "b"}});
+  CHECK(error_in("*2\r\n$1\r\na\r\n$1\r\nb\r\n", {.request_size = 17}) == "Protocol error: too big request");
 }
 
 TEST_CASE("a length that is only announced takes no memory") {
