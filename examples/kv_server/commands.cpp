@@ -35,7 +35,8 @@ void unknown_command(Arguments arguments, Reply& reply) {
   std::string shown_arguments;
   for (const std::string_view argument : arguments.subspan(1)) {
     if (shown_arguments.size() >= limit) break;
-    shown_arguments.append("'").append(shown(argument, limit - shown_arguments.size())).append("' ");
+    const std::string_view part = shown(argument, limit - shown_arguments.size());
+    shown_arguments.append("'").append(part).append("' ");
   }
   reply.error("ERR unknown command '" + std::string(shown(arguments.front())) +
               "', with args beginning with: " + shown_arguments);

@@ -16,6 +16,9 @@ constexpr std::size_t kept_arguments = 64;
 
 bool is_space(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
+/// Not every space does, in Redis.
+bool ends_word(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
 std::optional<int> hexadecimal(char c) noexcept {
   if (c >= '0' && c <= '9') return c - '0';
   if (const char letter = to_lower(c); letter >= 'a' && letter <= 'f') return letter - 'a' + 10;
@@ -64,7 +67,7 @@ char take_quoted(std::string_view& line, char quote) {
 /// Takes a word off a line, which does not begin with a space: parts of it may be in quotes, and a quote ends the word.
 std::string take_word(std::string_view& line) {
   std::string word;
-  while (!line.empty() && !is_space(line.front())) {
+  while (!line.empty() && !ends_word(line.front())) {
     const char quote = line.front();
     if (quote != '"' && quote != '\'') {
       word += quote;

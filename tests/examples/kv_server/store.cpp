@@ -113,7 +113,7 @@ TEST_CASE("a key is gone at its time, for whoever looks for it") {
   CHECK(timed.store.expires_at("key") == never);
 }
 
-TEST_CASE("setting a key forgets its time, unless that is to be kept; changing it keeps it") {
+TEST_CASE("setting a key forgets its time unless that is to be kept, and changing it keeps it") {
   Timed timed;
   timed.set_until("key", timed.now + 10);
   CHECK(timed.store.figures().expiring == 1);
