@@ -50,11 +50,11 @@ struct Session {
 struct Command {
   std::string_view name;  ///< In lower case.
   int arity;              ///< How many arguments, with the name; negative: so many or more.
+  int first_key;          ///< Which arguments are keys: from here
+  int last_key;           ///< to here; negative: counted from the end
+  int key_step;           ///< with such steps.
   std::string_view flags;
   std::string_view categories;
-  int first_key;  ///< Which arguments are keys: from here
-  int last_key;   ///< to here; negative: counted from the end
-  int key_step;   ///< with such steps.
   std::string_view syntax;
   std::string_view summary;
   std::string_view since;  ///< The version of Redis that had it first.

@@ -87,17 +87,17 @@ void hello(Session& session, Arguments arguments, Reply& reply) {
 }
 
 constexpr Command connection_table[] = {
-    {"ping", -1, "fast", "fast connection", 0, 0, 0, "[message]", "Answers", "1.0.0", "connection", ping},
-    {"echo", 2, "loading stale fast", "fast connection", 0, 0, 0, "message", "Answers what it is sent", "1.0.0",
+    {"ping", -1, 0, 0, 0, "fast", "fast connection", "[message]", "Answers", "1.0.0", "connection", ping},
+    {"echo", 2, 0, 0, 0, "loading stale fast", "fast connection", "message", "Answers what it is sent", "1.0.0",
      "connection", echo},
-    {"hello", -1, "noscript loading stale fast no_auth allow_busy", "fast connection", 0, 0, 0,
+    {"hello", -1, 0, 0, 0, "noscript loading stale fast no_auth allow_busy", "fast connection",
      "[protover [AUTH username password] [SETNAME clientname]]", "Agrees on the protocol", "6.0.0", "connection",
      hello},
-    {"select", 2, "loading stale fast", "fast connection", 0, 0, 0, "index",
+    {"select", 2, 0, 0, 0, "loading stale fast", "fast connection", "index",
      "Changes to another database, of which "
      "there is one",
      "1.0.0", "connection", select},
-    {"quit", -1, "noscript loading stale fast no_auth allow_busy", "fast connection", 0, 0, 0, "",
+    {"quit", -1, 0, 0, 0, "noscript loading stale fast no_auth allow_busy", "fast connection", "",
      "Ends the connection", "1.0.0", "connection", quit},
 };
 

@@ -24,9 +24,9 @@ struct ProtocolError : std::runtime_error {
 
 /// What a client may send. The defaults are those of Redis; its limit on arguments is that of versions before 7.
 struct RequestLimits {
-  std::size_t arguments = 1024 * 1024;                 ///< The most in a request, the command's name included.
+  std::size_t arguments = std::size_t{1} << 20;        ///< The most in a request, the command's name included.
   std::size_t argument_size = std::size_t{512} << 20;  ///< The longest, in bytes.
-  std::size_t line_size = 64 * 1024;                ///< The longest line, of lengths or of an inline request, in bytes.
+  std::size_t line_size = std::size_t{64} << 10;    ///< The longest line, of lengths or of an inline request, in bytes.
   std::size_t request_size = std::size_t{1} << 30;  ///< The longest request, in bytes as they are sent.
 };
 

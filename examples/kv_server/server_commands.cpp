@@ -234,11 +234,11 @@ void config(Session& session, Arguments arguments, Reply& reply) {
 }
 
 constexpr Command server_table[] = {
-    {"info", -1, "loading stale", "slow dangerous", 0, 0, 0, "[section [section ...]]", "Figures of the server",
+    {"info", -1, 0, 0, 0, "loading stale", "slow dangerous", "[section [section ...]]", "Figures of the server",
      "1.0.0", "server", info},
-    {"command", -1, "loading stale", "slow connection", 0, 0, 0, "[COUNT|INFO|DOCS [command-name ...]]",
+    {"command", -1, 0, 0, 0, "loading stale", "slow connection", "[COUNT|INFO|DOCS [command-name ...]]",
      "What commands there are", "2.8.13", "server", command},
-    {"config", -2, "", "slow", 0, 0, 0, "GET pattern [pattern ...]", "Settings of the server", "2.0.0", "server",
+    {"config", -2, 0, 0, 0, "", "slow", "GET pattern [pattern ...]", "Settings of the server", "2.0.0", "server",
      config},
 };
 

@@ -130,19 +130,19 @@ void decrby(Session& session, Arguments arguments, Reply& reply) {
 }
 
 constexpr Command string_table[] = {
-    {"get", 2, "readonly fast", "read string fast", 1, 1, 1, "key", "The value of a key", "1.0.0", "string", get},
-    {"set", -3, "write denyoom", "write string slow", 1, 1, 1,
+    {"get", 2, 1, 1, 1, "readonly fast", "read string fast", "key", "The value of a key", "1.0.0", "string", get},
+    {"set", -3, 1, 1, 1, "write denyoom", "write string slow",
      "key value [NX|XX] [GET] [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]",
      "Sets the value of a key", "1.0.0", "string", set},
-    {"mget", -2, "readonly fast", "read string fast", 1, -1, 1, "key [key ...]", "The values of several keys", "1.0.0",
+    {"mget", -2, 1, -1, 1, "readonly fast", "read string fast", "key [key ...]", "The values of several keys", "1.0.0",
      "string", mget},
-    {"incr", 2, "write denyoom fast", "write string fast", 1, 1, 1, "key", "Adds one to the integer that a key has",
+    {"incr", 2, 1, 1, 1, "write denyoom fast", "write string fast", "key", "Adds one to the integer that a key has",
      "1.0.0", "string", incr},
-    {"decr", 2, "write denyoom fast", "write string fast", 1, 1, 1, "key",
+    {"decr", 2, 1, 1, 1, "write denyoom fast", "write string fast", "key",
      "Subtracts one from the integer that a key has", "1.0.0", "string", decr},
-    {"incrby", 3, "write denyoom fast", "write string fast", 1, 1, 1, "key increment",
+    {"incrby", 3, 1, 1, 1, "write denyoom fast", "write string fast", "key increment",
      "Adds to the integer that a key has", "1.0.0", "string", incrby},
-    {"decrby", 3, "write denyoom fast", "write string fast", 1, 1, 1, "key decrement",
+    {"decrby", 3, 1, 1, 1, "write denyoom fast", "write string fast", "key decrement",
      "Subtracts from the integer that a key has", "1.0.0", "string", decrby},
 };
 
