@@ -331,7 +331,7 @@ class Load(Case):
     def test_a_client_that_takes_no_answers_holds_up_nobody(self):
         """Its answers fill every buffer; while its handler waits to send more, it must hold no lock."""
         for mixin, options in (("threading", []), ("fiber", ["--workers", "1"])):
-            with self.subTest(mixin), kv_server(mixin, *options, "--drain", "0") as server:
+            with self.subTest(mixin), kv_server(mixin, *options) as server:
                 value = b"x" * 1_000_000
                 with Client(server.client()) as client, Client(server.client()) as deaf:
                     self.assertEqual(client.ask(b"SET", b"key", value), b"+OK\r\n")
