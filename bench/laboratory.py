@@ -160,6 +160,13 @@ class Laboratory:
         """Puts a server under load; gives the figures that sockserv-load prints, and of the server how many cores it
         kept busy as "busy", and how many microseconds of processor time a request took as "cpu_us"."""
         command = self.command("sockserv-load", mode, server.url, *options, f"--seconds={seconds}")
+        output, busy, cpu = self.run_load(server, command, seconds)
+        figures = json.loads(output)
+        return figures | {"busy": busy, "cpu_us": cpu / max(figures["answers"], 1) * 1e6}
+
+    def run_load(self, server, command, seconds):
+        """Runs a load that takes some seconds; gives what it prints, and of the server how many cores it kept busy and
+        how many seconds of processor time it took."""
         cpu, begin = server.seconds_of_cpu(), time.monotonic()
         try:
             done = subprocess.run(
@@ -169,14 +176,15 @@ class Laboratory:
                 timeout=seconds + 20,
                 preexec_fn=prepare_process(self.load_cores),
             )
+        except FileNotFoundError:
+            raise Absent(f"there is no {command[0]}") from None
         except subprocess.TimeoutExpired:
             raise Failure(f"the load on {server.process.args[0]} did not end") from None
         cpu = max(server.seconds_of_cpu() - cpu, 1 / TICKS)
         busy = cpu / (time.monotonic() - begin)
         if done.returncode != 0:
             raise Failure(f"the load ended with status {done.returncode}: {done.stdout.strip()}")
-        figures = json.loads(done.stdout)
-        return figures | {"busy": busy, "cpu_us": cpu / max(figures["answers"], 1) * 1e6}
+        return done.stdout, busy, cpu
 
 
 class IdleLoad:

@@ -81,9 +81,18 @@ std::string InputFile::read_exactly(std::size_t count) {
   return bytes;
 }
 
-std::string_view InputFile::peek() {
-  if (buffer_.empty()) receive_more(0);
+std::string_view InputFile::peek(std::size_t least) {
+  while (buffer_.unread().size() < least && receive_more(buffer_.unread().size())) continue;
   return buffer_.unread();
+}
+
+void InputFile::skip(std::size_t count) {
+  const std::size_t at_hand = buffer_.unread().size();
+  if (count > at_hand) {
+    throw std::invalid_argument("skip: " + std::to_string(count) + " bytes, of which " + std::to_string(at_hand) +
+                                " are at hand; peek(" + std::to_string(count) + ") waits for them");
+  }
+  buffer_.consume(count);
 }
 
 int InputFile::fileno() const noexcept { return request_ ? request_->fileno() : -1; }

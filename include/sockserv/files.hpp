@@ -60,8 +60,15 @@ class InputFile {
   /// Exactly `count` bytes; throws `errc::end_of_stream` if there are fewer.
   std::string read_exactly(std::size_t count);
 
-  /// The bytes at hand, without reading them; waits for some if there are none. Empty only at the end of the stream.
-  std::string_view peek();
+  /// The bytes at hand, without reading them; waits until there are at least `least`. There are fewer only at the end
+  /// of the stream. For parsers that work in place: `peek()`, `skip()` what made a whole item, and where the rest is a
+  /// part of one, `peek(rest + 1)`.
+  std::string_view peek(std::size_t least);
+  std::string_view peek() { return peek(1); }
+
+  /// Reads over the first `count` of the bytes at hand. What `peek()` has shown stays valid until the next read.
+  /// @throws std::invalid_argument if there are not so many at hand; none is read then.
+  void skip(std::size_t count);
 
   /// The connection's descriptor; -1 for a packet.
   int fileno() const noexcept;

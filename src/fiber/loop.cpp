@@ -232,18 +232,35 @@ void Loop::arm_timer() {
 
 void Loop::go_round() {
   owner_.busy();
-  for (int round = 0; round < rounds_at_a_time; ++round) {
+  // After a single event there is hardly another, unless it is worth waiting for.
+  const bool polls_busily = settings_.busy_poll > steady_clock::duration::zero();
+  const int too_few = polls_busily ? 0 : 1;
+  bool more = true;
+  for (int round = 0; more && round < rounds_at_a_time; ++round) {
     const int count = serve_events();
     if (std::exchange(accept_again_, false)) accept();
     run_ready();
     tell_timers();
-    if (count <= 1) break;
+    more = count > too_few;
   }
-  wait_for_events();
+  wait_for_events(more && polls_busily);
+}
+
+/// Waits for no longer than `busy_poll`, and without sleeping.
+int Loop::look_for_events() noexcept {
+  const auto look = [this] {
+    return ::epoll_wait(epoll_.native_handle(), events_.data(), static_cast<int>(events_.size()), 0);
+  };
+  int count = look();
+  if (count == 0 && settings_.busy_poll > steady_clock::duration::zero() && !first_ready_ && !accept_again_) {
+    const auto end = steady_clock::now() + settings_.busy_poll;
+    while (count == 0 && steady_clock::now() < end) count = look();
+  }
+  return count;
 }
 
 int Loop::serve_events() {
-  const int count = ::epoll_wait(epoll_.native_handle(), events_.data(), static_cast<int>(events_.size()), 0);
+  const int count = look_for_events();
   const auto fiber_of = [&](int index) {
     return static_cast<Fiber*>(events_[static_cast<std::size_t>(index)].data.ptr);
   };
@@ -261,7 +278,7 @@ int Loop::serve_events() {
   return count;
 }
 
-void Loop::wait_for_events() {
+void Loop::wait_for_events(bool go_round_anyway) {
   if (ending_) return;
   arm_timer();
   if (!waiting_for_events_) {
@@ -271,7 +288,7 @@ void Loop::wait_for_events() {
       if (!error) go_round();
     });
   }
-  if ((first_ready_ || accept_again_) && !round_posted_) {
+  if ((first_ready_ || accept_again_ || go_round_anyway) && !round_posted_) {
     round_posted_ = true;
     boost::asio::post(context_, [this] {
       round_posted_ = false;

@@ -123,9 +123,10 @@ class Loop {
   void run_thread();
   void begin(std::unique_ptr<detail::FiberTask> task) noexcept;
   void run(Fiber& fiber) noexcept;
-  void wait_for_events();
+  void wait_for_events(bool go_round_anyway = false);
   void go_round();
   int serve_events();
+  int look_for_events() noexcept;
   void tell_timers();
   void arm_timer();
   Fiber& take_fiber();

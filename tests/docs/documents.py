@@ -14,7 +14,7 @@ import draw
 import quote
 
 PAGES = sorted(TUTORIAL.glob("*.md"))
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), ROOT / "examples" / "README.md",
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("examples/**/README.md")),
              ROOT / "bench" / "README.md"]
 
 

@@ -67,6 +67,53 @@ TEST_CASE("peek shows what is there and takes nothing") {
   CHECK(file.peek().empty());
 }
 
+TEST_CASE("peek waits for as many bytes as it is asked for, and shows what came with them") {
+  struct Fives : StreamRequestHandler {
+    void handle() override {
+      std::string_view bytes = rfile.peek(5);
+      for (; bytes.size() >= 5; bytes = rfile.peek(5)) {
+        wfile.write(bytes.substr(0, 5));
+        wfile.write("|");
+        rfile.skip(5);
+      }
+      CHECK(rfile.peek(5) == bytes);  // the end of the stream is still the end
+      wfile.write(bytes);
+    }
+  };
+  for (const std::size_t piece : {1U, 2U, 3U, 5U, 7U, 100U}) {
+    CHECK(testing::converse<Fives>("aaaaabbbbbcc", {.piece_size = piece}) == "aaaaa|bbbbb|cc");
+  }
+}
+
+TEST_CASE("peek shows an item that is larger than the buffer") {
+  struct Whole : StreamRequestHandler {
+    Whole() { rbufsize = 16; }
+    void handle() override {
+      const std::string_view bytes = rfile.peek(100'000);
+      wfile.write(bytes.substr(0, 100'000));
+      rfile.skip(100'000);
+      wfile.write(rfile.read());
+    }
+  };
+  const std::string item(100'000, 'x');
+  for (const std::size_t piece : {7U, 1000U, 200'000U}) {
+    CHECK(testing::converse<Whole>(item + "rest", {.piece_size = piece}) == item + "rest");
+  }
+}
+
+TEST_CASE("skip reads over bytes at hand, and no others") {
+  InputFile file("abcdef");
+  const std::string_view bytes = file.peek();
+  file.skip(2);
+  CHECK(bytes == "abcdef");
+  CHECK(file.peek() == "cdef");
+  CHECK_THROWS_WITH_AS(file.skip(5), "skip: 5 bytes, of which 4 are at hand; peek(5) waits for them",
+                       std::invalid_argument);
+  file.skip(0);
+  CHECK(file.read() == "cdef");
+  file.skip(0);
+}
+
 TEST_CASE("any delimiter, also one that arrives in pieces") {
   struct Blocks : StreamRequestHandler {
     void handle() override {

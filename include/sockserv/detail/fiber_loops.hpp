@@ -45,6 +45,7 @@ class FiberLoops {
     std::size_t loops = 1;
     std::size_t stack_size = 0;
     duration stall_threshold{};  // zero: nobody looks
+    duration busy_poll{};        // zero: a loop without work sleeps at once
     std::string handler;         // its name, for messages
     /// A read that did not fill its buffer has emptied the socket, so that the next one need not be tried: true of TCP,
     /// whose bytes have no bounds.

@@ -7,6 +7,8 @@
 
 #include <atomic>
 #include <boost/thread/exceptions.hpp>
+#include <fstream>
+#include <iterator>
 #include <mutex>
 #include <set>
 #include <sockserv.hpp>
@@ -47,8 +49,52 @@ TEST_CASE("fibers: a knob that makes no sense is refused before serving, by its 
   server.stall_threshold = -1ms;
   expect_refusal("stall_threshold");
   server.stall_threshold = 0ms;
+  server.busy_poll = -1ns;
+  expect_refusal("busy_poll");
+  server.busy_poll = 1ms + 1ns;
+  expect_refusal("busy_poll");
+  server.busy_poll = 1ms;
   const ServerThread background(server);
   CHECK(echoed_by(server, "hello\n") == "hello\n");
+}
+
+/// True while a thread of this process has nothing to do.
+bool is_asleep(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+  const std::string status{std::istreambuf_iterator<char>(file), {}};
+  return status.at(status.rfind(')') + 2) == 'S';
+}
+
+TEST_CASE("fibers: a loop that polls busily serves all that comes, and sleeps when nothing has for long enough") {
+  static std::atomic<pid_t> loop = 0;
+  static std::atomic<bool> waiter_is_done = false;
+  waiter_is_done = false;
+  OneLoop server([](StreamRequestHandler& handler) {
+    loop = ::gettid();
+    for (const std::string_view line : handler.rfile) {
+      if (line == "wait\n") {
+        this_request::sleep_for(5ms);
+        this_request::offload([] {});
+        waiter_is_done = true;
+      }
+      handler.wfile.write(line);
+    }
+  });
+  server.busy_poll = 1ms;
+  const ServerThread background(server);
+  StreamClient waiter(server.server_address());
+  StreamClient busy(server.server_address());
+  waiter.send("wait\n");
+  while (!waiter_is_done) {  // one that keeps the loop busy does not keep others waiting
+    busy.send("on\n");
+    REQUIRE(busy.read_line() == "on\n");
+  }
+  CHECK(waiter.read_line() == "wait\n");
+  for (int i = 0; i < 3; ++i) {
+    CHECK(eventually([] { return is_asleep(loop); }));
+    busy.send("and on\n");
+    CHECK(busy.read_line() == "and on\n");
+  }
 }
 
 TEST_CASE("fibers run in as many threads as there are loops") {

@@ -1,0 +1,98 @@
+#include "commands.hpp"
+
+#include <algorithm>
+#include <array>
+#include <boost/unordered/unordered_flat_map.hpp>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace kv {
+namespace {
+
+/// How often the store is swept, and how much: it takes a millisecond or so.
+constexpr std::chrono::milliseconds sweep_interval(100);
+constexpr std::size_t keys_in_a_sweep = 100'000;
+
+/// No command's name is longer.
+constexpr std::size_t longest_name = 16;
+
+using CommandsByName = boost::unordered_flat_map<std::string_view, const Command*>;
+
+CommandsByName by_name() {
+  CommandsByName commands;
+  for (const Command& command : all_commands()) commands.emplace(command.name, &command);
+  return commands;
+}
+
+/// What Redis shows of a text in an error: it stops at a zero byte, and has a limit.
+std::string_view shown(std::string_view text, std::size_t limit = 128) {
+  return text.substr(0, std::min(limit, text.find('\0')));
+}
+
+void unknown_command(Arguments arguments, Reply& reply) {
+  constexpr std::size_t limit = 128;
+  std::string shown_arguments;
+  for (const std::string_view argument : arguments.subspan(1)) {
+    if (shown_arguments.size() >= limit) break;
+    const std::string_view part = shown(argument, limit - shown_arguments.size());
+    shown_arguments.append("'").append(part).append("' ");
+  }
+  reply.error("ERR unknown command '" + std::string(shown(arguments.front())) +
+              "', with args beginning with: " + shown_arguments);
+}
+
+}  // namespace
+
+void Shared::sweep_at_times() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_sweep_) return;
+  next_sweep_ = now + sweep_interval;
+  store.sweep(keys_in_a_sweep);
+}
+
+std::span<const Command> all_commands() {
+  static const std::vector<Command> all = [] {
+    std::vector<Command> commands;
+    for (const auto& some : {connection_commands(), string_commands(), key_commands(), server_commands()}) {
+      commands.insert(commands.end(), some.begin(), some.end());
+    }
+    return commands;
+  }();
+  return all;
+}
+
+const Command* find_command(std::string_view name) {
+  static const CommandsByName commands = by_name();
+  if (name.size() > longest_name) return nullptr;
+  std::array<char, longest_name> lower_case;
+  std::transform(name.begin(), name.end(), lower_case.begin(), to_lower);
+  const auto found = commands.find(std::string_view(lower_case.data(), name.size()));
+  return found == commands.end() ? nullptr : found->second;
+}
+
+void execute(Session& session, Arguments arguments, Reply& reply) {
+  const Command* const command = find_command(arguments.front());
+  if (!command) return unknown_command(arguments, reply);
+  if (!command->takes(arguments.size())) return wrong_arity(command->name, reply);
+  command->run(session, arguments, reply);
+}
+
+void wrong_arity(std::string_view command, Reply& reply) {
+  reply.error("ERR wrong number of arguments for '" + std::string(command) + "' command");
+}
+
+void unknown_subcommand(std::string_view command, std::string_view subcommand, Reply& reply) {
+  reply.error("ERR unknown subcommand '" + std::string(shown(subcommand)) + "'. Try " + std::string(command) +
+              " HELP.");
+}
+
+void syntax_error(Reply& reply) { reply.error("ERR syntax error"); }
+
+std::optional<std::int64_t> integer_argument(std::string_view argument, Reply& reply) {
+  const auto value = parse_integer(argument);
+  if (!value) reply.error("ERR value is not an integer or out of range");
+  return value;
+}
+
+}  // namespace kv
