@@ -67,6 +67,10 @@ class Server:
         """What the processes, and those that have ended, have used so far."""
         return sum(cpu_of(directory, fields) for directory, fields in self.processes())
 
+    def tasks(self):
+        """The number of threads in all processes."""
+        return sum(int(fields[17]) for _, fields in self.processes())
+
     def memory(self):
         """Bytes in user space that the processes do not have from a file. What some of them share counts once."""
         total = 0
@@ -109,6 +113,8 @@ def running(command, cores=None, end_limit=5):
         )
     except FileNotFoundError:
         raise Absent(f"there is no {command[0]}") from None
+    except OSError as error:
+        raise Failure(f"{command[0]}: {error.strerror}") from None
     name = pathlib.Path(command[0]).name
     try:
         if not select.select([process.stdout], [], [], 10)[0]:
@@ -156,22 +162,24 @@ class Laboratory:
     def server(self, command):
         return running(self.command(*command), self.server_cores)
 
-    def load(self, server, mode, *options, seconds):
+    def load(self, server, mode, *options, seconds, strict=True):
         """Puts a server under load; gives the figures that sockserv-load prints, and of the server how many cores it
-        kept busy as "busy", and how many microseconds of processor time a request took as "cpu_us"."""
+        kept busy as "busy", and how many microseconds of processor time a request took as "cpu_us". Unless `strict`,
+        also if some clients failed; "errors" and "stalled" say how many."""
         command = self.command("sockserv-load", mode, server.url, *options, f"--seconds={seconds}")
-        output, busy, cpu = self.run_load(server, command, seconds)
+        output, busy, cpu = self.run_load(server, command, seconds, (0,) if strict else (0, 1))
         figures = json.loads(output)
         return figures | {"busy": busy, "cpu_us": cpu / max(figures["answers"], 1) * 1e6}
 
-    def run_load(self, server, command, seconds):
-        """Runs a load that takes some seconds; gives what it prints, and of the server how many cores it kept busy and
-        how many seconds of processor time it took."""
+    def run_load(self, server, command, seconds, good=(0,)):
+        """Runs a load that takes some seconds and is to end with a good status; gives what it prints, and of the server
+        how many cores it kept busy and how many seconds of processor time it took."""
         cpu, begin = server.seconds_of_cpu(), time.monotonic()
         try:
             done = subprocess.run(
                 command,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
                 timeout=seconds + 20,
                 preexec_fn=prepare_process(self.load_cores),
@@ -180,10 +188,11 @@ class Laboratory:
             raise Absent(f"there is no {command[0]}") from None
         except subprocess.TimeoutExpired:
             raise Failure(f"the load on {server.process.args[0]} did not end") from None
-        cpu = max(server.seconds_of_cpu() - cpu, 1 / TICKS)
+        cpu = max(server.seconds_of_cpu() - cpu, 1e-6)
         busy = cpu / (time.monotonic() - begin)
-        if done.returncode != 0:
-            raise Failure(f"the load ended with status {done.returncode}: {done.stdout.strip()}")
+        if done.returncode not in good or not done.stdout:
+            complaint = (done.stderr.strip() or done.stdout.strip()).rpartition("\n")[2]
+            raise Failure(f"the load ended with status {done.returncode}: {complaint}")
         return done.stdout, busy, cpu
 
 

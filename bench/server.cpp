@@ -2,7 +2,8 @@
 //
 //     sockserv-bench-server --mixin fiber --sleep-ms 5
 //
-// The handlers are those of examples/echo_server, but for the work and the length of a line.
+// The handlers are those of examples/echo_server, but for the work, the length of a line, and TCP_NODELAY, which all
+// servers have that sockserv-bench compares.
 
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -56,6 +57,8 @@ void do_work() {
 
 struct EchoLines : sockserv::StreamRequestHandler {
   static constexpr std::size_t longest_line = std::size_t{1} << 30;
+
+  EchoLines() { disable_nagle_algorithm = true; }
 
   void handle() override {
     while (const auto line = rfile.readline(longest_line)) {

@@ -4,6 +4,7 @@
 /// be at the one thing that is measured, and no more than that: errors end the connection or the program.
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,8 +46,11 @@ inline void announce(const char* scheme, int socket) {
   std::fflush(stdout);
 }
 
-inline int listen_on_loopback(int flags = 0) {
+/// With `no_delay`, what is accepted has TCP_NODELAY, which it inherits from its listener.
+inline int listen_on_loopback(int flags = 0, bool no_delay = false) {
   const int listener = bind_to_loopback(SOCK_STREAM | flags);
+  const int on = 1;
+  if (no_delay) require(::setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "TCP_NODELAY");
   require(::listen(listener, SOMAXCONN), "listen");
   announce("tcp", listener);
   return listener;

@@ -1,4 +1,4 @@
-/// The limit of one thread for all connections: an edge-triggered epoll loop that sends back what it receives.
+/// The limit of one thread for all connections: an edge-triggered epoll loop that sends back what it receives. With an argument, without delay.
 
 #include <sys/epoll.h>
 
@@ -41,8 +41,8 @@ void echo(int connection) {
 
 }  // namespace
 
-int main() {
-  const int listener = plain::listen_on_loopback(SOCK_NONBLOCK);
+int main(int argc, char**) {
+  const int listener = plain::listen_on_loopback(SOCK_NONBLOCK, argc > 1);
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   watch(epoll, listener);
   std::array<epoll_event, 256> events;

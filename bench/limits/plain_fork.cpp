@@ -1,11 +1,11 @@
-/// The limit of a process for each connection: accept, fork, echo lines, reap.
+/// The limit of a process for each connection: accept, fork, echo lines, reap. With an argument, without delay.
 
 #include <sys/wait.h>
 
 #include "plain.hpp"
 
-int main() {
-  const int listener = plain::listen_on_loopback();
+int main(int argc, char**) {
+  const int listener = plain::listen_on_loopback(0, argc > 1);
   for (;;) {
     const int connection = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (connection < 0) continue;

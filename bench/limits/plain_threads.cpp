@@ -1,11 +1,11 @@
-/// The limit of a thread for each connection: accept, start a thread, echo lines.
+/// The limit of a thread for each connection: accept, start a thread, echo lines. With an argument, without delay.
 
 #include <thread>
 
 #include "plain.hpp"
 
-int main() {
-  const int listener = plain::listen_on_loopback();
+int main(int argc, char**) {
+  const int listener = plain::listen_on_loopback(0, argc > 1);
   for (;;) {
     const int connection = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (connection < 0) continue;

@@ -37,7 +37,10 @@ class Session : public std::enable_shared_from_this<Session> {
 
 void accept(tcp::acceptor& acceptor) {
   acceptor.async_accept([&](error_code error, tcp::socket socket) {
-    if (!error) std::make_shared<Session>(std::move(socket))->read();
+    if (!error) {
+      peer::set_up(socket);
+      std::make_shared<Session>(std::move(socket))->read();
+    }
     accept(acceptor);
   });
 }

@@ -35,7 +35,9 @@ awaitable<void> echo(tcp::socket socket) {
 awaitable<void> accept(tcp::acceptor& acceptor) {
   for (;;) {
     auto [error, socket] = co_await acceptor.async_accept(with_error);
-    if (!error) co_spawn(acceptor.get_executor(), echo(std::move(socket)), boost::asio::detached);
+    if (error) continue;
+    peer::set_up(socket);
+    co_spawn(acceptor.get_executor(), echo(std::move(socket)), boost::asio::detached);
   }
 }
 

@@ -37,6 +37,7 @@ void accept(tcp::acceptor& acceptor, const yield_context& yield) {
     error_code error;
     tcp::socket socket = acceptor.async_accept(yield[error]);
     if (error) continue;
+    peer::set_up(socket);
     boost::asio::spawn(
         acceptor.get_executor(), [socket = std::move(socket)](const yield_context& own) mutable { echo(socket, own); },
         rethrow);

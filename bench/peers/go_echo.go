@@ -10,7 +10,7 @@ import (
 
 func echo(connection net.Conn) {
 	defer connection.Close()
-	reader := bufio.NewReader(connection)
+	reader := bufio.NewReaderSize(connection, 65536)
 	for {
 		line, err := reader.ReadSlice('\n')
 		for err == bufio.ErrBufferFull { // a long line comes in parts

@@ -25,9 +25,10 @@ class Echo : public Poco::Net::TCPServerConnection {
     std::string unread;
     char buffer[16384];
     for (int count = 0; (count = socket().receiveBytes(buffer, sizeof buffer)) > 0;) {
+      std::size_t searched = unread.size();
       unread.append(buffer, static_cast<std::size_t>(count));
       std::size_t begin = 0;
-      for (std::size_t end = 0; (end = unread.find('\n', begin)) != unread.npos; begin = end + 1) {
+      for (std::size_t end = 0; (end = unread.find('\n', searched)) != unread.npos; searched = begin = end + 1) {
         send(unread.data() + begin, end + 1 - begin);
       }
       unread.erase(0, begin);

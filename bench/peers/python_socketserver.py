@@ -1,6 +1,6 @@
 """The original: CPython's own socketserver, a thread or a process for each connection, lines sent back.
 
-python3 python_socketserver.py threading|forking
+python3 python_socketserver.py threading|forking [no-delay]
 """
 
 import socketserver
@@ -8,6 +8,8 @@ import sys
 
 
 class Echo(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = "no-delay" in sys.argv
+
     def handle(self):
         for line in self.rfile:
             self.wfile.write(line)

@@ -51,23 +51,17 @@ def bars(results, case, figure, name, title, label):
                     tuple(each["greatest"] for each in figures),
                 )
             )
-    logarithmic = figure == "KiB each"
-    return Chart(name, title, "bars", "", label, tuple(series), y_is_logarithmic=logarithmic)
+    return Chart(name, title, "bars", "", label, tuple(series))
 
 
 def latencies(results, case, name):
-    series = tuple(
-        Series(
-            result.server,
-            PERCENTILES,
-            *(
-                tuple(result.figures[f"{percentile} us"][statistic] for percentile in PERCENTILES)
-                for statistic in ("median", "least", "greatest")
-            ),
-        )
-        for result in measured(results, case)
-    )
-    return Chart(name, f"Latency: {case}", "lines", "percentile", "µs", series, y_is_logarithmic=True)
+    series = []
+    for result in measured(results, case):
+        known = tuple(percentile for percentile in PERCENTILES if f"{percentile} us" in result.figures)
+        figures = [result.figures[f"{percentile} us"] for percentile in known]
+        spread = (tuple(each[statistic] for each in figures) for statistic in ("median", "least", "greatest"))
+        series.append(Series(result.server, known, *spread))
+    return Chart(name, f"Latency: {case}", "lines", "percentile", "µs", tuple(series), y_is_logarithmic=True)
 
 
 def sweep(results, cases, figure, number_of, name, title, x_label, y_label):
@@ -88,7 +82,16 @@ def sweep(results, cases, figure, number_of, name, title, x_label, y_label):
                 *(tuple(point[statistic] for _, point in points) for statistic in ("median", "least", "greatest")),
             )
         )
-    return Chart(name, title, "lines", x_label, y_label, tuple(series), True, number_of is size_of)
+    return Chart(
+        name,
+        title,
+        "lines",
+        x_label,
+        y_label,
+        tuple(series),
+        x_is_number=True,
+        y_is_logarithmic=number_of is size_of,
+    )
 
 
 def connections_of(case):

@@ -11,21 +11,24 @@ def first_line(*command):
     """Of what a command prints; None if there is no such command, or it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except OSError:
+    except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.partition("\n")[0].strip() if done.returncode == 0 else None
 
 
 def field_of(path, name):
-    match = re.search(rf"^{re.escape(name)}\s*[:=]\s*\"?([^\"\n]*)", pathlib.Path(path).read_text(), re.MULTILINE)
+    """What a file of names and values has under a name; None if there is no such file or name."""
+    try:
+        text = pathlib.Path(path).read_text()
+    except OSError:
+        return None
+    match = re.search(rf"^{re.escape(name)}\s*[:=]\s*\"?([^\"\n]*)", text, re.MULTILINE)
     return match[1].strip() if match else None
 
 
 def compiler_of(programs):
     """The compiler and build type of programs, as the build tree says in which they lie."""
     cache = programs.resolve().parent / "CMakeCache.txt"
-    if not cache.exists():
-        return None, None
     compiler = field_of(cache, "CMAKE_CXX_COMPILER:FILEPATH") or field_of(cache, "CMAKE_CXX_COMPILER:STRING")
     return first_line(compiler, "--version") if compiler else None, field_of(cache, "CMAKE_BUILD_TYPE:STRING")
 
@@ -39,11 +42,11 @@ def commit_of(tree):
 def describe(programs, candidates):
     compiler, build_type = compiler_of(programs)
     memory = field_of("/proc/meminfo", "MemTotal")
-    versions = {candidate.name: candidate.version_text() for candidate in candidates}
+    versions = {each.name: first_line(*each.version) for each in candidates if each.version}
     return {
         "processor": field_of("/proc/cpuinfo", "model name") or platform.machine(),
         "cores": os.cpu_count(),
-        "virtual": bool(re.search(r"^flags\s*:.*\bhypervisor\b", pathlib.Path("/proc/cpuinfo").read_text(), re.M)),
+        "virtual": "hypervisor" in (field_of("/proc/cpuinfo", "flags") or "").split(),
         "memory": memory and f"{int(memory.split()[0]) / (1 << 20):.0f} GiB",
         "kernel": f"Linux {platform.release()}",
         "system": field_of("/etc/os-release", "PRETTY_NAME"),
@@ -60,4 +63,9 @@ def in_a_line(machine):
     virtual = ", a virtual machine" if machine["virtual"] else ""
     parts = [f"{machine['cores']} cores of {machine['processor']}{virtual}", machine["memory"], machine["kernel"]]
     parts += [machine["system"], machine["compiler"], machine["build"], machine["commit"] and machine["commit"][:12]]
-    return "; ".join(part for part in parts if part) + f"; load average {machine['load average']}"
+    parts.append(f"load average {machine['load average']}")
+    return "; ".join(part for part in parts if part)
+
+
+def versions_in_a_line(machine):
+    return "; ".join(f"{name}: {version}" for name, version in machine["versions"].items())

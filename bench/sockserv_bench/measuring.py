@@ -11,6 +11,9 @@ from laboratory import Absent, Failure, IdleLoad
 from .candidates import Candidate
 from .workloads import IDLE, Case
 
+ENOUGH = 10  # requests beyond a percentile, for it to say anything
+REMAINDERS = {"p50": 0.5, "p90": 0.1, "p99": 0.01, "p99.9": 0.001, "max": float("inf")}
+
 
 @dataclasses.dataclass
 class Measurement:
@@ -18,6 +21,7 @@ class Measurement:
 
     candidate: Candidate
     case: Case
+    workers: int | None
     rounds: list = dataclasses.field(default_factory=list)
     absent: str | None = None  # why it could not be measured, and never will on this machine
     failure: str | None = None  # what went wrong
@@ -58,10 +62,13 @@ class Measuring:
         self.laboratory = laboratory
         self.rounds = rounds
         self.seconds = seconds
-        self.workers = workers
-        self.measurements = [
-            Measurement(candidate, case, absent=candidate.refusal(case)) for case in cases for candidate in candidates
-        ]
+        self.measurements = []
+        for case in cases:
+            for candidate in candidates:
+                count = candidate.workers_for(case, workers, len(laboratory.server_cores))
+                self.measurements.append(
+                    Measurement(candidate, case, count, absent=candidate.refusal(case, count))
+                )
 
     def run(self):
         """Measures everything; on Ctrl-C, what has been measured so far remains."""
@@ -69,8 +76,9 @@ class Measuring:
         progress = Progress(max(1, self.rounds * len(todo)))
         try:
             for round_number in range(self.rounds):
-                # Every second round goes backwards, lest who is before whom matter.
-                for measurement in todo if round_number % 2 == 0 else todo[::-1]:
+                # Each round begins elsewhere, lest it matter who is when.
+                first = len(todo) * round_number // self.rounds
+                for measurement in todo[first:] + todo[:first]:
                     progress.show(f"{measurement.candidate.name}: {measurement.case}")
                     if not measurement.is_over:
                         self._measure(measurement)
@@ -80,7 +88,7 @@ class Measuring:
 
     def _measure(self, measurement):
         case = measurement.case
-        command = measurement.candidate.command_for(case, self.workers, len(self.laboratory.server_cores))
+        command = measurement.candidate.command_for(case, measurement.workers)
         try:
             with self.laboratory.server(command) as server:
                 figures = self._idle(server, case) if case.workload == IDLE else self._load(server, case)
@@ -91,15 +99,29 @@ class Measuring:
             measurement.failure = str(failure)
 
     def _load(self, server, case):
-        figures = self.laboratory.load(server, *case.load(), seconds=self.seconds)
-        latency = {f"{name} us": value for name, value in figures["latency_us"].items()}
-        return {"rate": figures["rate"], **latency, "cpu us": figures["cpu_us"], "errors": figures["errors"]}
+        figures = self.laboratory.load(server, *case.load(), seconds=self.seconds, strict=False)
+        latency = {
+            f"{name} us": value
+            for name, value in figures["latency_us"].items()
+            if figures["requests"] * REMAINDERS[name] >= ENOUGH
+        }
+        errors = figures["errors"] + figures["stalled"]
+        return {"rate": figures["rate"], **latency, "cpu us": figures["cpu_us"], "errors": errors, "lost": figures["lost"]}
 
     def _idle(self, server, case):
-        before = server.memory()
+        before = self._settled(server)
         load = IdleLoad(self.laboratory, server.url, case.connections, cores=self.laboratory.load_cores)
         with contextlib.ExitStack() as at_end:
             at_end.callback(load.kill)
             taken = server.memory() - before
             load.end()
         return {"KiB each": taken / case.connections / 1024}
+
+    def _settled(self, server):
+        """The server's memory once it starts no more threads and processes, whose own is not that of connections."""
+        deadline = time.monotonic() + 5
+        before = None
+        while (now := (server.tasks(), server.memory())) != before and time.monotonic() < deadline:
+            before = now
+            time.sleep(0.1)
+        return now[1]

@@ -15,7 +15,7 @@ class BadFile(Exception):
 
 
 def summary(rounds):
-    """For each figure its median, and its least and greatest value as the spread."""
+    """For each figure that all rounds have, its median, and its least and greatest value as the spread."""
     return {
         name: {
             "median": statistics.median(figures[name] for figures in rounds),
@@ -23,6 +23,7 @@ def summary(rounds):
             "greatest": max(figures[name] for figures in rounds),
         }
         for name in rounds[0]
+        if all(name in figures for figures in rounds)
     }
 
 
@@ -34,12 +35,10 @@ class Result:
     kind: str
     case: Case
     figures: dict
+    workers: int | None = None
     rounds: tuple = ()
     why: str | None = None
     failed: bool = False
-
-    def median(self, figure):
-        return self.figures[figure]["median"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +64,7 @@ def collect(measurements, machine, settings):
             each.candidate.kind,
             each.case,
             summary(each.rounds) if each.rounds and not each.failure else {},
+            each.workers,
             tuple(each.rounds),
             each.failure or each.absent,
             each.failure is not None,
@@ -119,12 +119,14 @@ class Change:
     is_worse: bool
 
 
+LEAST_CHANGE = 0.05  # less is not worth telling, and too likely to be chance
 MORE_IS_BETTER = ("rate",)
 COMPARED = ("rate", "p99 us", "cpu us", "KiB each")
 
 
 def changes(before, now):
-    """What has changed beyond the spreads: all rounds of one run are better than all of the other."""
+    """What has changed beyond the spreads: all rounds of one run are better than all of the other, and the medians
+    differ by more than `LEAST_CHANGE`."""
     earlier = {(result.server, result.case): result.figures for result in before.results}
     for result in now.results:
         old = earlier.get((result.server, result.case), {})
@@ -134,6 +136,6 @@ def changes(before, now):
             new_spread, old_spread = result.figures[figure], old[figure]
             grew = new_spread["least"] > old_spread["greatest"]
             shrank = new_spread["greatest"] < old_spread["least"]
-            if grew or shrank:
+            if (grew or shrank) and abs(new_spread["median"] - old_spread["median"]) > LEAST_CHANGE * old_spread["median"]:
                 worse = shrank if figure in MORE_IS_BETTER else grew
                 yield Change(result.server, result.case, figure, old_spread["median"], new_spread["median"], worse)

@@ -65,6 +65,7 @@ int serve_one(const Options& options) {
     if constexpr (requires { server.pool_size; }) server.pool_size = *options.workers;
     if constexpr (requires { server.processes; }) {
       server.processes = *options.workers;
+      if constexpr (requires { server.loops; }) server.loops = 1;
     } else if constexpr (requires { server.loops; }) {
       server.loops = *options.workers;
     }

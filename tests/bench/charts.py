@@ -34,7 +34,7 @@ MACHINE = {
     "load average": 0.1,
     "versions": {},
 }
-SETTINGS = {"rounds": 3, "seconds": 1, "pinned": True}
+SETTINGS = {"rounds": 3, "seconds": 1, "server cores": [0], "load cores": [1], "interrupted": False}
 SERVERS = (("fiber", "mixin"), ("threading", "mixin"), ("Go", "peer"), ("plain <epoll>", "limit"))
 
 
@@ -50,8 +50,8 @@ def made_up():
             keys = ("KiB each",) if case.workload == "idle" else names
             values = {key: 1000 * (i + 1) + 10 * case.connections + len(key) for key in keys}
             figures = {key: {"median": v, "least": v * 0.9, "greatest": v * 1.1} for key, v in values.items()}
-            found.append(results.Result(server, kind, case, figures, (values,)))
-        found.append(results.Result("Node.js", "peer", case, {}, (), "there is no node"))
+            found.append(results.Result(server, kind, case, figures, None, (values,)))
+        found.append(results.Result("Node.js", "peer", case, {}, why="there is no node"))
     return results.Results(MACHINE, SETTINGS, tuple(found), "2026-01-01T00:00:00+00:00")
 
 
