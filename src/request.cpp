@@ -5,6 +5,7 @@
 
 #include <boost/asio/error.hpp>
 #include <cerrno>
+#include <limits>
 #include <sockserv/detail/server_socket.hpp>
 #include <sockserv/options.hpp>
 #include <stdexcept>
@@ -83,6 +84,14 @@ std::size_t StreamRequest::send_some(std::span<const iovec> buffers, error_code&
   const std::size_t count = limits_ ? within_limits({}, send, error) : send(detail::Waiting::no_deadline);
   live_.sent(count);
   return count;
+}
+
+std::size_t StreamRequest::send_some_of_file(int file, std::uint64_t offset, std::size_t count,
+                                             error_code& error) noexcept {
+  const auto send = [&](auto deadline) { return waiting_->send_file(fileno(), file, offset, count, deadline, error); };
+  const std::size_t sent = limits_ ? within_limits({}, send, error) : send(detail::Waiting::no_deadline);
+  live_.sent(sent);
+  return sent;
 }
 
 std::string StreamRequest::recv(std::size_t max) {
@@ -169,6 +178,26 @@ std::size_t StreamRequest::send_chunk(std::span<iovec> chunk, error_code& error)
       chunk.front().iov_base = static_cast<char*>(chunk.front().iov_base) + count;
       chunk.front().iov_len -= count;
     }
+  }
+  return sent;
+}
+
+std::size_t StreamRequest::sendfile(int file, std::uint64_t offset, std::optional<std::size_t> count) {
+  error_code error;
+  const std::size_t sent = sendfile(file, offset, count, error);
+  detail::check(error, "sendfile");
+  return sent;
+}
+
+std::size_t StreamRequest::sendfile(int file, std::uint64_t offset, std::optional<std::size_t> count,
+                                    error_code& error) noexcept {
+  error.clear();
+  const std::size_t wanted = count.value_or(std::numeric_limits<std::size_t>::max());
+  std::size_t sent = 0;
+  while (sent < wanted) {
+    const std::size_t some = send_some_of_file(file, offset + sent, wanted - sent, error);
+    sent += some;
+    if (error || some == 0) break;
   }
   return sent;
 }

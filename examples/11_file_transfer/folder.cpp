@@ -70,26 +70,18 @@ void File::hash(Sha256& sha256, std::uint64_t from, std::uint64_t to) const {
   }
 }
 
-Folder::Folder(const std::string& path) : descriptor_(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-  if (descriptor_ < 0) fail("open the folder", path);
-}
-
-Folder::Folder(Folder&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-Folder::~Folder() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
 File Folder::open(const std::string& name) const {
-  check_room(name);  // which has the better words for a link; but only O_NOFOLLOW is safe if it changes right now
-  // O_NONBLOCK: opening a named pipe must not wait for somebody who writes to it.
-  return {::openat(descriptor_, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), name};
+  check_room(name);  // which has the better words for a link; but only the folder is safe if it changes right now
+  sockserv::error_code error;
+  example::Descriptor found = folder_.open(name, error);
+  errno = error.value();
+  return {found.release(), name};
 }
 
 void Folder::check_room(const std::string& name) const {
   check_name(name);
   struct stat status {};
-  if (::fstatat(descriptor_, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+  if (::fstatat(descriptor(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno != ENOENT) fail("examine", name);
   } else if (S_ISLNK(status.st_mode)) {
     throw Failure(printable(name) + " is a symbolic link; links are not followed");

@@ -1,8 +1,7 @@
 #pragma once
 
-/// The one folder that files go to and come from, and how nothing gets out of it: a name is a name, not a path; it is
-/// looked up relative to the folder's descriptor (openat(2)); and where it is a symbolic link, it is not followed
-/// (O_NOFOLLOW).
+/// The one folder that files go to and come from, and how nothing gets out of it: a name is a name, not a path; and it
+/// is looked up in a `support/folder.hpp`, which follows no symbolic link.
 
 #include <sys/types.h>
 
@@ -13,6 +12,7 @@
 #include <string_view>
 
 #include "sha256.hpp"
+#include "support/folder.hpp"
 #include "support/printable.hpp"
 
 namespace transfer {
@@ -62,10 +62,8 @@ class File {
 
 class Folder {
  public:
-  explicit Folder(const std::string& path);
-  Folder(Folder&& other) noexcept;
-  Folder& operator=(Folder&&) = delete;
-  ~Folder();
+  /// @throws boost::system::system_error if there is no such folder.
+  explicit Folder(const std::string& path) : folder_(path) {}
 
   /// Opens a file for reading. Throws a Failure if the name may not be, or is no plain file's.
   File open(const std::string& name) const;
@@ -73,10 +71,10 @@ class Folder {
   /// plain file.
   void check_room(const std::string& name) const;
 
-  int descriptor() const noexcept { return descriptor_; }
+  int descriptor() const noexcept { return folder_.descriptor(); }
 
  private:
-  int descriptor_;
+  example::Folder folder_;
 };
 
 }  // namespace transfer

@@ -140,7 +140,7 @@ int announce_and_run(sockserv::AbstractServer& server, const Options& options) {
 int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices) {
   Arguments arguments;
   arguments.listen = about.listen;
-  arguments.mixin = choices.front().mixin;
+  arguments.mixin = about.mixin.empty() ? choices.front().mixin : about.mixin;
   const auto declare = [&](CLI::App& app) {
     declare_options(app, choices, arguments);
     if (about.declare_options) about.declare_options(app);

@@ -26,8 +26,9 @@ namespace example {
 
 /// What a program says about itself.
 struct About {
-  std::string_view purpose;  ///< One sentence, for --help.
-  std::string_view listen;   ///< The URL of --listen if there is none.
+  std::string_view purpose;     ///< One sentence, for --help.
+  std::string_view listen;      ///< The URL of --listen if there is none.
+  std::string_view mixin = {};  ///< That of --mixin if there is none. Empty: none.
   /// Adds the program's own options. Empty: it has none.
   std::function<void(CLI::App&)> declare_options = {};
 };

@@ -9,6 +9,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <sockserv/address.hpp>
@@ -111,6 +112,19 @@ class StreamRequest {
     detail::check(error, "sendall");
     return sent;
   }
+
+  /// Sends a file from `offset` on: `count` bytes, or without a count all that are left. Returns how many were sent (on
+  /// an error: before it); fewer than `count` only if the file ends before. As Python's `socket.sendfile`, by
+  /// sendfile(2), so that the bytes need no memory of the program's; a file that cannot be sent that way is read and
+  /// sent.
+  ///
+  /// `file` is a descriptor that can be read at any offset; its own position is neither used nor moved. If the file
+  /// changes meanwhile, what was sent is partly old and partly new. What has been written to a `wfile` with a buffer is
+  /// to be flushed before. On a fiber, waiting for the client holds up no other; reading from a slow disk does.
+  /// @{
+  std::size_t sendfile(int file, std::uint64_t offset = 0, std::optional<std::size_t> count = std::nullopt);
+  std::size_t sendfile(int file, std::uint64_t offset, std::optional<std::size_t> count, error_code& error) noexcept;
+  /// @}
   /// @}
 
   /// @name Asio's SyncReadStream and SyncWriteStream
@@ -215,11 +229,12 @@ class StreamRequest {
   void enter_uncounted(detail::LiveRequests& all) { live_.enter_uncounted(all, fileno()); }
   void wait_by(detail::Waiting& waiting) noexcept;
 
-  // All that waits comes down to these three. `item`: how much there is already of what is waited for; see
+  // All that waits comes down to these four. `item`: how much there is already of what is waited for; see
   // ClientLimits.
   std::size_t receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept;
   std::size_t receive_more(detail::InputBuffer& buffer, std::size_t item, error_code& error);
   std::size_t send_some(std::span<const iovec> buffers, error_code& error) noexcept;
+  std::size_t send_some_of_file(int file, std::uint64_t offset, std::size_t count, error_code& error) noexcept;
 
   std::size_t send_chunk(std::span<iovec> chunk, error_code& error) noexcept;
   template <class Operation>

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/waiting.hpp>
 #include <sockserv/error.hpp>
@@ -61,6 +62,11 @@ inline ssize_t send_from(int descriptor, std::span<const iovec> buffers, int fla
   const msghdr message = message_of(buffers);
   return ::sendmsg(descriptor, &message, flags);
 }
+
+/// One attempt to send from a file, which sendfile(2) has no flags for: that it must not wait is for the moment said of
+/// the socket, and SIGPIPE is kept away from the thread for as long. Where the file is of a kind that sendfile(2)
+/// cannot read, errno is EINVAL.
+ssize_t send_from_file(int descriptor, int file, std::uint64_t offset, std::size_t count, bool may_wait) noexcept;
 
 /// One attempt to send a datagram. Never raises SIGPIPE.
 inline ssize_t send_packet(int descriptor, std::string_view packet, const Address& address, int flags) noexcept {

@@ -5,12 +5,14 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <boost/asio/error.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <limits>
 #include <memory>
+#include <new>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/contexts.hpp>
 #include <sockserv/detail/live_requests.hpp>
@@ -34,6 +36,17 @@ class Blocking final : public Waiting {
     if (deadline == no_deadline) [[likely]]
       return retry([&] { return send_from(descriptor, buffers, 0); }, error);
     return send_until(deadline, *this, descriptor, buffers, error);
+  }
+
+  std::size_t send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
+                        error_code& error) noexcept override {
+    const bool may_wait = deadline == no_deadline;
+    const auto attempt = [&] { return send_from_file(descriptor, file, offset, count, may_wait); };
+    const std::size_t sent =
+        may_wait ? retry(attempt, error) : retry_until(deadline, *this, descriptor, POLLOUT, attempt, error);
+    return error == boost::asio::error::invalid_argument
+               ? Waiting::send_file(descriptor, file, offset, count, deadline, error)
+               : sent;
   }
 
   void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override {
@@ -62,6 +75,21 @@ std::size_t Waiting::receive_more(int descriptor, InputBuffer& buffer, time_poin
   const std::size_t count = receive(descriptor, {&target, 1}, deadline, error);
   buffer.commit(count);
   return count;
+}
+
+std::size_t Waiting::send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
+                               error_code& error) noexcept {
+  constexpr std::size_t piece = 65536;
+  const std::unique_ptr<char[]> bytes(new (std::nothrow) char[piece]);
+  if (!bytes) {
+    error = boost::asio::error::no_memory;
+    return 0;
+  }
+  const std::size_t size =
+      retry([&] { return ::pread(file, bytes.get(), std::min(count, piece), static_cast<off_t>(offset)); }, error);
+  if (error || size == 0) return 0;
+  const iovec source{bytes.get(), size};
+  return send(descriptor, {&source, 1}, deadline, error);
 }
 
 std::size_t Waiting::receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,

@@ -78,6 +78,8 @@ class Fiber final : public detail::Waiting {
                            error_code& error) override;
   std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
                    error_code& error) noexcept override;
+  std::size_t send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
+                        error_code& error) noexcept override;
   void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override;
   void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override;
   std::size_t receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
@@ -110,6 +112,8 @@ class Fiber final : public detail::Waiting {
   void switch_to_loop() noexcept;
   bool park(Parked parked, time_point deadline) noexcept;
   bool park_for_readiness(int descriptor, Parked parked, time_point deadline, error_code& error) noexcept;
+  template <class Attempt>
+  std::size_t send_by(const Attempt& attempt, int descriptor, time_point deadline, error_code& error) noexcept;
   std::optional<std::size_t> try_to_receive(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept;
   void take_turns() noexcept;
   bool runs_here() const noexcept;

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <boost/asio/error.hpp>
 #include <cerrno>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/deadline.hpp>
@@ -21,6 +22,9 @@ using std::chrono::steady_clock;
 
 /// How long a datagram may wait for room, where no other limit is set.
 constexpr std::chrono::seconds longest_reply_wait(5);
+
+/// How much of a file is sent before others have their turn, to a client that takes it as fast as it is sent.
+constexpr std::size_t longest_turn_of_file = std::size_t{2} << 20;
 
 std::size_t size_of(std::span<const iovec> buffers) noexcept {
   std::size_t size = 0;
@@ -70,7 +74,10 @@ std::optional<std::size_t> Fiber::try_to_receive(int descriptor, std::span<const
 std::size_t Fiber::receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
                            error_code& error) noexcept {
   const time_point limit = until(deadline);
-  if (!runs_here()) return detail::blocking().receive(descriptor, buffers, limit, error);
+  if (!runs_here()) {
+    // Never by a call that blocks: where the fiber sends from a file, the socket is one that does not, for moments.
+    return detail::receive_until(limit, detail::blocking(), descriptor, buffers, error);
+  }
   take_turns();
   error.clear();
   for (;;) {
@@ -100,15 +107,18 @@ std::size_t Fiber::receive_more(int descriptor, detail::InputBuffer& buffer, tim
   }
 }
 
-std::size_t Fiber::send(int descriptor, std::span<const iovec> buffers, time_point deadline,
-                        error_code& error) noexcept {
-  const time_point limit = until(deadline);
-  if (!runs_here()) return detail::blocking().send(descriptor, buffers, limit, error);
+/// Attempts to send, and parks until that is possible.
+template <class Attempt>
+std::size_t Fiber::send_by(const Attempt& attempt, int descriptor, time_point deadline, error_code& error) noexcept {
   take_turns();
   error.clear();
+  std::optional<time_point> limit;  // most need not wait, and so not look at the clock
   for (;;) {
-    if (!writable_ && !park_for_readiness(descriptor, Parked::to_send, limit, error)) return 0;
-    const ssize_t count = detail::send_from(descriptor, buffers, MSG_DONTWAIT);
+    if (!writable_) {
+      if (!limit) limit = until(deadline);
+      if (!park_for_readiness(descriptor, Parked::to_send, *limit, error)) return 0;
+    }
+    const ssize_t count = attempt();
     if (count >= 0) return static_cast<std::size_t>(count);
     if (errno == EINTR) continue;
     if (!detail::would_block()) {
@@ -117,6 +127,23 @@ std::size_t Fiber::send(int descriptor, std::span<const iovec> buffers, time_poi
     }
     writable_ = false;
   }
+}
+
+std::size_t Fiber::send(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                        error_code& error) noexcept {
+  if (!runs_here()) return detail::blocking().send(descriptor, buffers, until(deadline), error);
+  return send_by([&] { return detail::send_from(descriptor, buffers, MSG_DONTWAIT); }, descriptor, deadline, error);
+}
+
+std::size_t Fiber::send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
+                             error_code& error) noexcept {
+  if (!runs_here()) return detail::blocking().send_file(descriptor, file, offset, count, until(deadline), error);
+  const std::size_t turn = std::min(count, longest_turn_of_file);
+  const auto attempt = [&] { return detail::send_from_file(descriptor, file, offset, turn, false); };
+  const std::size_t sent = send_by(attempt, descriptor, deadline, error);
+  return error == boost::asio::error::invalid_argument
+             ? Waiting::send_file(descriptor, file, offset, count, deadline, error)
+             : sent;
 }
 
 /// There is no telling when a datagram's receiver has room again, so it is tried now and then.

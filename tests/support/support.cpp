@@ -58,6 +58,12 @@ Address local_address(int descriptor) {
 
 }  // namespace
 
+std::string pattern(std::size_t length) {
+  std::string bytes(length, '\0');
+  for (std::size_t i = 0; i < length; ++i) bytes[i] = static_cast<char>('!' + i % 89);
+  return bytes;
+}
+
 bool eventually(const std::function<bool()>& condition) {
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (!condition()) {

@@ -30,6 +30,9 @@ inline constexpr std::chrono::seconds patience{30};
 /// Where servers listen, at a port that the system chooses.
 inline Address loopback() { return {"127.0.0.1", 0}; }
 
+/// `length` bytes of which no two neighbours are alike.
+std::string pattern(std::size_t length);
+
 /// Waits until the condition holds; false if it does not in time.
 bool eventually(const std::function<bool()>& condition);
 

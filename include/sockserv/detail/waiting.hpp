@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <sockserv/detail/input_buffer.hpp>
@@ -49,6 +50,12 @@ class Waiting {
   /// Waits until some bytes can be sent; returns how many were.
   virtual std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
                            error_code& error) noexcept = 0;
+
+  /// Sends some of the next `count` bytes that `file` has at `offset`, and waits until that is possible; returns how
+  /// many were sent. 0 without an error: the file has none there. By way of a buffer, through `send()`; strategies that
+  /// have a socket leave the bytes in the kernel.
+  virtual std::size_t send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
+                                error_code& error) noexcept;
 
   /// Sends one datagram.
   virtual void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept = 0;

@@ -30,13 +30,6 @@ constexpr std::size_t mebibyte = std::size_t{1} << 20;
 /// More than a connection's buffers take, however far they grow.
 constexpr std::size_t more_than_fits = 16 * mebibyte;
 
-/// `length` bytes of which no two neighbours are alike.
-std::string pattern(std::size_t length) {
-  std::string bytes(length, '\0');
-  for (std::size_t i = 0; i < length; ++i) bytes[i] = static_cast<char>('!' + i % 89);
-  return bytes;
-}
-
 /// Two ways to read to the end of the stream: without and with a buffer.
 std::string received_to_the_end(StreamRequestHandler& handler) {
   std::string all;

@@ -1,0 +1,32 @@
+#pragma once
+
+/// Dates as HTTP writes them (RFC 9110, 5.6.7).
+
+#include <ctime>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace web {
+
+/// "Sun, 06 Nov 1994 08:49:37 GMT". Years before 1970 and after 9999 become the nearest that can be written.
+std::string http_date(std::time_t time);
+
+/// The time of a date in any of the three forms that there have been; nothing if it is none.
+std::optional<std::time_t> parse_http_date(std::string_view text);
+
+/// What `format` makes of the present second; it is asked once for each, in each thread that calls this.
+template <auto format>
+const std::string& of_this_second() {
+  struct Latest {
+    std::time_t second = -1;
+    std::string text;
+  };
+  thread_local Latest latest;
+  std::timespec now{};
+  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  if (now.tv_sec != latest.second) latest = {now.tv_sec, format(now.tv_sec)};
+  return latest.text;
+}
+
+}  // namespace web
