@@ -101,7 +101,7 @@ bool HttpHandler::wait_for_request() try {
     const std::string_view input = rfile.peek();
     if (input.empty()) return false;
     if (input.front() != '\r' || !rfile.peek(2).starts_with("\r\n")) return true;
-    rfile.read(2);
+    rfile.skip(2);
   }
   return !rfile.peek().empty();
 } catch (const sockserv::timeout_error&) {
@@ -186,8 +186,6 @@ void HttpHandler::receive_head() {
 std::string_view HttpHandler::wait_for_end_of_head() {
   const HeadLimits& limits = site_.head_limits;
   std::string_view input = rfile.peek();
-  // Most heads come as a whole, with nothing behind them; then there is no waiting, and one search.
-  if (input.ends_with(end_of_head) && input.size() <= limits.size) return *rfile.read_until(end_of_head, limits.size);
   std::size_t end = input.find(end_of_head);
   if (end == input.npos) {
     // The limit is of all the waiting, lest a client send a byte now and then for ever.
@@ -206,8 +204,10 @@ std::string_view HttpHandler::wait_for_end_of_head() {
       end = input.find(end_of_head, seen - std::min(seen, end_of_head.size() - 1));
     }
   }
-  if (end + end_of_head.size() > limits.size) check_beginning(input.substr(0, limits.size), limits);
-  return *rfile.read_until(end_of_head, limits.size);
+  const std::size_t size = end + end_of_head.size();
+  if (size > limits.size) check_beginning(input.substr(0, limits.size), limits);
+  rfile.skip(size);
+  return input.substr(0, size);
 }
 
 /// The body of the present request.
