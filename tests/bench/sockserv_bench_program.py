@@ -94,7 +94,7 @@ class Program(WithFolder):
         )
 
     def test_measures_long_lines(self):
-        options = ("--connections=2", "--mixins=fiber", "--workloads=ping-pong", "--peers=Asio spawn,plain threads")
+        options = ("--connections=2", "--mixins=fiber", "--workloads=ping-pong", "--peers=plain threads,Asio spawn")
         found, _ = self.measured("--sizes=16,1M", *options)
         self.assertEqual(
             [(each["case"]["size"], each["server"], each["why"]) for each in found["results"]],
