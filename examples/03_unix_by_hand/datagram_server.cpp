@@ -1,10 +1,12 @@
 // A Unix datagram server: UDP's calls, for processes of one machine.
 //
 //     03_unix_datagram_server [PATH]     and     03_unix_datagram_client [PATH]
-//     nc -Uu -s /tmp/by_hand.client /tmp/by_hand.datagram
+//     echo hello | nc -Uu -w1 /tmp/by_hand.datagram
 //
 // Unlike UDP, nothing gets lost or overtaken: whoever sends to a socket whose queue is full waits. And a client that
-// has not bound its socket to a name, as that of `echo hello | nc -Uu -w1 …` has not without -s, cannot be answered.
+// has not bound its socket to a name cannot be answered. Debian's nc binds one in /tmp, without being asked; Python's
+// socket does not: python3 -c 'import socket as s; s.socket(s.AF_UNIX, s.SOCK_DGRAM).sendto(b"hello",
+// "/tmp/by_hand.datagram")'
 
 #include <sys/socket.h>
 
