@@ -14,6 +14,7 @@ import threading
 import unittest
 from multiprocessing.connection import Client, Listener
 
+from handshake import authenticate_as_client, mac, pretend_to_be_server
 from server import PATIENCE, Server, program, scratch, time_limit
 
 KEY, OTHER_KEY = "the shared key", "another key"
@@ -31,10 +32,6 @@ def authenticating_client(protocol, key, address, *messages):
     where = [address] if isinstance(address, str) else [address[0], str(address[1])]
     return subprocess.Popen([program("authenticating_client"), protocol, key, *where, *messages],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def mac(key, message, digest="sha256"):
-    return hmac.new(key.encode(), message, digest).digest()
 
 
 def turned_away(server, count=1):
@@ -57,7 +54,7 @@ class Sha256Peer:
         self.connection.send_bytes(b"#CHALLENGE#" + challenge)
         response = self.connection.recv_bytes(256)
         name, sent = self.split(response)
-        if not hmac.compare_digest(sent, mac(self.key, challenge, name)):
+        if not hmac.compare_digest(sent, mac(self.key.encode(), challenge, name)):
             self.connection.send_bytes(b"#FAILURE#")
             raise multiprocessing.AuthenticationError("digest received was wrong")
         self.connection.send_bytes(b"#WELCOME#")
@@ -68,7 +65,7 @@ class Sha256Peer:
             raise multiprocessing.AuthenticationError(f"protocol error: {message!r}")
         challenge = message[len(b"#CHALLENGE#"):]
         name, _ = self.split(challenge)
-        self.connection.send_bytes(b"{%s}" % name.encode() + mac(self.key, challenge, name))
+        self.connection.send_bytes(b"{%s}" % name.encode() + mac(self.key.encode(), challenge, name))
         response = self.connection.recv_bytes(256)
         if response != b"#WELCOME#":
             raise multiprocessing.AuthenticationError("digest sent was rejected")
@@ -229,19 +226,7 @@ class Plain(unittest.TestCase):
         self.assertEqual(client.recv(9, socket.MSG_WAITALL), self.frame(b"hello"))
 
     def simple(self, client, key):
-        client.sendall(mac(key, client.recv(32, socket.MSG_WAITALL)))
-
-    @staticmethod
-    def proof(key, role, server_nonce, client_nonce):
-        fields = (b"sockserv mutual authentication 1", role, server_nonce, client_nonce, b"", b"")
-        return mac(key, b"".join(struct.pack("!I", len(field)) + field for field in fields))
-
-    def mutual(self, client, key):
-        greeting = client.recv(41, socket.MSG_WAITALL)
-        self.assertEqual(greeting[:9], b"sockauth\1")
-        theirs, ours = greeting[9:], secrets.token_bytes(32)
-        client.sendall(ours + self.proof(key, b"client", theirs, ours))
-        return client.recv(32, socket.MSG_WAITALL) == self.proof(KEY, b"server", theirs, ours)
+        client.sendall(mac(key.encode(), client.recv(32, socket.MSG_WAITALL)))
 
     def test_simple(self):
         for mixin in MIXINS:
@@ -259,9 +244,9 @@ class Plain(unittest.TestCase):
         for mixin in MIXINS:
             with self.subTest(mixin), time_limit(), authenticating_server("mutual", mixin=mixin) as server:
                 with server.client() as client:
-                    self.assertFalse(self.mutual(client, OTHER_KEY))
+                    self.assertFalse(authenticate_as_client(client, OTHER_KEY.encode()))
                 with server.client() as client:
-                    self.assertTrue(self.mutual(client, KEY))
+                    self.assertTrue(authenticate_as_client(client, KEY.encode()))
                     self.exchange(client)
                 server.end(signal.SIGTERM)
                 self.assertTrue(turned_away(server), server.errors())
@@ -279,9 +264,7 @@ class Plain(unittest.TestCase):
         with time_limit(), socket.create_server(("127.0.0.1", 0)) as listener:
             client = authenticating_client("mutual", KEY, listener.getsockname(), "hello")
             with listener.accept()[0] as connection:
-                connection.sendall(b"sockauth\1" + bytes(32))
-                self.assertEqual(len(connection.recv(64, socket.MSG_WAITALL)), 64)
-                connection.sendall(bytes(32))
+                pretend_to_be_server(connection, OTHER_KEY.encode())
                 output, errors = client.communicate(timeout=PATIENCE)
             self.assertEqual((output, client.returncode), ("", NOT_AUTHENTICATED))
             self.assertIn("the server's proof is wrong", errors)
