@@ -15,10 +15,12 @@ std::string hmac(const Digest& digest, const SecretKey& key, std::string_view me
   std::string code(digest.size, '\0');
   const auto* const data = reinterpret_cast<const unsigned char*>(message.data());
   auto* const result = reinterpret_cast<unsigned char*>(code.data());
-  if (!::HMAC(digest.function(), key.bytes().data(), static_cast<int>(key.bytes().size()), data, message.size(), result,
-              nullptr)) {
-    throw std::runtime_error("OpenSSL cannot compute HMAC with " + std::string(digest.name));
-  }
+  const bool succeeded = ::HMAC(digest.function(), key.bytes().data(), static_cast<int>(key.bytes().size()), data,
+                                message.size(), result, nullptr);
+  // OpenSSL has taken memory for this thread, and would keep it until that ends. It might do so too late: a handler's
+  // thread can still be ending when the program does.
+  ::OPENSSL_thread_stop();
+  if (!succeeded) throw std::runtime_error("OpenSSL cannot compute HMAC with " + std::string(digest.name));
   return code;
 }
 
