@@ -154,9 +154,10 @@ class Multiprocessing(unittest.TestCase):
         with scratch() as folder:
             for address in (None, f"{folder}/listener"):
                 with self.subTest(address), time_limit(), self.listener(address) as (where, outcome):
-                    client = authenticating_client(self.protocol, KEY, where, "hello", "", "there")
+                    messages = ("hello", "", "grüß dich", "x" * 100_000)
+                    client = authenticating_client(self.protocol, KEY, where, *messages)
                     output, errors = client.communicate(timeout=PATIENCE)
-                    self.assertEqual((output, errors, client.returncode), ("hello\n\nthere\n", "", 0))
+                    self.assertEqual((output, errors, client.returncode), ("\n".join([*messages, ""]), "", 0))
                 self.assertEqual(outcome, ["accepted"])
 
     def test_our_client_with_another_key_is_turned_away_by_a_listener(self):
