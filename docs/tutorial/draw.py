@@ -335,6 +335,83 @@ def io_models():
     return drawing
 
 
+@diagram
+def authentication():
+    return ladder(
+        "How client and server prove to each other that they know the key", 330,
+        [(112, "is there a nonce? takes one, too", "small"), (132, "proof: HMAC(key, client S C)", "muted small"),
+         (232, "is the server's proof right?", "small"), (252, "only now says what it wants", "muted small")],
+        [(48, "a connection", "small"), (66, "takes a nonce: random, never again", "muted small"),
+         (166, "is the client's proof right?", "small"), (186, "if not: closes, and says no more", "muted small"),
+         (206, "if so, proof: HMAC(key, server S C)", "muted small"), (226, "only now is there a handler", "muted small")],
+        [(62, False, "greeting, nonce S"), (128, True, "nonce C, proof"), (200, False, "proof"), (266, True, "hello")])
+
+
+@diagram
+def keeper():
+    drawing = Drawing(780, 262, "A client, the server, the keeper of its command, and the command's process group")
+    drawing.box(20, 90, 110, 54, "client", "second")
+    drawing.box(230, 90, 130, 54, ["server", "handler"], "first")
+    drawing.box(450, 90, 110, 54, "keeper", "box", "head")
+    drawing.rectangle(620, 50, 140, 134, "group")
+    drawing.text(690, 40, "process group", "small")
+    drawing.box(640, 66, 100, 40, "command", "third")
+    drawing.box(640, 128, 100, 40, ["what it has", "started"], "third", "small")
+    drawing.line((690, 106), (690, 127), end="arrow")
+    drawing.arrow((132, 104), (228, 104))
+    drawing.text(180, 96, "request", "small")
+    drawing.arrow((228, 130), (132, 130))
+    drawing.text(180, 150, "output, result", "small")
+    drawing.arrow((362, 104), (448, 104))
+    drawing.text(405, 96, "a socket", "small")
+    drawing.arrow((448, 130), (362, 130))
+    drawing.text(405, 150, "report", "small")
+    drawing.arrow((562, 117), (618, 117))
+    drawing.line((640, 76), (600, 76), (600, 20), (295, 20), (295, 88), end="arrow")
+    drawing.text(450, 15, "two pipes: standard output and standard error", "small muted")
+    drawing.text(390, 216, "Whoever ends, however that happens: the one to the right of it sees its connection end, and ends too.",
+                 "small")
+    drawing.text(390, 238, "The keeper waits until nothing is left: SIGTERM to the group, after a second SIGKILL to all that is there.",
+                 "small muted")
+    return drawing
+
+
+@diagram
+def file_transfer():
+    return ladder(
+        "Putting a file of which the server has a part already", 330,
+        [(48, "hashes the file", "small"), (172, "hashes its first 161209656 bytes:", "small"),
+         (190, "the same", "muted small")],
+        [(102, "a part is there: hashes it", "small"), (232, "appends what comes to the part", "small"),
+         (256, "has all: SHA-256 right?", "small"), (276, "to the disk; rename to video", "muted small")],
+        [(58, True, "put, size, sha256"), (118, False, "have 161209656"),
+         (184, True, "from 161209656"), (220, True, "238790344 bytes"), (286, False, "done")])
+
+
+@diagram
+def chat():
+    drawing = Drawing(780, 300, "How a line goes from one member of a chat to the others")
+    rows = (("ann", 40), ("bob", 120), ("cat, who does not read", 200))
+    for name, y in rows:
+        drawing.box(20, y, 120, 46, name.split(",")[0], "second")
+        drawing.box(250, y, 120, 46, "handler", "first")
+    drawing.text(80, 262, "who does not read", "small muted")
+    drawing.arrow((142, 63), (248, 63))
+    drawing.text(195, 55, "hello", "small code")
+    drawing.box(470, 40, 170, 46, ["rooms and queues", "one lock"], "box", "small")
+    drawing.arrow((372, 63), (468, 63))
+    drawing.text(420, 55, "tell", "small code")
+    drawing.arrow((490, 86), (490, 104), (80, 104), (80, 118))
+    drawing.text(420, 98, "at once", "small muted")
+    drawing.box(520, 190, 120, 66, ["queue of cat", "at most 64 KiB"], "third", "small")
+    drawing.arrow((580, 88), (580, 188))
+    drawing.text(590, 140, "what the socket does not take", "small muted", "start")
+    drawing.line((540, 188), (540, 182), (80, 182), (80, 198), style="faint", end="arrow")
+    drawing.text(450, 176, "the writer, later", "small muted")
+    drawing.text(390, 288, "Each handler waits for its own client, and for nobody else.", "small muted")
+    return drawing
+
+
 def inherits(drawing, child, parent):
     drawing.line(child, parent, end="inherits")
 
