@@ -103,7 +103,8 @@ class Keys(HmacCase):
 
     def test_bad_usage(self):
         for name, *arguments in PROGRAMS:
-            self.assert_fails(2, run(program(name), *arguments, "--key-file", self.key, "--protocol", "none"), "--protocol")
+            result = run(program(name), *arguments, "--key-file", self.key, "--protocol", "none")
+            self.assert_fails(2, result, "--protocol")
         self.assert_fails(2, run(program("09_hmac_server"), "--handshake-limit", "0"), "--handshake-limit")
 
 

@@ -180,7 +180,8 @@ class Essentials(CommandCase):
         mark = long_time()
         with self.serving("--time-limit", "1") as server:
             self.assertEqual(self.run_command(server, "sleep", mark),
-                             (128 + signal.SIGTERM, b"", b"10_command_client: ended by the server: over its limit of time\n"))
+                             (128 + signal.SIGTERM, b"",
+                              b"10_command_client: ended by the server: over its limit of time\n"))
             self.assertEqual(running(mark), [])
             self.assertEqual(self.run_command(server, "echo", "next"), (0, b"next\n", b""))
 
@@ -221,7 +222,8 @@ class Essentials(CommandCase):
             server.ends(0)
 
     def test_the_server_is_stopped_in_the_middle(self):
-        for command in (["sh", "-c", "echo started; sleep {0} & setsid sleep {0}"], ["sh", "-c", IGNORES_SIGTERM, "{0}"]):
+        for command in (["sh", "-c", "echo started; sleep {0} & setsid sleep {0}"],
+                        ["sh", "-c", IGNORES_SIGTERM, "{0}"]):
             mark = long_time()
             with self.subTest(command), self.server("--drain", "0") as server:
                 with self.started(server, *(each.format(mark) for each in command)) as client:
@@ -231,7 +233,8 @@ class Essentials(CommandCase):
 
     def test_the_server_is_killed(self):
         mark = long_time()
-        with self.server() as server, self.started(server, "sh", "-c", f"echo started; sleep {mark} & setsid sleep {mark}"):
+        script = f"echo started; sleep {mark} & setsid sleep {mark}"
+        with self.server() as server, self.started(server, "sh", "-c", script):
             os.killpg(server.process.pid, signal.SIGKILL)
             none_running(mark)
 
@@ -259,11 +262,12 @@ class Essentials(CommandCase):
         with self.serving("--workers", "1") if MIXIN.endswith(("fiber", "pool")) else self.serving() as server:
             def run_some():
                 for _ in range(10):
-                    self.assertEqual(self.run_command(server, "sh", "-c", "echo hello; sleep 0 &"), (0, b"hello\n", b""))
+                    self.assertEqual(self.run_command(server, "sh", "-c", "echo hello; sleep 0 &"),
+                                     (0, b"hello\n", b""))
                 return count_of_descriptors(server.process.pid)
             counts = [run_some() for _ in range(4)]
             growth = [after - before for before, after in itertools.pairwise(counts)]
-            self.assertLess(min(growth), 10, counts)  # less than one for each; threads keep some, which others use again
+            self.assertLess(min(growth), 10, counts)  # not one for each; threads keep some, which others use again
 
 
 class Details(CommandCase):
@@ -339,7 +343,8 @@ class Details(CommandCase):
         with self.serving("--shell") as server:
             script = "echo $((1 + 2)) | tr 3 4; exit 5"
             self.assertEqual(self.run_command(server, script, options=["--shell"]), (5, b"4\n", b""))
-            self.assertEqual(self.run_command(server, "echo", "$((1 + 2)) | tr 3 4"), (0, b"$((1 + 2)) | tr 3 4\n", b""))
+            self.assertEqual(self.run_command(server, "echo", "$((1 + 2)) | tr 3 4"),
+                             (0, b"$((1 + 2)) | tr 3 4\n", b""))
             code, output, errors = self.run_command(server, "echo", "a", options=["--shell"])
             self.assertEqual((code, output), (NO_COMMAND, b""))
             self.assertIn(b"a shell takes one string", errors)
@@ -414,7 +419,8 @@ class Details(CommandCase):
         with self.server("--shell") as server:
             for message, reason in ((b"", "no JSON object"), (b"ls", "no JSON object"), (b"[]", "no JSON object"),
                                     (b"\xff", "no JSON object"), (b"{}", '"command" must be'),
-                                    (b'{"command": []}', '"command" must be'), (b'{"command": "ls"}', '"command" must be'),
+                                    (b'{"command": []}', '"command" must be'),
+                                    (b'{"command": "ls"}', '"command" must be'),
                                     (b'{"command": ["ls", 1]}', '"command" must be'),
                                     (b'{"command": ["l\\u0000s"]}', "an argument has a NUL"),
                                     (b'{"command": ["ls"], "shell": 1}', '"shell" must be'),
