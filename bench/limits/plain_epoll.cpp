@@ -1,4 +1,5 @@
-/// The limit of one thread for all connections: an edge-triggered epoll loop that sends back what it receives. With an argument, without delay.
+/// The limit of one thread for all connections: an edge-triggered epoll loop that sends back what it receives.
+/// With an argument, without delay (TCP_NODELAY).
 
 #include <sys/epoll.h>
 

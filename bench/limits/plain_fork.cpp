@@ -1,4 +1,5 @@
-/// The limit of a process for each connection: accept, fork, echo lines, reap. With an argument, without delay.
+/// The limit of a process for each connection: accept, fork, echo lines, reap.
+/// With an argument, without delay (TCP_NODELAY).
 
 #include <sys/wait.h>
 

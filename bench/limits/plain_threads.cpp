@@ -1,4 +1,5 @@
-/// The limit of a thread for each connection: accept, start a thread, echo lines. With an argument, without delay.
+/// The limit of a thread for each connection: accept, start a thread, echo lines.
+/// With an argument, without delay (TCP_NODELAY).
 
 #include <thread>
 
