@@ -23,7 +23,7 @@ std::string lines_of(std::size_t size) {
 void readline(benchmark::State& state) {
   const std::string lines = lines_of(static_cast<std::size_t>(state.range(0)));
   std::int64_t count = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     sockserv::InputFile rfile(lines);
     while (const auto line = rfile.readline()) {
       benchmark::DoNotOptimize(line->data());
@@ -39,7 +39,7 @@ BENCHMARK(readline)->Arg(16)->Arg(64)->Arg(1024);
 void memchr_lines(benchmark::State& state) {
   const std::string lines = lines_of(static_cast<std::size_t>(state.range(0)));
   std::int64_t count = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     std::string_view rest = lines;
     while (const void* const end = std::memchr(rest.data(), '\n', rest.size())) {
       rest.remove_prefix(static_cast<std::size_t>(static_cast<const char*>(end) - rest.data()) + 1);
@@ -63,7 +63,7 @@ void frame_decode(benchmark::State& state) {
     frames += payload;
   }
   std::int64_t count = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     sockserv::MessageDecoder decoder;
     for (std::size_t at = 0; at < frames.size(); at += piece) {
       std::string_view bytes = std::string_view(frames).substr(at, piece);

@@ -84,7 +84,7 @@ void fiber_switch(benchmark::State& state) {
   }
   loop.submit([&](Waiting& waiting) {
     here.waiting = &waiting;
-    for (auto _ : state) give_to_all();
+    while (state.KeepRunning()) give_to_all();
     over = true;
     give_to_all();
     state.SetItemsProcessed(state.iterations() * (state.range(0) + 1));
@@ -99,7 +99,7 @@ void context_switch(benchmark::State& state) {
     while (!over) back = std::move(back).resume();
     return std::move(back);
   });
-  for (auto _ : state) other = std::move(other).resume();
+  while (state.KeepRunning()) other = std::move(other).resume();
   over = true;
   other = std::move(other).resume();
   state.SetItemsProcessed(2 * state.iterations());
@@ -111,7 +111,7 @@ void fiber_spawn_and_end(benchmark::State& state) {
   OneLoop loop;
   loop.submit([&](Waiting& waiting) {
     Turn here{.given = false, .waiting = &waiting};
-    for (auto _ : state) {
+    while (state.KeepRunning()) {
       loop.submit([&](Waiting&) { here.give(); });
       here.take();
     }

@@ -18,7 +18,7 @@ void registry_enter_and_leave(benchmark::State& state) {
   sockserv::detail::Counters counters;
   std::vector<LiveRequest> others(static_cast<std::size_t>(state.range(0)));
   for (LiveRequest& other : others) other.enter(all, counters, -1);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     LiveRequest request;
     request.enter(all, counters, -1);
     request.leave();
@@ -31,7 +31,7 @@ BENCHMARK(registry_enter_and_leave)->ArgName("others")->Arg(0)->Arg(10'000);
 void registry_contended(benchmark::State& state) {
   static sockserv::detail::LiveRequests all;
   static sockserv::detail::Counters counters;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     LiveRequest request;
     request.enter(all, counters, -1);
     request.leave();
@@ -41,7 +41,7 @@ void registry_contended(benchmark::State& state) {
 BENCHMARK(registry_contended)->Threads(2)->UseRealTime();
 
 void address_parse(benchmark::State& state, const std::string& host) {
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const sockserv::Address address(host, 9000);
     benchmark::DoNotOptimize(&address);
   }
@@ -52,7 +52,7 @@ BENCHMARK_CAPTURE(address_parse, IPv6, std::string("2001:db8::8a2e:370:7334"));
 
 void address_to_string(benchmark::State& state) {
   const sockserv::Address address("127.0.0.1", 9000);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const std::string text = address.to_string();
     benchmark::DoNotOptimize(text.data());
   }
