@@ -87,7 +87,7 @@ LIMITS = (
     Candidate("plain threads", ("plain_threads", "no-delay"), "limit", longest_line=8192),
     Candidate("plain fork", ("plain_fork", "no-delay"), "limit", most_connections=1000, longest_line=8192),
 )
-ASIO_VERSION = ("dpkg-query", "-W", "-f", "${Package} ${Version}", "libboost-thread*-dev")
+ASIO_VERSION = ("sed", "-n", 's/^#define BOOST_LIB_VERSION "\\(.*\\)"/Boost \\1/p', "/usr/include/boost/version.hpp")
 PEER_SERVERS = (
     python("CPython threading", "python_socketserver.py", "threading", "no-delay"),
     python("CPython forking", "python_socketserver.py", "forking", "no-delay", most_connections=1000),
