@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -57,6 +58,17 @@ def is_empty(group):
         return False
     except ProcessLookupError:
         return True
+
+
+def members(group):
+    """The names of the processes of a group by their ids."""
+    found = {}
+    for directory in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            name, _, fields = (directory / "stat").read_text().partition("(")[2].rpartition(")")
+            if int(fields.split()[2]) == group:
+                found[int(directory.name)] = name
+    return found
 
 
 def reap(group):
@@ -150,8 +162,10 @@ class Server:
     def ends(self, code):
         """Expects the server to end with an exit code, having said no more and left nothing behind."""
         assert self.process.wait(PATIENCE) == code, f"exit code {self.process.returncode}: {self.errors()}"
-        # A worker whose parent has ended is init's to collect, which may take a moment.
-        eventually(lambda: is_empty(self.process.pid))
+        # ThreadSanitizer has a process of its own name functions. It ends after its parent, and is then this program's.
+        left = set(members(self.process.pid).values())
+        assert left <= {"llvm-symbolizer"}, f"there is still {left}"
+        eventually(lambda: reap(self.process.pid) or is_empty(self.process.pid))
         assert not (self.path and os.path.lexists(self.path)), f"{self.path} is left"
         rest = self.process.stdout.read()
         assert rest == "", f"standard output has more than one line: {rest!r}"
