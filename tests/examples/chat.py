@@ -175,6 +175,8 @@ class Rooms(Case):
                 client.stdin.close()
                 self.assertEqual(ann.line(), "* guest-2 has left")
                 self.assertEqual((client.stdout.read(), client.wait(PATIENCE)), ("", 0))
+            ann.say("/quit")
+            self.assertEqual(ann.rest(), [])  # when the connection has ended, she has left
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
             self.assertEqual(client.stdout.readline(), "* you are guest-3 in lobby\n")
             server.end(signal.SIGTERM)  # while it waits for the keyboard
