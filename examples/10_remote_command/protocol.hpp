@@ -5,9 +5,8 @@
 ///
 ///     client   {"command": ["ls", "-l"], "shell": false, "directory": "/tmp"}
 ///              With "shell" there is one string, for /bin/sh. "shell" and "directory" may be left out.
-///     server   any number of messages whose first byte is `o` or `e`; what follows it is output: of standard output,
-///     of
-///              standard error, byte for byte
+///     server   any number of messages whose first byte is `o` or `e`; what follows is output, byte for byte, of
+///              standard output or of standard error
 ///     server   a message whose first byte is `r`; JSON follows:
 ///              {"exit": 0}, or {"signal": 15} if that has ended the command; with "limit": "time" or "limit": "output"
 ///              if the server has, because of that; or {"error": …} if there has been no command
