@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <sockserv/await.hpp>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "10_remote_command/spawn.hpp"
@@ -51,10 +52,6 @@ std::string keeper_path() {
 }
 
 }  // namespace
-
-Descriptor::~Descriptor() {
-  if (descriptor_ != -1) ::close(descriptor_);
-}
 
 // snippet: start
 Command::Command(const Order& order, std::chrono::seconds limit, int client)

@@ -6,33 +6,16 @@
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <chrono>
+#include <sockserv/detail/descriptor.hpp>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "10_remote_command/order.hpp"
 #include "10_remote_command/protocol.hpp"
 
 namespace remote {
 
-/// An open descriptor. Its end closes it.
-class Descriptor {
- public:
-  Descriptor() noexcept = default;
-  explicit Descriptor(int descriptor) noexcept : descriptor_(descriptor) {}
-  Descriptor(Descriptor&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  Descriptor& operator=(Descriptor other) noexcept {
-    std::swap(descriptor_, other.descriptor_);
-    return *this;
-  }
-  ~Descriptor();
-
-  int get() const noexcept { return descriptor_; }
-  int release() noexcept { return std::exchange(descriptor_, -1); }
-
- private:
-  int descriptor_ = -1;
-};
+using sockserv::detail::Descriptor;
 
 /// The program that it starts is the command's keeper (keeper.cpp), which sees to the command's end.
 ///
