@@ -30,23 +30,18 @@ void check_name(const std::string& name) {
 }
 // snippet end
 
-File::File(int descriptor, std::string name) : descriptor_(descriptor), name_(std::move(name)) {
-  if (descriptor_ < 0) fail("open", name_);
+File::File(example::Descriptor descriptor, std::string name)
+    : descriptor_(std::move(descriptor)), name_(std::move(name)) {
+  if (!descriptor_) fail("open", name_);
   struct stat status {};
-  if (::fstat(descriptor_, &status) == 0 && S_ISREG(status.st_mode)) return;
-  ::close(descriptor_);
-  throw Failure(printable(name_) + " is no plain file");
-}
-
-File::File(File&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)), name_(std::move(other.name_)) {}
-
-File::~File() {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  if (::fstat(descriptor_.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    throw Failure(printable(name_) + " is no plain file");
+  }
 }
 
 std::uint64_t File::size() const {
   struct stat status {};
-  if (::fstat(descriptor_, &status) != 0) fail("examine", name_);
+  if (::fstat(descriptor(), &status) != 0) fail("examine", name_);
   return static_cast<std::uint64_t>(status.st_size);
 }
 
@@ -54,7 +49,7 @@ std::string File::read(std::uint64_t offset, std::uint64_t count) const {
   std::string bytes(static_cast<std::size_t>(std::min<std::uint64_t>(count, piece_size)), '\0');
   ssize_t size = 0;
   do {
-    size = ::pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    size = ::pread(descriptor(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
   } while (size == -1 && errno == EINTR);
   if (size == -1) fail("read", name_);
   if (size == 0) throw Failure(printable(name_) + " has become shorter");
@@ -75,7 +70,7 @@ File Folder::open(const std::string& name) const {
   sockserv::error_code error;
   example::Descriptor found = folder_.open(name, error);
   errno = error.value();
-  return {found.release(), name};
+  return {std::move(found), name};
 }
 
 void Folder::check_room(const std::string& name) const {

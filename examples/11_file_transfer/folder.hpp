@@ -35,14 +35,12 @@ class Failure : public std::runtime_error {
 /// parts of files that are not complete.
 void check_name(const std::string& name);
 
-/// An open file. Its end closes it.
+/// An open file.
 class File {
  public:
-  /// Owns the descriptor of a plain file. Throws a Failure if it is -1, for what errno says, or no plain file's.
-  File(int descriptor, std::string name);
-  File(File&& other) noexcept;
-  File& operator=(File&&) = delete;
-  ~File();
+  /// Takes the descriptor of a plain file. Throws a Failure if there is none, for what errno says, or it is no plain
+  /// file's.
+  File(example::Descriptor descriptor, std::string name);
 
   /// How many bytes it has.
   std::uint64_t size() const;
@@ -52,11 +50,11 @@ class File {
   /// Adds the bytes between the two offsets to the hash.
   void hash(Sha256& sha256, std::uint64_t from, std::uint64_t to) const;
 
-  int descriptor() const noexcept { return descriptor_; }
+  int descriptor() const noexcept { return descriptor_.get(); }
   const std::string& name() const noexcept { return name_; }
 
  private:
-  int descriptor_;
+  example::Descriptor descriptor_;
   std::string name_;
 };
 

@@ -22,7 +22,7 @@ Part::Part(const Folder& folder, const std::string& name) : folder_(folder), fil
 File Part::open_locked(const Folder& folder, const std::string& name) {
   for (;;) {
     constexpr int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-    File file(::openat(folder.descriptor(), name.c_str(), flags, 0666), name);
+    File file(example::Descriptor(::openat(folder.descriptor(), name.c_str(), flags, 0666)), name);
     if (::flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) fail("lock", name);
       throw Failure("this file is being transferred already; try again later");
