@@ -20,7 +20,6 @@ namespace {
 
 /// As the command line says.
 kv::RequestLimits limits;
-int busy_poll = 30;  // microseconds
 
 template <class Base>
 class Server : public kv::KeyValueServer<Base> {
@@ -31,17 +30,6 @@ class Server : public kv::KeyValueServer<Base> {
   }
 };
 
-/// The same on fibers.
-template <class Base>
-class FiberServer : public sockserv::FiberMixIn<Server<Base>> {
- public:
-  FiberServer(const sockserv::Address& address, sockserv::ServerOptions options)
-      : sockserv::FiberMixIn<Server<Base>>(address, std::move(options)) {
-    this->busy_poll = std::chrono::microseconds(::busy_poll);
-  }
-  ~FiberServer() override { this->server_close(); }
-};
-
 /// Adds a server under every mixin that has one process.
 template <class Base>
 void add_servers(std::string_view scheme, std::vector<example::Choice>& choices) {
@@ -49,7 +37,7 @@ void add_servers(std::string_view scheme, std::vector<example::Choice>& choices)
   choices.push_back({scheme, "none", example::serve_one<One>});
   choices.push_back({scheme, "threading", example::serve_one<sockserv::ThreadingMixIn<One>>});
   choices.push_back({scheme, "thread_pool", example::serve_one<sockserv::ThreadPoolMixIn<One>>});
-  choices.push_back({scheme, "fiber", example::serve_one<FiberServer<Base>>});
+  choices.push_back({scheme, "fiber", example::serve_one<sockserv::FiberMixIn<One>>});
 }
 
 }  // namespace
@@ -63,14 +51,11 @@ int main(int argc, char** argv) {
         ->type_name("BYTES")
         ->check(CLI::Range(1, 1 << 30))
         ->capture_default_str();
-    app.add_option("--busy-poll", busy_poll, "With fibers: for how long to look for more before sleeping")
-        ->type_name("MICROSECONDS")
-        ->check(CLI::Range(0, 1000))
-        ->capture_default_str();
   };
   return example::serve_choice(argc, argv,
                                {.purpose = "Keeps keys and values, for clients of Redis.",
                                 .listen = "tcp://127.0.0.1:9000",
+                                .busy_poll = std::chrono::microseconds(30),
                                 .declare_options = declare_options},
                                choices);
 }

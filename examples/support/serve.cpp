@@ -14,6 +14,7 @@ struct Arguments {
   std::string listen;
   std::string mixin;
   std::optional<std::size_t> workers;
+  int busy_poll;  // microseconds
   std::optional<int> wbufsize;
   std::optional<int> max_connections;
   std::optional<int> idle_timeout;      // seconds
@@ -71,6 +72,11 @@ void declare_options(CLI::App& app, std::span<const Choice> choices, Arguments& 
                    "The most requests at a time, under a mixin; with fibers, how\nmany threads or processes run them")
         ->type_name("N")
         ->check(CLI::Range(1, 1'000'000));
+    app.add_option("--busy-poll", arguments.busy_poll,
+                   "With fibers: for how long a thread without work looks for\nmore before it sleeps")
+        ->type_name("MICROSECONDS")
+        ->check(CLI::Range(0, 1000))
+        ->capture_default_str();
   }
   if (std::any_of(choices.begin(), choices.end(), [](const Choice& choice) { return serves_streams(choice.scheme); })) {
     declare_connection_options(app, arguments);
@@ -110,6 +116,7 @@ std::pair<const Choice&, Options> interpret(const Arguments& arguments, std::spa
   Options options;
   options.workers = arguments.workers;
   options.wbufsize = static_cast<std::size_t>(arguments.wbufsize.value_or(0));
+  options.busy_poll = std::chrono::microseconds(arguments.busy_poll);
   options.server = server_options(arguments);
   options.run.drain_limit = std::chrono::seconds(arguments.drain);
   if (options.workers && arguments.mixin == "none") {
@@ -140,6 +147,7 @@ int announce_and_run(sockserv::AbstractServer& server, const Options& options) {
 int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices) {
   Arguments arguments;
   arguments.listen = about.listen;
+  arguments.busy_poll = static_cast<int>(about.busy_poll.count());
   arguments.mixin = about.mixin.empty() ? choices.front().mixin : about.mixin;
   const auto declare = [&](CLI::App& app) {
     declare_options(app, choices, arguments);

@@ -10,6 +10,7 @@
 /// Such a program prints one line, `listening on URL`, on standard output once it accepts, and ends with
 /// `sockserv::ExitStatus` or `exit_usage`.
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -26,9 +27,10 @@ namespace example {
 
 /// What a program says about itself.
 struct About {
-  std::string_view purpose;     ///< One sentence, for --help.
-  std::string_view listen;      ///< The URL of --listen if there is none.
-  std::string_view mixin = {};  ///< That of --mixin if there is none. Empty: none.
+  std::string_view purpose;                ///< One sentence, for --help.
+  std::string_view listen;                 ///< The URL of --listen if there is none.
+  std::string_view mixin = {};             ///< That of --mixin if there is none. Empty: none.
+  std::chrono::microseconds busy_poll{0};  ///< That of --busy-poll if there is none.
   /// Adds the program's own options. Empty: it has none.
   std::function<void(CLI::App&)> declare_options = {};
 };
@@ -39,6 +41,7 @@ struct Options {
   sockserv::Address address;
   std::optional<std::size_t> workers;
   std::size_t wbufsize = 0;
+  std::chrono::microseconds busy_poll;
   sockserv::ServerOptions server;
   sockserv::RunOptions run;
 };
@@ -71,6 +74,7 @@ int serve_one(const Options& options) {
       server.loops = *options.workers;
     }
   }
+  if constexpr (requires { server.busy_poll; }) server.busy_poll = options.busy_poll;
   if constexpr (requires(Handler handler) { handler.wbufsize; }) {
     if (options.wbufsize > 0) {
       server.handler_factory = [size = options.wbufsize] {
