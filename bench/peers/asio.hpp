@@ -23,7 +23,7 @@ inline tcp::acceptor listen(boost::asio::io_context& context) {
 /// A connection that has just been accepted: as all servers that sockserv-bench compares, it sends at once.
 inline void set_up(tcp::socket& connection) {
   boost::system::error_code ignored;  // of a client that has gone
-  connection.set_option(tcp::no_delay(true), ignored);
+  static_cast<void>(connection.set_option(tcp::no_delay(true), ignored));
 }
 
 /// The main() of each: starts accepting, and serves until the process is ended.

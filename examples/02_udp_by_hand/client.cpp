@@ -59,7 +59,8 @@ int main(int argc, char** argv) {
       return 1;
     }
     check(size, "recvfrom");
-    std::cout << by_hand::to_string(server) << " says: " << std::string_view(buffer.data(), std::size_t(size)) << '\n';
+    std::cout << by_hand::to_string(server)
+              << " says: " << std::string_view(buffer.data(), static_cast<std::size_t>(size)) << '\n';
     ++answers;
   }
   // snippet end

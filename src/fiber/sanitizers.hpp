@@ -6,7 +6,7 @@
 
 #include "../detail/sanitized.hpp"
 
-#if defined(SOCKSERV_ASAN)
+#ifdef SOCKSERV_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #elif defined(SOCKSERV_TSAN)
@@ -18,7 +18,7 @@ namespace sockserv::fiber {
 /// Has the memory of stacks, which is about to be given back, be like any other: fibers end in the middle of frames,
 /// and whoever gets the memory next would be told of those.
 inline void forget_frames([[maybe_unused]] const void* memory, [[maybe_unused]] std::size_t size) noexcept {
-#if defined(SOCKSERV_ASAN)
+#ifdef SOCKSERV_ASAN
   __asan_unpoison_memory_region(memory, size);
 #endif
 }
@@ -30,7 +30,7 @@ class SanitizedStack {
   SanitizedStack(const SanitizedStack&) = delete;
   SanitizedStack& operator=(const SanitizedStack&) = delete;
 
-#if defined(SOCKSERV_ASAN)
+#ifdef SOCKSERV_ASAN
   /// The stack of the current thread; its bounds are learned with the first switch.
   SanitizedStack() noexcept = default;
   SanitizedStack(const void* bottom, std::size_t size) noexcept : bottom_(bottom), size_(size) {}

@@ -22,7 +22,7 @@ using std::chrono::steady_clock;
 /// How long the workers are killed; longer outside ctest, by SOCKSERV_STAMPEDE_SECONDS.
 std::chrono::seconds stampede_time() {
   const char* const given = std::getenv("SOCKSERV_STAMPEDE_SECONDS");
-  return std::chrono::seconds(given ? std::atoi(given) : 2);
+  return std::chrono::seconds(given ? std::stoi(given) : 2);
 }
 
 /// What clients have seen, who come one after another for as long as this lives.

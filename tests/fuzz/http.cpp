@@ -2,6 +2,7 @@
 /// one, and no path leads out.
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -42,6 +43,12 @@ const Site& site() {
   return site;
 }
 
+int number_at(std::string_view text, std::size_t place) {
+  int number = -1;
+  check(place < text.size() && std::from_chars(&text[place], text.data() + text.size(), number).ec == std::errc());
+  return number;
+}
+
 /// The statuses of what is answered, one after the other, 0 for a request that was not understood: what of it is wrong
 /// first depends on what has come.
 std::vector<int> statuses(std::string_view input, std::size_t piece_size) {
@@ -56,7 +63,7 @@ std::vector<int> statuses(std::string_view input, std::size_t piece_size) {
   std::vector<int> all;
   for (std::string_view rest = output; !rest.empty();) {
     check(rest.starts_with("HTTP/1.1 ") && rest.size() > 12);
-    const int status = std::atoi(rest.data() + 9);
+    const int status = number_at(rest, 9);
     const std::size_t end = rest.find("\r\n\r\n");
     check(status >= 100 && status <= 599 && end != rest.npos);
     const std::string_view head = rest.substr(0, end + 2);
@@ -65,7 +72,7 @@ std::vector<int> statuses(std::string_view input, std::size_t piece_size) {
     const bool closes = head.find("\r\nConnection: close\r\n") != head.npos;
     all.push_back(status >= 400 && closes ? 0 : status);
     rest.remove_prefix(end + 4);
-    const std::size_t size = status == 100 ? 0 : static_cast<std::size_t>(std::atoi(head.data() + length + 18));
+    const std::size_t size = status == 100 ? 0 : static_cast<std::size_t>(number_at(head, length + 18));
     // An answer to HEAD has no body; a body here begins with neither.
     if (!rest.starts_with("HTTP/1.1 ") && !rest.empty()) {
       check(size <= rest.size());
@@ -82,7 +89,7 @@ void parse_parts(std::string_view text) {
   try {
     Head head;
     parse_head(text.substr(0, end + end_of_head.size()), {}, head);
-    check(!(head.chunked && head.content_length > 0));
+    check(!head.chunked || head.content_length == 0);
     const FileVersion file{1000, 784'111'777, "\"etag\""};
     const Selection part = select(head, file);
     check(part.offset <= file.size && part.count <= file.size - part.offset);

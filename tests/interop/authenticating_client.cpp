@@ -35,7 +35,7 @@ int main(int argc, char** argv) {
   const bool is_path = std::string_view(argv[3]).starts_with('/');
   try {
     if (is_path) return talk(authentication, argv[3], argc - 4, argv + 4);
-    if (argc > 4) return talk(authentication, {argv[3], std::atoi(argv[4])}, argc - 5, argv + 5);
+    if (argc > 4) return talk(authentication, {argv[3], std::stoi(argv[4])}, argc - 5, argv + 5);
     return 2;
   } catch (const sockserv::authentication_error& error) {
     std::cerr << error.what() << '\n';

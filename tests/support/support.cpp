@@ -41,7 +41,7 @@ ssize_t retry(Call&& call) {
 
 Descriptor open_socket(int family, int type) {
   Descriptor socket(::socket(family, type | SOCK_CLOEXEC, 0));
-  check(bool(socket), "client: socket");
+  check(static_cast<bool>(socket), "client: socket");
   const timeval limit{patience.count(), 0};
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -235,7 +235,7 @@ std::vector<int> numbers_in(const char* folder) {
   DIR* const directory = ::opendir(folder);
   check(directory != nullptr, folder);
   while (const dirent* entry = ::readdir(directory)) {
-    if (entry->d_name[0] != '.') numbers.push_back(std::atoi(entry->d_name));
+    if (entry->d_name[0] != '.') numbers.push_back(std::stoi(entry->d_name));
   }
   std::erase(numbers, ::dirfd(directory));
   ::closedir(directory);

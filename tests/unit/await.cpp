@@ -39,7 +39,7 @@ using std::chrono::steady_clock;
 
 /// An operation that ends at once with those results.
 template <class... Results>
-auto give(Results... results) {
+auto give(const Results&... results) {
   return [=](auto token) {
     return asio::async_initiate<decltype(token), void(Results...)>(
         [=](auto handler) {
@@ -150,7 +150,7 @@ TEST_CASE_TEMPLATE("await: a limit that passes cancels the operation, whose obje
 
 /// An operation that ends when it is cancelled, and then with those results.
 template <class... Results>
-auto ends_cancelled_with(Results... results) {
+auto ends_cancelled_with(const Results&... results) {
   return [=](auto token) {
     return asio::async_initiate<decltype(token), void(Results...)>(
         [=](auto handler) {

@@ -14,7 +14,7 @@ namespace {
 using namespace sockserv;
 using namespace support;
 
-#if defined(SOCKSERV_TSAN)
+#ifdef SOCKSERV_TSAN
 constexpr std::size_t many = 4000;  // it can tell about 8,000 fibers apart
 #elif defined(SOCKSERV_ASAN)
 constexpr std::size_t many = 4000;  // each costs it a few mappings

@@ -398,7 +398,7 @@ void check_served_elsewhere(std::vector<StreamClient>& clients) {
   for (StreamClient& client : clients) {
     const std::string answer = client.read_all();
     CHECK(answer.ends_with("\nhello\n"));
-    CHECK(std::atoi(answer.c_str()) != ::getpid());
+    CHECK(std::stoi(answer) != ::getpid());
   }
 }
 
