@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdio>
+#include <iostream>
 #include <sockserv/detail/contexts.hpp>
 #include <thread>
 
@@ -15,6 +16,7 @@ int main(int argc, char** argv) {
   const std::vector<int> descriptors = support::open_descriptors();
   const std::size_t threads = support::thread_count();
 
+  std::cout << std::unitbuf;  // what a test has found is to be seen, also if it hangs and is ended
   const int result = doctest::Context(argc, argv).run();
   if (result != 0) return result;
 
