@@ -30,6 +30,13 @@ void StreamRequestHandler::setup() { detail::apply(*this, request, rfile, wfile)
 
 void StreamRequestHandler::finish() { wfile.flush(); }
 
+bool StreamRequestHandler::wait_for_next_request() {
+  if (!rfile.peek(0).empty()) return true;
+  server.expect_stop();
+  const detail::LiveRequest::Idle idle(request.live_);
+  return !rfile.peek().empty();
+}
+
 void DatagramRequestHandler::finish() {
   if (wfile.written()) socket.sendto(wfile.pending(), client_address);
 }

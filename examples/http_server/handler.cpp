@@ -97,6 +97,7 @@ void HttpHandler::handle() {
 bool HttpHandler::wait_for_request() try {
   // RFC 9112, 2.2: an empty line in front of a request is none; some clients send one behind a body.
   constexpr int most_empty_lines = 4;
+  if (!wait_for_next_request()) return false;
   for (int i = 0; i < most_empty_lines; ++i) {
     const std::string_view input = rfile.peek();
     if (input.empty()) return false;

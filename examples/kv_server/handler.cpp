@@ -14,6 +14,7 @@ constexpr std::size_t most_replies = 65536;
 void Handler::handle() {
   std::size_t begun = 0;  // bytes of a request that is not complete
   while (!session_.ended) {
+    if (begun == 0 && !wait_for_next_request()) return;
     const std::string_view bytes = rfile.peek(begun + 1);
     if (bytes.size() == begun) return;  // the client sends no more
     std::string_view rest = bytes;

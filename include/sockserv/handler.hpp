@@ -116,6 +116,18 @@ class StreamRequestHandler : public BaseRequestHandler<StreamRequest>, public St
   /// What goes to the client.
   OutputFile wfile{request};
 
+  /// For a client that may make several requests: waits until the next one begins. False if there is none: the client
+  /// sends no more, or the server has been told to stop. It ends connections that wait here at once, and need not wait
+  /// for their clients to do so; those that wait anywhere else are in the middle of something, and are waited for.
+  ///
+  ///     while (wait_for_next_request()) wfile.write(answer_to(rfile.read_exactly(16)));
+  ///
+  /// A request that begins in the moment in which the server is told to stop is served if it has come whole.
+  ///
+  /// @par Errors
+  /// Those of reading from `rfile`; `timeout_error` is a client that had nothing to ask for too long.
+  bool wait_for_next_request();
+
   /// Applies the settings. An override calls this first.
   void setup() override;
   /// Flushes `wfile`. An override calls this last.

@@ -201,6 +201,7 @@ class StreamRequest {
  private:
   friend class Connection;
   friend class InputFile;
+  friend class StreamRequestHandler;
   friend class detail::RequestScope;
   template <class Handler>
   friend class BaseServer;

@@ -53,6 +53,12 @@ void LiveRequest::leave() noexcept {
   if (--*all.size_ == 0 && all.waiting_ > 0) all.none_left_.notify_all();
 }
 
+// It sees that idle requests are to end, or end_idle() sees that it is one.
+LiveRequest::Idle::Idle(LiveRequest& request) noexcept : request_(request) {
+  request.idle_ = true;
+  if (request.all_ && request.all_->ends_idle_ && request.descriptor_ >= 0) ::shutdown(request.descriptor_, SHUT_RD);
+}
+
 void LiveRequest::fold(Count& own, Count Counters::*total) noexcept {
   if (!all_) return;
   const std::scoped_lock lock(all_->mutex_);
@@ -115,6 +121,14 @@ LiveRequests::CutOffAction::CutOffAction(LiveRequests& all, std::function<void()
 LiveRequests::CutOffAction::~CutOffAction() {
   const std::scoped_lock lock(all_.mutex_);
   all_.cut_off_actions_.erase(place_);
+}
+
+void LiveRequests::end_idle() {
+  const std::scoped_lock lock(mutex_);
+  ends_idle_ = true;
+  for (const LiveRequest* request = first_; request; request = request->next_) {
+    if (request->idle_ && request->descriptor_ >= 0) ::shutdown(request->descriptor_, SHUT_RD);
+  }
 }
 
 std::size_t LiveRequests::shut_all_down() {

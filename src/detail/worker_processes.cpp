@@ -1,7 +1,6 @@
 #include <sockserv/detail/worker_processes.hpp>
 
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -17,6 +16,8 @@
 #include <stdexcept>
 #include <thread>
 #include <utility>
+
+#include "signals_blocked.hpp"
 
 namespace sockserv::detail {
 namespace {
@@ -64,22 +65,6 @@ std::optional<std::size_t> answer_from(int channel, steady_clock::time_point dea
                         ::recv(channel, &answer, sizeof answer, MSG_DONTWAIT) == sizeof answer;
   return complete ? std::optional(answer) : std::nullopt;
 }
-
-/// Keeps signals from a thread that is started meanwhile, so that they interrupt only threads of the program's own.
-class SignalsBlocked {
- public:
-  SignalsBlocked() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-  ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
 
 std::string describe(const std::optional<int>& status) {
   if (!status) return "has ended, and was reaped by somebody else";

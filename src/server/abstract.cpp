@@ -96,6 +96,7 @@ void AbstractServer::serve_forever(duration poll_interval) {
       }
     }
   }
+  live_requests_.end_idle();
   take_backlog();
   throw_fatal_error();
 }
@@ -236,8 +237,13 @@ bool AbstractServer::wait_for_serving_thread(time_point deadline) {
   return serving_ended_.wait_until(lock, deadline, [&] { return !serving_; });
 }
 
-void AbstractServer::shutdown() {
+void AbstractServer::begin_stop() noexcept {
   request_stop();
+  live_requests_.end_idle();
+}
+
+void AbstractServer::shutdown() {
+  begin_stop();
   if (!called_from_within()) wait_for_serving_thread(time_point::max());
 }
 
@@ -263,7 +269,7 @@ void AbstractServer::begin_drain() {
     const std::scoped_lock lock(mutex_);
     taking_backlog_ = !backlog_taken_ && is_listening();
   }
-  request_stop();
+  begin_stop();
 }
 
 std::size_t AbstractServer::cut_off() noexcept {
@@ -313,7 +319,7 @@ void AbstractServer::close_listener() noexcept {
 }
 
 void AbstractServer::server_close() {
-  request_stop();
+  begin_stop();
   if (!called_from_within()) wait_for_serving_thread(time_point::max());
   close_listener();
 }

@@ -266,6 +266,13 @@ class Answers(Case):
             self.assert_answers(recorded(), answers_of(server.client))
             server.end(signal.SIGTERM)
 
+    def test_the_end_does_not_wait_for_idle_clients(self):
+        for mixin in ("none", "threading", "thread_pool", "fiber"):
+            with self.subTest(mixin), kv_server(mixin, "--drain", "3600") as server:
+                with Client(server.client()) as client:
+                    self.assertEqual(client.ask(b"PING"), b"+PONG\r\n")
+                    server.end(signal.SIGTERM)
+
     def test_without_a_mixin_one_client_after_the_other(self):
         with kv_server("none") as server:
             for _ in range(2):

@@ -105,6 +105,17 @@ void shuts_down_with_live_requests(Scene scene) {
   CHECK(scene.server->state() == ServerState::stopped);
 }
 
+/// It has nothing to ask, and does not go either.
+void ends_an_idle_connection(Scene scene) {
+  const auto client = scene.connect();
+  client->say("next");
+  CHECK(client->hear() == "next");
+  client->say("next");
+  CHECK(client->hear() == "next");
+  CHECK(scene.server->drain(patience).forced == 0);
+  client->expect_end();
+}
+
 void drains_by_force(Scene scene) {
   const auto client = scene.connect();
   client->say("hang");
@@ -118,6 +129,7 @@ void drains_by_force(Scene scene) {
   client->expect_end();
 }
 
+#define STREAM_SERVERS FAMILY(TCP, StreamActor), FAMILY(UnixStream, StreamActor)
 #define SERVERS                                                                          \
   FAMILY(TCP, StreamActor), FAMILY(UDP, DatagramActor), FAMILY(UnixStream, StreamActor), \
       FAMILY(UnixDatagram, DatagramActor)
@@ -131,6 +143,9 @@ TEST_CASE_TEMPLATE("survives a peer that vanishes", Server, SERVERS) { survives_
 TEST_CASE_TEMPLATE("replies after half-close", Server, SERVERS) { replies_after_half_close(stage<Server>()); }
 TEST_CASE_TEMPLATE("serves sixteen clients", Server, SERVERS) { serves_sixteen_clients(stage<Server>()); }
 TEST_CASE_TEMPLATE("shuts down with live requests", Server, SERVERS) { shuts_down_with_live_requests(stage<Server>()); }
+TEST_CASE_TEMPLATE("ends an idle connection when it drains", Server, STREAM_SERVERS) {
+  ends_an_idle_connection(stage<Server>());
+}
 TEST_CASE_TEMPLATE("drains by force", Server, SERVERS) { drains_by_force(stage<Server>()); }
 
 }  // namespace

@@ -86,6 +86,7 @@ void StreamActor::handle() {
     throw_on_demand(command);
     while (command == "flood") wfile.write(std::string(65536, 'x'));
     wfile.write(line);
+    if (command == "next" && !wait_for_next_request()) return;
     if (command == "hang") wfile.write(rfile.readline().value_or("cut off"));
   }
 }

@@ -43,6 +43,18 @@ class LiveRequest {
   void received(std::size_t bytes) noexcept { add(bytes_in_, bytes, &Counters::bytes_in); }
   void sent(std::size_t bytes) noexcept { add(bytes_out_, bytes, &Counters::bytes_out); }
 
+  /// For as long as this lives, nothing has been asked that is not answered: `end_idle()` ends the connection.
+  class Idle {
+   public:
+    explicit Idle(LiveRequest& request) noexcept;
+    Idle(const Idle&) = delete;
+    Idle& operator=(const Idle&) = delete;
+    ~Idle() { request_.idle_ = false; }
+
+   private:
+    LiveRequest& request_;
+  };
+
   /// The server's counters; null for what has not entered, or is no request.
   Counters* counters() const noexcept { return counters_; }
 
@@ -66,6 +78,7 @@ class LiveRequest {
   LiveRequest* previous_ = nullptr;
   LiveRequest* next_ = nullptr;
   int descriptor_ = -1;
+  std::atomic<bool> idle_ = false;
   Count bytes_in_ = 0;
   Count bytes_out_ = 0;
 };
@@ -108,6 +121,10 @@ class LiveRequests {
     std::list<std::function<void()>>::iterator place_;
   };
 
+  /// From now on, ends what the clients of idle requests send, which wakes those who wait for it; what has come before
+  /// can still be read.
+  void end_idle();
+
   /// Shuts down the socket of each, which wakes whoever waits on it; returns how many requests there were.
   std::size_t shut_all_down();
   /// True once that has been called.
@@ -137,6 +154,7 @@ class LiveRequests {
   std::size_t waiting_ = 0;           // threads in wait_until_none()
   mutable bool room_wanted_ = false;  // has_room() has said no
   bool cut_off_ = false;
+  std::atomic<bool> ends_idle_ = false;  // changed with the mutex held
   std::list<std::function<void()>> cut_off_actions_;
 };
 

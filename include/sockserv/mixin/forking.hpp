@@ -12,7 +12,9 @@
 #include <sockserv/detail/child_processes.hpp>
 #include <sockserv/detail/forking_server.hpp>
 #include <sockserv/detail/shared_memory.hpp>
+#include <sockserv/detail/stop_event.hpp>
 #include <stdexcept>
+#include <utility>
 
 namespace sockserv {
 
@@ -97,6 +99,16 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
   void end_serving() noexcept override {
     Server::end_serving();
     shared().stopping = true;
+    stopped_.set();
+  }
+  void become_child() noexcept override {
+    Server::become_child();
+    in_child_ = true;
+  }
+  void expect_stop() override {
+    if (in_child_ && !std::exchange(expects_stop_, true)) {
+      stopped_.call_when_set([this] { this->live_requests().end_idle(); });
+    }
   }
   int service_descriptor() const noexcept override { return children_.descriptor(); }
   std::optional<AbstractServer::duration> service_interval() const override { return children_.look_interval(); }
@@ -142,6 +154,9 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
   };
 
   detail::SharedMemory<Shared> shared_{1};
+  detail::StopEvent stopped_;
+  bool in_child_ = false;
+  bool expects_stop_ = false;  // a child's
   [[no_unique_address]] Defaults defaults_{*this};
   detail::ChildProcesses children_;
 };

@@ -237,7 +237,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   void obey(detail::WorkerCommand command) {
     switch (command) {
       case detail::WorkerCommand::stop:
-        return this->request_stop();
+        return this->begin_stop();
       case detail::WorkerCommand::drain:
         return this->begin_drain();
       case detail::WorkerCommand::cut_off:

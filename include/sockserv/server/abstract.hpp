@@ -87,7 +87,8 @@ class AbstractServer {
   /// Tells the serving loop to end. Never blocks; may be called from a signal handler.
   void request_stop() noexcept;
 
-  /// Tells the serving loop to end and waits until it has. Requests in progress go on. From a handler of this server,
+  /// Tells the serving loop to end and waits until it has. Requests in progress go on, but for idle ones: see
+  /// `StreamRequestHandler::wait_for_next_request()`. From a handler of this server,
   /// does not wait.
   void shutdown();
 
@@ -131,6 +132,9 @@ class AbstractServer {
 
   /// The account of requests that are running. For sockserv itself.
   detail::LiveRequests& live_requests() noexcept { return live_requests_; }
+  /// Called when a handler is going to wait for its client's next request: sees to it that idle requests of this
+  /// process are ended when the server stops. For sockserv itself.
+  virtual void expect_stop() {}
 
   /// Says that `drain()` will follow as soon as serving has ended, as it does in `run()`: processes that accept for
   /// this server then take the backlog before they end, instead of leaving it to others. To be called before serving.
@@ -205,7 +209,9 @@ class AbstractServer {
   /// One turn of the serving loop without requests: waits until the mixin's descriptor is readable, `wake()` is called
   /// or the time has passed, and calls `service_actions()`. No value: without a limit.
   void look_around(std::optional<duration> limit = std::nullopt);
-  /// Begins to drain: as `request_stop()`, and the serving thread takes the backlog before it ends.
+  /// Tells the serving loop to end, and ends idle requests. Not for signal handlers.
+  void begin_stop() noexcept;
+  /// Begins to drain: as `begin_stop()`, and the serving thread takes the backlog before it ends.
   void begin_drain();
   /// Ends a drain: leaves what is in the backlog, and cuts off what runs. Returns how many requests that are.
   std::size_t cut_off() noexcept;
