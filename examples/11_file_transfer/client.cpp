@@ -61,7 +61,7 @@ void report(const std::string& what, std::uint64_t size, std::uint64_t from) {
 
 // snippet: put
 void put(sockserv::Connection& connection, sockserv::MessageStream& messages, const std::string& path) {
-  const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC), path);
+  const File file(example::Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), path);
   const std::string name = std::filesystem::path(path).filename();
   const std::uint64_t size = file.size();
   Sha256 whole;
