@@ -24,11 +24,11 @@ void InputFile::set_buffer_size(std::size_t size) {
 }
 
 /// Waits for more, of which the reader has `item` bytes already; false at the end of the stream.
-bool InputFile::receive_more(std::size_t item) {
+bool InputFile::receive_more(std::size_t item, bool is_idle) {
   if (!request_) return false;
   writer_->flush();
   error_code error;
-  const std::size_t count = request_->receive_more(buffer_, item, error);
+  const std::size_t count = request_->receive_more(buffer_, item, is_idle, error);
   detail::check(error, "rfile");
   return count > 0;
 }

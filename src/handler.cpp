@@ -32,9 +32,8 @@ void StreamRequestHandler::finish() { wfile.flush(); }
 
 bool StreamRequestHandler::wait_for_next_request() {
   if (!rfile.peek(0).empty()) return true;
-  server.expect_stop();
-  const detail::LiveRequest::Idle idle(request.live_);
-  return !rfile.peek().empty();
+  server.expect_stop(request.fileno());
+  return rfile.receive_more(0, true);
 }
 
 void DatagramRequestHandler::finish() {

@@ -6,6 +6,7 @@
 #include <boost/asio/error.hpp>
 #include <cerrno>
 #include <limits>
+#include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/server_socket.hpp>
 #include <sockserv/options.hpp>
 #include <stdexcept>
@@ -72,9 +73,12 @@ std::size_t StreamRequest::receive_some(std::span<const iovec> buffers, std::siz
   return count;
 }
 
-std::size_t StreamRequest::receive_more(detail::InputBuffer& buffer, std::size_t item, error_code& error) {
-  const auto receive = [&](auto deadline) { return waiting_->receive_more(fileno(), buffer, deadline, error); };
-  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Waiting::no_deadline);
+std::size_t StreamRequest::receive_more(detail::InputBuffer& buffer, std::size_t item, bool is_idle,
+                                        error_code& error) {
+  detail::LiveRequest* const idle = is_idle && live_.counters() ? &live_ : nullptr;
+  const auto receive = [&](auto deadline) { return waiting_->receive_more(fileno(), buffer, idle, deadline, error); };
+  const auto own_deadline = idle && timeout_ ? detail::deadline_after(*timeout_) : detail::Waiting::no_deadline;
+  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(own_deadline);
   live_.received(count);
   return count;
 }

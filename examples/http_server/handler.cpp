@@ -97,14 +97,13 @@ void HttpHandler::handle() {
 bool HttpHandler::wait_for_request() try {
   // RFC 9112, 2.2: an empty line in front of a request is none; some clients send one behind a body.
   constexpr int most_empty_lines = 4;
-  if (!wait_for_next_request()) return false;
   for (int i = 0; i < most_empty_lines; ++i) {
+    if (!wait_for_next_request()) return false;
     const std::string_view input = rfile.peek();
-    if (input.empty()) return false;
     if (input.front() != '\r' || !rfile.peek(2).starts_with("\r\n")) return true;
     rfile.skip(2);
   }
-  return !rfile.peek().empty();
+  return wait_for_next_request();
 } catch (const sockserv::timeout_error&) {
   return false;
 } catch (const sockserv::peer_gone_error&) {

@@ -82,8 +82,9 @@ class InputFile {
 
  private:
   friend class MessageStream;
+  friend class StreamRequestHandler;
 
-  bool receive_more(std::size_t item);
+  bool receive_more(std::size_t item, bool is_idle = false);
 
   StreamRequest* request_ = nullptr;
   OutputFile* writer_ = nullptr;

@@ -116,16 +116,20 @@ class StreamRequestHandler : public BaseRequestHandler<StreamRequest>, public St
   /// What goes to the client.
   OutputFile wfile{request};
 
-  /// For a client that may make several requests: waits until the next one begins. False if there is none: the client
-  /// sends no more, or the server has been told to stop. It ends connections that wait here at once, and need not wait
-  /// for their clients to do so; those that wait anywhere else are in the middle of something, and are waited for.
+  /// For a client that may make several requests: waits between them until the next one begins. False if there will be
+  /// none: the client sends no more, or the server has been told to stop.
   ///
   ///     while (wait_for_next_request()) wfile.write(answer_to(rfile.read_exactly(16)));
   ///
-  /// A request that begins in the moment in which the server is told to stop is served if it has come whole.
+  /// A server that stops ends connections that wait here, or begin to; those that wait anywhere else, in `readline`
+  /// say, are in the middle of something and are waited for. So it is not to be called while the handler holds a part
+  /// of a request. A client that has asked nothing yet when its connection is taken from the backlog is idle, too. What
+  /// has come before the stop is served; what comes at the same moment may be met by the end of the stream, as it may
+  /// be wherever a server ends connections.
   ///
   /// @par Errors
-  /// Those of reading from `rfile`; `timeout_error` is a client that had nothing to ask for too long.
+  /// Those of reading from `rfile` and of sending what `wfile` has collected; `timeout_error` is a client that had
+  /// nothing to ask for too long.
   bool wait_for_next_request();
 
   /// Applies the settings. An override calls this first.

@@ -201,7 +201,6 @@ class StreamRequest {
  private:
   friend class Connection;
   friend class InputFile;
-  friend class StreamRequestHandler;
   friend class detail::RequestScope;
   template <class Handler>
   friend class BaseServer;
@@ -233,7 +232,7 @@ class StreamRequest {
   // All that waits comes down to these four. `item`: how much there is already of what is waited for; see
   // ClientLimits.
   std::size_t receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept;
-  std::size_t receive_more(detail::InputBuffer& buffer, std::size_t item, error_code& error);
+  std::size_t receive_more(detail::InputBuffer& buffer, std::size_t item, bool is_idle, error_code& error);
   std::size_t send_some(std::span<const iovec> buffers, error_code& error) noexcept;
   std::size_t send_some_of_file(int file, std::uint64_t offset, std::size_t count, error_code& error) noexcept;
 

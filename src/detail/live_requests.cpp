@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <new>
+#include <sockserv/detail/descriptor.hpp>
 #include <utility>
 
 namespace sockserv::detail {
@@ -54,9 +55,14 @@ void LiveRequest::leave() noexcept {
 }
 
 // It sees that idle requests are to end, or end_idle() sees that it is one.
-LiveRequest::Idle::Idle(LiveRequest& request) noexcept : request_(request) {
-  request.idle_ = true;
-  if (request.all_ && request.all_->ends_idle_ && request.descriptor_ >= 0) ::shutdown(request.descriptor_, SHUT_RD);
+LiveRequest::Idle::Idle(LiveRequest* request) noexcept : request_(request) {
+  if (!request) return;
+  request->idle_ = true;
+  if (request->all_ && request->all_->ends_idle_) request->end_if_silent();
+}
+
+void LiveRequest::end_if_silent() const noexcept {
+  if (descriptor_ >= 0 && !is_readable(descriptor_)) ::shutdown(descriptor_, SHUT_RD);
 }
 
 void LiveRequest::fold(Count& own, Count Counters::*total) noexcept {
@@ -125,9 +131,9 @@ LiveRequests::CutOffAction::~CutOffAction() {
 
 void LiveRequests::end_idle() {
   const std::scoped_lock lock(mutex_);
-  ends_idle_ = true;
+  if (ends_idle_.exchange(true)) return;  // those that have become idle since have seen it
   for (const LiveRequest* request = first_; request; request = request->next_) {
-    if (request->idle_ && request->descriptor_ >= 0) ::shutdown(request->descriptor_, SHUT_RD);
+    if (request->idle_) request->end_if_silent();
   }
 }
 

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <exception>
 #include <sockserv/error.hpp>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -31,7 +31,7 @@ void StopEvent::call_when_set(std::function<void()> action) const {
       while (::poll(&watched, 1, -1) <= 0) continue;  // the process was stopped and continued
       action();
     }).detach();
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     return;  // as documented
   }
 }

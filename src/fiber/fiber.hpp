@@ -74,7 +74,7 @@ class Fiber final : public detail::Waiting {
   /// @{
   std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
                       error_code& error) noexcept override;
-  std::size_t receive_more(int descriptor, detail::InputBuffer& buffer, time_point deadline,
+  std::size_t receive_more(int descriptor, detail::InputBuffer& buffer, detail::LiveRequest* idle, time_point deadline,
                            error_code& error) override;
   std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
                    error_code& error) noexcept override;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/deadline.hpp>
+#include <sockserv/detail/live_requests.hpp>
 #include <utility>
 
 #include "../detail/transfer.hpp"
@@ -86,8 +87,9 @@ std::size_t Fiber::receive(int descriptor, std::span<const iovec> buffers, time_
   }
 }
 
-std::size_t Fiber::receive_more(int descriptor, detail::InputBuffer& buffer, time_point deadline, error_code& error) {
-  if (!runs_here()) return Waiting::receive_more(descriptor, buffer, deadline, error);
+std::size_t Fiber::receive_more(int descriptor, detail::InputBuffer& buffer, detail::LiveRequest* idle,
+                                time_point deadline, error_code& error) {
+  if (!runs_here()) return Waiting::receive_more(descriptor, buffer, idle, deadline, error);
   const time_point limit = until(deadline);
   take_turns();
   error.clear();
@@ -95,6 +97,7 @@ std::size_t Fiber::receive_more(int descriptor, detail::InputBuffer& buffer, tim
     if (!readable_) {
       // Nothing that was read is looked at any more, so a fiber that waits for its client holds next to no memory.
       buffer.economize();
+      const detail::LiveRequest::Idle mark(idle);
       if (!park_for_readiness(descriptor, Parked::to_receive, limit, error)) return 0;
     }
     buffer.borrow_from(loop_.input_buffers());

@@ -547,7 +547,7 @@ class Limits(Site):
         for mixin in EVERY_MIXIN:
             with self.subTest(mixin), self.serve("--keep-alive", "3600", "--drain", "3600", mixin=mixin) as server:
                 with server.client() as client, client.makefile("rb") as file:
-                    client.sendall(b"GET /a.txt HTTP/1.1\r\n" + HOST + b"\r\n")
+                    client.sendall(b"GET /a.txt HTTP/1.1\r\n" + HOST + b"\r\n\r\n")  # and an empty line too many
                     self.assertEqual(Answer(file).body, b"0123456789")
                     with contextlib.ExitStack() as more:
                         if mixin != "none":

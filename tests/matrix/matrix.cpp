@@ -116,6 +116,20 @@ void ends_an_idle_connection(Scene scene) {
   client->expect_end();
 }
 
+void finishes_a_request_that_has_begun(Scene scene) {
+  const auto client = scene.connect();
+  client->say("next");
+  CHECK(client->hear() == "next");
+  client->say_half();
+  std::thread drainer([&] { CHECK(scene.server->drain(patience).forced == 0); });
+  CHECK(eventually([&] { return scene.server->stop_requested(); }));
+  client->say("f");
+  CHECK(client->hear() == "echo half");
+  client->end_of_commands();
+  client->expect_end();
+  drainer.join();
+}
+
 void drains_by_force(Scene scene) {
   const auto client = scene.connect();
   client->say("hang");
@@ -145,6 +159,9 @@ TEST_CASE_TEMPLATE("serves sixteen clients", Server, SERVERS) { serves_sixteen_c
 TEST_CASE_TEMPLATE("shuts down with live requests", Server, SERVERS) { shuts_down_with_live_requests(stage<Server>()); }
 TEST_CASE_TEMPLATE("ends an idle connection when it drains", Server, STREAM_SERVERS) {
   ends_an_idle_connection(stage<Server>());
+}
+TEST_CASE_TEMPLATE("finishes a request that has begun when it drains", Server, STREAM_SERVERS) {
+  finishes_a_request_that_has_begun(stage<Server>());
 }
 TEST_CASE_TEMPLATE("drains by force", Server, SERVERS) { drains_by_force(stage<Server>()); }
 

@@ -1,10 +1,17 @@
 #pragma once
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <utility>
 
 namespace sockserv::detail {
+
+/// True if reading from it would not wait.
+inline bool is_readable(int descriptor) noexcept {
+  pollfd readable{descriptor, POLLIN, 0};
+  return ::poll(&readable, 1, 0) > 0;
+}
 
 /// Owns a file descriptor and closes it.
 class Descriptor {

@@ -43,16 +43,20 @@ class LiveRequest {
   void received(std::size_t bytes) noexcept { add(bytes_in_, bytes, &Counters::bytes_in); }
   void sent(std::size_t bytes) noexcept { add(bytes_out_, bytes, &Counters::bytes_out); }
 
-  /// For as long as this lives, nothing has been asked that is not answered: `end_idle()` ends the connection.
+  /// For as long as this lives, nothing has been asked that is not answered: `end_idle()` ends the connection, unless
+  /// there is something to read.
   class Idle {
    public:
-    explicit Idle(LiveRequest& request) noexcept;
+    /// Null: nothing is marked.
+    explicit Idle(LiveRequest* request) noexcept;
     Idle(const Idle&) = delete;
     Idle& operator=(const Idle&) = delete;
-    ~Idle() { request_.idle_ = false; }
+    ~Idle() {
+      if (request_) request_->idle_.store(false, std::memory_order_relaxed);
+    }
 
    private:
-    LiveRequest& request_;
+    LiveRequest* request_;
   };
 
   /// The server's counters; null for what has not entered, or is no request.
@@ -71,6 +75,7 @@ class LiveRequest {
   void fold(Count& own, Count Counters::*total) noexcept;
   void hand_in(Count& own, Count Counters::*total) noexcept;
   void take_place_of(LiveRequest& other) noexcept;
+  void end_if_silent() const noexcept;
   void link_to(LiveRequests& all, int descriptor) noexcept;
 
   LiveRequests* all_ = nullptr;
@@ -121,8 +126,8 @@ class LiveRequests {
     std::list<std::function<void()>>::iterator place_;
   };
 
-  /// From now on, ends what the clients of idle requests send, which wakes those who wait for it; what has come before
-  /// can still be read.
+  /// From now on, ends what the clients of idle requests send, which wakes those who wait for it. Where something has
+  /// come that has not been read, there is a request, and it may go on.
   void end_idle();
 
   /// Shuts down the socket of each, which wakes whoever waits on it; returns how many requests there were.

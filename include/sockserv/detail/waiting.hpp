@@ -21,6 +21,7 @@ class io_context;
 
 namespace sockserv::detail {
 
+class LiveRequest;
 class LiveRequests;
 
 /// How a request waits: the one seam between what handlers do and who runs them.
@@ -44,8 +45,10 @@ class Waiting {
                               error_code& error) noexcept = 0;
 
   /// Appends the next bytes to `buffer`, and waits for them first. Strategies may lend `buffer` its memory, which
-  /// is why this is an operation of its own. 0 without an error: the peer sends no more.
-  virtual std::size_t receive_more(int descriptor, InputBuffer& buffer, time_point deadline, error_code& error);
+  /// is why this is an operation of its own. 0 without an error: the peer sends no more. `idle`, if not null, is marked
+  /// as idle as long as nothing has come.
+  virtual std::size_t receive_more(int descriptor, InputBuffer& buffer, LiveRequest* idle, time_point deadline,
+                                   error_code& error);
 
   /// Waits until some bytes can be sent; returns how many were.
   virtual std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,

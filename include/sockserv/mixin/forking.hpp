@@ -10,11 +10,11 @@
 #include <cstddef>
 #include <set>
 #include <sockserv/detail/child_processes.hpp>
+#include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/forking_server.hpp>
 #include <sockserv/detail/shared_memory.hpp>
 #include <sockserv/detail/stop_event.hpp>
 #include <stdexcept>
-#include <utility>
 
 namespace sockserv {
 
@@ -31,6 +31,8 @@ namespace sockserv {
 ///
 /// In a program with several threads only the forking one lives on in the child, and locks that others held stay held
 /// there. sockserv's own are safe; for those of other libraries, serve from a program without other threads.
+///
+/// A child whose handler is in `wait_for_next_request()` has a second thread, which waits for the server to stop.
 ///
 /// `timeout` is 300 seconds here: how long `handle_request()` waits before it looks for children that have ended.
 template <detail::ServerClass Server>
@@ -96,19 +98,20 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
     Server::check_settings();
   }
   bool may_accept() const override { return Server::may_accept() && children_.size() < most_children(); }
-  void end_serving() noexcept override {
-    Server::end_serving();
+  void end_idle() noexcept override {
+    Server::end_idle();
     shared().stopping = true;
     stopped_.set();
   }
   void become_child() noexcept override {
     Server::become_child();
-    in_child_ = true;
+    must_watch_ = true;
   }
-  void expect_stop() override {
-    if (in_child_ && !std::exchange(expects_stop_, true)) {
-      stopped_.call_when_set([this] { this->live_requests().end_idle(); });
-    }
+  void expect_stop(int descriptor) override {
+    if (!must_watch_ || detail::is_readable(descriptor))
+      return;  // a client that asks at once, and once, costs no thread
+    must_watch_ = false;
+    stopped_.call_when_set([this] { this->live_requests().end_idle(); });
   }
   int service_descriptor() const noexcept override { return children_.descriptor(); }
   std::optional<AbstractServer::duration> service_interval() const override { return children_.look_interval(); }
@@ -155,8 +158,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
 
   detail::SharedMemory<Shared> shared_{1};
   detail::StopEvent stopped_;
-  bool in_child_ = false;
-  bool expects_stop_ = false;  // a child's
+  bool must_watch_ = false;  // a child that has no thread yet to wait for that
   [[no_unique_address]] Defaults defaults_{*this};
   detail::ChildProcesses children_;
 };

@@ -53,6 +53,10 @@ struct DrainResult {
 /// finish. Each may be called at any time, from any thread, repeatedly, before, during and after serving, and from
 /// handlers: there none of them waits. A server that was told to stop stays stopped.
 ///
+/// Idle connections, whose handlers are in `StreamRequestHandler::wait_for_next_request()`, are ended by all of them;
+/// after `request_stop()` alone, when the loop ends, so that one which the loop's own thread serves (without a mixin)
+/// keeps the loop until another of them is called.
+///
 /// @par Thread safety
 /// The functions for the caller may be called by any thread at any time, except that one thread at a time serves and
 /// that destruction is alone. Knobs (public data members) are set before serving.
@@ -87,8 +91,7 @@ class AbstractServer {
   /// Tells the serving loop to end. Never blocks; may be called from a signal handler.
   void request_stop() noexcept;
 
-  /// Tells the serving loop to end and waits until it has. Requests in progress go on, but for idle ones: see
-  /// `StreamRequestHandler::wait_for_next_request()`. From a handler of this server,
+  /// Tells the serving loop to end and waits until it has. Requests in progress go on. From a handler of this server,
   /// does not wait.
   void shutdown();
 
@@ -132,9 +135,9 @@ class AbstractServer {
 
   /// The account of requests that are running. For sockserv itself.
   detail::LiveRequests& live_requests() noexcept { return live_requests_; }
-  /// Called when a handler is going to wait for its client's next request: sees to it that idle requests of this
-  /// process are ended when the server stops. For sockserv itself.
-  virtual void expect_stop() {}
+  /// Called when a handler is going to wait for the next request from this descriptor: sees to it that idle requests of
+  /// this process are ended when the server stops. For sockserv itself.
+  virtual void expect_stop(int) {}
 
   /// Says that `drain()` will follow as soon as serving has ended, as it does in `run()`: processes that accept for
   /// this server then take the backlog before they end, instead of leaving it to others. To be called before serving.
@@ -211,6 +214,8 @@ class AbstractServer {
   void look_around(std::optional<duration> limit = std::nullopt);
   /// Tells the serving loop to end, and ends idle requests. Not for signal handlers.
   void begin_stop() noexcept;
+  /// Ends the requests that wait for nothing but their clients' next one, now and from now on.
+  virtual void end_idle() noexcept { live_requests_.end_idle(); }
   /// Begins to drain: as `begin_stop()`, and the serving thread takes the backlog before it ends.
   void begin_drain();
   /// Ends a drain: leaves what is in the backlog, and cuts off what runs. Returns how many requests that are.
@@ -268,6 +273,7 @@ class AbstractServer {
 
   class ServingRole;
 
+  static int make_wake() noexcept;
   bool take_serving_role(const char* caller);
   void give_up_serving_role() noexcept;
   void throw_fatal_error();

@@ -44,6 +44,22 @@ TEST_CASE("the child has only what it needs: no listener, and SIGTERM ends it") 
   server.server_close();
 }
 
+TEST_CASE("a child with an idle client ends with its server, whichever way that has served and is stopped") {
+  struct Polite : StreamRequestHandler {
+    void handle() override {
+      while (wait_for_next_request()) wfile.write(*rfile.readline());
+    }
+  };
+  ForkingTCPServer<Polite> server(loopback());
+  StreamClient client(server.server_address());
+  server.handle_request();
+  client.send("hello\n");
+  CHECK(client.read_line() == "hello\n");
+  server.server_close();
+  CHECK(client.read_all().empty());
+  CHECK(server.active_children().empty());
+}
+
 TEST_CASE("the child's status says whether the handler succeeded") {
   struct Obeys : StreamRequestHandler {
     void handle() override {

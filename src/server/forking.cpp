@@ -1,0 +1,61 @@
+/// What becomes of a server in a process that it forks.
+
+#include <sockserv/server/abstract.hpp>
+
+#include <signal.h>
+
+#include <new>
+#include <sockserv/detail/child_processes.hpp>
+#include <sockserv/detail/fork.hpp>
+#include <sockserv/detail/request_scope.hpp>
+
+namespace sockserv {
+namespace {
+
+/// A worker process has one server, to which SIGTERM means what it means to its parent.
+void stop_on_sigterm(AbstractServer& server) noexcept {
+  static AbstractServer* stopped = nullptr;
+  stopped = &server;
+  struct sigaction action {};
+  action.sa_flags = SA_RESTART;
+  action.sa_handler = [](int) { stopped->request_stop(); };
+  ::sigaction(SIGTERM, &action, nullptr);
+}
+
+}  // namespace
+
+pid_t AbstractServer::fork_process() {
+  const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below
+  return detail::fork_holding(mutex_, live_requests_.mutex(), [this] { become_child(); });
+}
+
+void AbstractServer::become_child() noexcept { wake_.reset(); }
+
+pid_t AbstractServer::fork_worker() {
+  const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below
+  return detail::fork_holding(mutex_, live_requests_.mutex(), [this] { become_worker(); });
+}
+
+void AbstractServer::become_worker() noexcept {
+  wake_.reset();
+  wake_.reset(make_wake());
+  if (!wake_) detail::exit_child(1);  // nobody could stop it; its parent will start another one
+  stop_requested_ = false;
+  taking_backlog_ = false;
+  drain_expected_ = false;
+  serving_ = false;
+  backlog_taken_ = false;
+  close_after_serving_ = false;
+  new (&serving_ended_) std::condition_variable();  // the old one counts threads that wait in the parent
+  live_requests_.forget();
+  connections_by_address_.forget();
+  detail::RequestScope::current() = nullptr;
+  stop_on_sigterm(*this);
+}
+
+void AbstractServer::serve_as_worker() {
+  serve_forever(poll_interval_);
+  wait_until_done(time_point::max());
+}
+
+}  // namespace sockserv

@@ -1,0 +1,228 @@
+/// The serving loop, and who takes what the backlog holds at the end.
+
+#include <sockserv/server/abstract.hpp>
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <sockserv/detail/deadline.hpp>
+#include <sockserv/detail/request_scope.hpp>
+#include <sockserv/error.hpp>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+
+namespace sockserv {
+namespace {
+
+using detail::deadline_after;
+
+/// How many requests the loop takes before it looks at anything else.
+constexpr int requests_at_a_time = 64;
+
+int poll_timeout(const std::optional<AbstractServer::time_point>& deadline) noexcept {
+  if (!deadline) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - std::chrono::steady_clock::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
+}
+
+}  // namespace
+
+/// The role of the thread that serves, which one thread has at a time; given up at the end of the scope.
+class AbstractServer::ServingRole {
+ public:
+  explicit ServingRole(AbstractServer& server) : server_(server), scope_(server) {}
+  ServingRole(const ServingRole&) = delete;
+  ServingRole& operator=(const ServingRole&) = delete;
+  ~ServingRole() { server_.give_up_serving_role(); }
+
+ private:
+  AbstractServer& server_;
+  detail::RequestScope scope_;
+};
+
+void AbstractServer::serve_forever(duration poll_interval) {
+  if (poll_interval <= duration::zero()) throw std::invalid_argument("serve_forever: poll_interval must be positive");
+  if (!take_serving_role("serve_forever")) return;
+  const ServingRole role(*this);
+  poll_interval_ = poll_interval;
+  {
+    struct Ending {
+      AbstractServer& server;
+      ~Ending() {
+        server.takes_requests_ahead_ = false;
+        server.end_serving();
+      }
+    } const ending{*this};
+    takes_requests_ahead_ = may_take_requests_ahead();
+    begin_serving();
+    while (!stop_requested_) {
+      const bool for_requests = may_accept_now() && !accept_elsewhere();
+      if (wait(deadline_after(poll_interval), for_requests).request) {
+        handle_waiting_requests();
+      } else {
+        service_actions();
+      }
+    }
+  }
+  end_idle();
+  take_backlog();
+  throw_fatal_error();
+}
+
+/// Goes on while there are requests, so that a busy server does not ask before each whether there is one.
+void AbstractServer::handle_waiting_requests() {
+  for (int left = requests_at_a_time; left > 0; --left) {
+    const bool more = handle_request_noblock();
+    service_actions();
+    if (!more || stop_requested_ || !may_accept_now()) return;
+  }
+}
+
+void AbstractServer::handle_request() {
+  if (!take_serving_role("handle_request")) return;
+  const ServingRole role(*this);
+  const auto deadline = timeout ? std::optional(deadline_after(*timeout)) : std::nullopt;
+  while (!stop_requested_) {
+    const Ready ready = wait(deadline, may_accept_now());
+    if (ready.request) {
+      handle_request_noblock();
+      break;
+    }
+    if (ready.anything) service_actions();
+    if (deadline && std::chrono::steady_clock::now() >= *deadline) {
+      handle_timeout();
+      break;
+    }
+  }
+  if (stop_requested_) end_idle();
+  throw_fatal_error();
+}
+
+/// False if the server has been told to stop.
+bool AbstractServer::take_serving_role(const char* caller) {
+  const std::scoped_lock lock(mutex_);
+  if (stop_requested_) return false;
+  if (serving_) throw std::logic_error(std::string(caller) + ": another thread serves already");
+  if (!is_listening()) {
+    throw std::logic_error(std::string(caller) +
+                           ": the server does not listen; it was made with bind_and_activate = false, and "
+                           "server_bind() and server_activate() were not called");
+  }
+  check_settings();
+  serving_type_ = &typeid(*this);
+  serving_ = true;
+  return true;
+}
+
+void AbstractServer::give_up_serving_role() noexcept {
+  const std::scoped_lock lock(mutex_);
+  serving_ = false;
+  if (close_after_serving_) end_backlog();
+  serving_ended_.notify_all();
+}
+
+/// Closes the socket, and with it the question of who takes the backlog. With the mutex held.
+void AbstractServer::end_backlog() noexcept {
+  stop_listening();
+  backlog_taken_ = true;
+  taking_backlog_ = false;
+}
+
+void AbstractServer::throw_fatal_error() {
+  if (const auto error = std::exchange(fatal_error_, nullptr)) std::rethrow_exception(error);
+}
+
+/// Serves what was waiting to be accepted when the server was told to drain.
+void AbstractServer::take_backlog() {
+  if (!taking_backlog_) return;
+  serve_backlog();
+  const std::scoped_lock lock(mutex_);
+  backlog_taken_ = true;
+  taking_backlog_ = false;
+}
+
+/// No more than the backlog can hold, so that clients who keep coming do not keep the server from ending.
+void AbstractServer::serve_backlog() {
+  for (int left = backlog_limit(); left > 0 && taking_backlog_;) {
+    if (!may_accept_now()) {
+      look_around();
+    } else if (handle_request_noblock()) {
+      --left;
+    } else {
+      break;
+    }
+  }
+}
+
+bool AbstractServer::is_anyone_waiting() const noexcept {
+  pollfd listener{fileno(), POLLIN, 0};
+  return ::poll(&listener, 1, 0) > 0;
+}
+
+void AbstractServer::look_around(std::optional<duration> limit) {
+  wait(limit ? std::optional(deadline_after(*limit)) : std::nullopt, false);
+  service_actions();
+}
+
+/// Waits for the mixin's descriptor, or to be woken, or for the end of a pause in accepting, and if asked for a
+/// request.
+AbstractServer::Ready AbstractServer::wait(std::optional<time_point> deadline, bool for_requests) {
+  pollfd watched[3] = {{wake_.get(), POLLIN, 0}, {service_descriptor(), POLLIN, 0}, {-1, POLLIN, 0}};
+  if (const auto interval = service_interval()) {
+    const time_point next = deadline_after(*interval);
+    deadline = std::min(deadline.value_or(next), next);
+  }
+  if (for_requests) {
+    if (requests_at_hand()) return {.request = !stop_requested_, .anything = true};
+    watched[2].fd = fileno();
+  } else if (const auto pause_end = accept_pause_.end()) {
+    deadline = std::min(deadline.value_or(*pause_end), *pause_end);
+  }
+  if (::poll(watched, 3, poll_timeout(deadline)) <= 0) return {};  // nothing came, or a signal: the caller looks again
+  if (watched[0].revents != 0) {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const ssize_t result = ::read(wake_.get(), &count, sizeof count);
+  }
+  return {.request = watched[2].revents != 0 && !stop_requested_, .anything = true};
+}
+
+void AbstractServer::wake() noexcept {
+  // Saves errno because a signal handler may be calling. A full counter is as good as a wake-up.
+  const int saved = errno;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t result = ::write(wake_.get(), &one, sizeof one);
+  errno = saved;
+}
+
+/// Where nobody serves, a thread takes the backlog while the caller watches the deadline. It is not joined: it may
+/// still be in a handler when the caller gives up. Destruction waits for it as for every serving thread.
+void AbstractServer::take_backlog_elsewhere() {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (serving_ || !taking_backlog_ || !is_listening()) return;
+    serving_type_ = &typeid(*this);
+    serving_ = true;
+  }
+  try {
+    std::thread([this] {
+      const ServingRole role(*this);
+      const auto error = detail::error_of([this] {
+        check_settings();
+        take_backlog();
+      });
+      if (error) {
+        log(LogLevel::error, "the backlog was not taken whole: " + detail::describe(error));
+      }
+    }).detach();
+  } catch (const std::system_error& failure) {
+    log(LogLevel::error, std::string("the backlog was not taken, for want of a thread: ") + failure.what());
+    give_up_serving_role();
+  }
+}
+
+}  // namespace sockserv
