@@ -70,7 +70,7 @@ def draw_bars(axes, chart):
 
 
 def draw_lines(axes, chart):
-    colours = matplotlib.colormaps["tab20"].colors
+    colours = matplotlib.colormaps["tab10" if len(chart.series) <= 10 else "tab20"].colors
     for i, series in enumerate(chart.series):
         colour = colours[i % len(colours)]
         axes.plot(series.x, series.y, marker="o", markersize=3, linewidth=1.3, color=colour, label=series.name)
