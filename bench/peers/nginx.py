@@ -1,5 +1,5 @@
-"""nginx with one worker, on a free port. nginx.py FOLDER serves the files of a
-folder, and at /hello 13 bytes; nothing is logged, and connections are kept for any number of requests."""
+"""nginx with one worker, on a free port. nginx.py FOLDER serves the files of a folder, and at /hello 13 bytes; nothing
+is logged, and connections are kept for any number of requests."""
 
 import grp
 import os

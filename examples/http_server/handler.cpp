@@ -227,15 +227,15 @@ std::string HttpHandler::body() {
 
 void HttpHandler::send(const Response& response) {
   ResponseHead head(response_head_, response.status, head_.minor_version, keep_alive_);
-  if (response.content_type.empty()) {
-    head.add("Content-Type", "text/plain; charset=utf-8");
-  } else {
-    head.add_checked("Content-Type", response.content_type);
+  const bool has_content = response.status != status::no_content;  // RFC 9110, 8.6: nor a length
+  if (has_content) {
+    const bool typed = !response.content_type.empty();
+    head.add_checked("Content-Type", typed ? std::string_view(response.content_type) : "text/plain; charset=utf-8");
+    head.add("Content-Length", response.body.size());
   }
-  head.add("Content-Length", response.body.size());
   for (const auto& [name, value] : response.fields) head.add_checked(name, value);
   head.end();
-  const std::string_view body = head_.method == verb::head ? std::string_view() : response.body;
+  const std::string_view body = has_content && head_.method != verb::head ? response.body : std::string_view();
   write(body);
   log(response.status, body.size());
 }

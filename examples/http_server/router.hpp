@@ -30,7 +30,7 @@ struct Request {
 struct Response {
   http::status status = http::status::ok;
   std::string content_type = {};  ///< Empty: text/plain; charset=utf-8.
-  std::string body = {};
+  std::string body = {};          ///< A 204 has none, nor a type.
   /// More header fields: names and values.
   std::vector<std::pair<std::string, std::string>> fields = {};
 };

@@ -24,6 +24,7 @@ struct Scene {
     std::ofstream(temporary / "large") << std::string(100'000, 'x');
     site.folder.emplace(temporary / ".");
     site.router.add(verb::get, "/hello", [](const Request&) { return Response{.body = "Hello, World!"}; });
+    site.router.add(verb::get, "/nothing", [](const Request&) { return Response{.status = status::no_content}; });
     site.router.add(verb::post, "/echo", [](const Request& request) { return Response{.body = request.body}; });
     site.router.add(verb::get, "/throw", [](const Request&) -> Response { throw std::runtime_error("a fault"); });
     site.router.add(verb::get, "/teapot",
@@ -70,6 +71,8 @@ TEST_CASE("http: a page, a file and an error") {
   CHECK(without_dates(scene.answer(get("/a.txt"))) ==
         "HTTP/1.1 200 OK\r\nServer: sockserv/" SOCKSERV_VERSION_STRING
         "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 10\r\nAccept-Ranges: bytes\r\n\r\n0123456789");
+  CHECK(without_dates(scene.answer(get("/nothing"))) ==
+        "HTTP/1.1 204 No Content\r\nServer: sockserv/" SOCKSERV_VERSION_STRING "\r\n\r\n");
   CHECK(scene.answer(get("/none")).starts_with("HTTP/1.1 404 Not Found\r\n"));
   CHECK(scene.answer(get("/teapot")).find("<p>&lt;short&gt; &amp; stout</p>") != std::string::npos);
 }
