@@ -6,7 +6,6 @@
 #include <boost/asio/error.hpp>
 #include <cerrno>
 #include <limits>
-#include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/server_socket.hpp>
 #include <sockserv/options.hpp>
 #include <stdexcept>
@@ -77,8 +76,7 @@ std::size_t StreamRequest::receive_more(detail::InputBuffer& buffer, std::size_t
                                         error_code& error) {
   detail::LiveRequest* const idle = is_idle && live_.counters() ? &live_ : nullptr;
   const auto receive = [&](auto deadline) { return waiting_->receive_more(fileno(), buffer, idle, deadline, error); };
-  const auto own_deadline = idle && timeout_ ? detail::deadline_after(*timeout_) : detail::Waiting::no_deadline;
-  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(own_deadline);
+  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Waiting::no_deadline);
   live_.received(count);
   return count;
 }

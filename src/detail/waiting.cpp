@@ -67,24 +67,20 @@ class Blocking final : public Waiting {
   }
 };
 
-/// False if the descriptor has not become ready: because the deadline has come, or a signal, or it is far away.
-bool poll_until(Waiting::time_point deadline, int descriptor, short events) noexcept {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-  pollfd watched{descriptor, events, 0};
-  return ::poll(&watched, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()))) > 0;
-}
-
 }  // namespace
 
 std::size_t Waiting::receive_more(int descriptor, InputBuffer& buffer, LiveRequest* idle, time_point deadline,
                                   error_code& error) {
   if (idle) {
     const LiveRequest::Idle mark(idle);
-    do {
-      error.clear();
-      if (poll_until(deadline, descriptor, POLLIN)) break;
-      if (std::chrono::steady_clock::now() >= deadline) error = errc::timed_out;
-    } while (!error);
+    char next = 0;
+    const auto look = [&](int flags) { return detail::receive(descriptor, &next, 1, MSG_PEEK | flags); };
+    if (deadline == no_deadline) {
+      retry([&] { return look(0); }, error);
+    } else {
+      retry_until(
+          deadline, *this, descriptor, POLLIN, [&] { return look(MSG_DONTWAIT); }, error);
+    }
     if (error) return 0;
   }
   const std::span<char> room = buffer.room();
@@ -120,10 +116,12 @@ std::size_t Waiting::send_elsewhere(int descriptor, std::span<const iovec> buffe
 }
 
 void Waiting::wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+  pollfd watched{descriptor, events, 0};
+  const int ready =
+      ::poll(&watched, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max())));
   error.clear();
-  if (!poll_until(deadline, descriptor, events) && std::chrono::steady_clock::now() >= deadline) {
-    error = errc::timed_out;
-  }
+  if (ready == 0 && std::chrono::steady_clock::now() >= deadline) error = errc::timed_out;
 }
 
 bool Waiting::sleep_until(time_point time, LiveRequests& live) { return !live.wait_until_cut_off(time); }

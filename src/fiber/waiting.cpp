@@ -89,7 +89,7 @@ std::size_t Fiber::receive(int descriptor, std::span<const iovec> buffers, time_
 
 std::size_t Fiber::receive_more(int descriptor, detail::InputBuffer& buffer, detail::LiveRequest* idle,
                                 time_point deadline, error_code& error) {
-  if (!runs_here()) return Waiting::receive_more(descriptor, buffer, idle, deadline, error);
+  if (!runs_here()) return Waiting::receive_more(descriptor, buffer, idle, until(deadline), error);
   const time_point limit = until(deadline);
   take_turns();
   error.clear();

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <limits>
 #include <sockserv/detail/deadline.hpp>
+#include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/error.hpp>
 #include <stdexcept>
@@ -159,10 +160,7 @@ void AbstractServer::serve_backlog() {
   }
 }
 
-bool AbstractServer::is_anyone_waiting() const noexcept {
-  pollfd listener{fileno(), POLLIN, 0};
-  return ::poll(&listener, 1, 0) > 0;
-}
+bool AbstractServer::is_anyone_waiting() const noexcept { return detail::is_readable(fileno()); }
 
 void AbstractServer::look_around(std::optional<duration> limit) {
   wait(limit ? std::optional(deadline_after(*limit)) : std::nullopt, false);
