@@ -50,6 +50,10 @@ void sleep_until(time_point time) {
   }
 }
 
+void fill_standard_descriptors_once() noexcept {
+  [[maybe_unused]] static const bool filled = (detail::fill_standard_descriptors(), true);
+}
+
 using Endpoints = tcp::resolver::results_type;
 
 Endpoints look_up_in_handler(const std::string& host, time_point deadline) {
@@ -66,6 +70,7 @@ Endpoints look_up_in_handler(const std::string& host, time_point deadline) {
 }
 
 Endpoints look_up_in_plain_thread(const std::string& host, time_point deadline) {
+  fill_standard_descriptors_once();  // Asio is about to open some
   auto context = std::make_unique<boost::asio::io_context>(1);
   std::optional<error_code> error;
   Endpoints endpoints;
@@ -158,9 +163,11 @@ void Connection::connect(const Destination& destination, time_point deadline) {
 }
 
 error_code Connection::connect_to(const Address& address, time_point deadline) {
-  const int socket = ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (socket < 0) return detail::last_system_error();
-  request = StreamRequest(detail::Descriptor(socket), address, waiting_);
+  fill_standard_descriptors_once();
+  detail::Descriptor descriptor(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!descriptor) return detail::last_system_error();
+  const int socket = descriptor.get();
+  request = StreamRequest(std::move(descriptor), address, waiting_);
   if (auto* const requests = detail::requests_of_caller()) request.enter_uncounted(*requests);
   for (milliseconds pause(1);;) {
     if (::connect(socket, address.data(), address.size()) == 0 || errno == EISCONN) break;
@@ -204,7 +211,7 @@ void Connection::close() {
 }
 
 DatagramEndpoint::DatagramEndpoint(const Destination& server)
-    : server_(server.addresses().front()),
+    : server_((fill_standard_descriptors_once(), server.addresses().front())),
       socket_(std::make_shared<detail::ServerSocket>(server_, SOCK_DGRAM), waiting_) {
   if (!server_.is_unix()) return;
   const sockaddr_un any{AF_UNIX, {}};  // with no name at all, one is chosen

@@ -1,22 +1,9 @@
 #include <sockserv/options.hpp>
 
-#include <unistd.h>
-
 #include <stdexcept>
 #include <string>
 
 namespace sockserv {
-
-void log_to_stderr(LogLevel, std::string_view message) noexcept {
-  try {
-    std::string line = "sockserv: ";
-    line += message;
-    line += '\n';
-    // One call, so that lines of several threads and processes do not mix. There is nowhere to report a failure.
-    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
-  } catch (...) {
-  }
-}
 
 namespace {
 

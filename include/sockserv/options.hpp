@@ -4,21 +4,10 @@
 
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <optional>
-#include <string_view>
+#include <sockserv/log.hpp>
 
 namespace sockserv {
-
-/// How serious a log message is.
-enum class LogLevel { info, warning, error };
-
-/// Takes a message without a final newline; it may have several lines. Called from whichever thread has something to
-/// say, so it must be thread-safe; what it throws is dropped.
-using LogSink = std::function<void(LogLevel level, std::string_view message)>;
-
-/// Writes "sockserv: message" to standard error in one system call. Thread-safe.
-void log_to_stderr(LogLevel level, std::string_view message) noexcept;
 
 /// What a server must know before it binds, and the limits that it sets. An aggregate:
 ///

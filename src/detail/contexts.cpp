@@ -3,6 +3,7 @@
 #include <boost/asio/io_context.hpp>
 #include <mutex>
 #include <new>
+#include <sockserv/detail/descriptor.hpp>
 #include <vector>
 
 namespace sockserv::detail {
@@ -33,6 +34,7 @@ io_context& LeasedContext::get() {
   const std::scoped_lock lock(idle_mutex);
   if (!idle_contexts) idle_contexts = new std::vector<io_context*>;
   if (idle_contexts->empty()) {
+    fill_standard_descriptors();  // Asio is about to open some
     idle_contexts->reserve(contexts_made + 1);
     context_ = new io_context(1);  // 1: one thread runs it
     ++contexts_made;

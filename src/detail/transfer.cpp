@@ -1,39 +1,14 @@
 #include "transfer.hpp"
 
-#include <pthread.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 
 #include <algorithm>
-#include <ctime>
+
+#include "without_sigpipe.hpp"
 
 namespace sockserv::detail {
 namespace {
-
-/// Keeps SIGPIPE from the thread; one that comes meanwhile is dropped. A call's SIGPIPE goes to the thread that has
-/// made the call.
-class WithoutSigpipe {
- public:
-  WithoutSigpipe() noexcept {
-    sigemptyset(&sigpipe_);
-    sigaddset(&sigpipe_, SIGPIPE);
-    ::pthread_sigmask(SIG_BLOCK, &sigpipe_, &before_);
-  }
-  WithoutSigpipe(const WithoutSigpipe&) = delete;
-  WithoutSigpipe& operator=(const WithoutSigpipe&) = delete;
-  ~WithoutSigpipe() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-  void drop() const noexcept {
-    if (sigismember(&before_, SIGPIPE) == 1) return;  // whoever blocks it may wait for one
-    constexpr timespec at_once{};
-    ::sigtimedwait(&sigpipe_, nullptr, &at_once);
-  }
-
- private:
-  sigset_t sigpipe_{};
-  sigset_t before_{};
-};
 
 void set_blocking(int descriptor, bool on) noexcept {
   int nonblocking = on ? 0 : 1;

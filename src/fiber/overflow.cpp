@@ -1,13 +1,12 @@
 #include "overflow.hpp"
 
 #include <signal.h>
-#include <unistd.h>
 
 #include <array>
 #include <cstddef>
-#include <cstring>
 #include <mutex>
 
+#include "../detail/standard_error.hpp"
 #include "loop.hpp"
 
 namespace sockserv::fiber {
@@ -22,8 +21,7 @@ std::array<struct sigaction, signals.size()> before{};
 void handle(int signal, siginfo_t* info, void* context) {
   const Loop* const loop = Loop::current();
   if (loop && loop->running_fiber_guards(info->si_addr)) {
-    const char* const message = loop->overflow_message();
-    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, message, std::strlen(message));
+    detail::write_last_line(loop->overflow_message());
   }
   const struct sigaction& next = before[signal == SIGSEGV ? 0 : 1];
   if ((next.sa_flags & SA_SIGINFO) != 0) return next.sa_sigaction(signal, info, context);

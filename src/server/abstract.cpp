@@ -7,16 +7,22 @@
 #include <sockserv/error.hpp>
 #include <string>
 
+#include "../detail/standard_error.hpp"
+
 namespace sockserv {
 
 AbstractServer::AbstractServer(ServerOptions options) : options_(std::move(options)), wake_(make_wake()) {
-  detail::validate(options_);
   if (!wake_) detail::throw_error(detail::last_system_error(), "eventfd");
+  detail::prepare_log();
+  detail::validate(options_);
 }
 
 AbstractServer::~AbstractServer() = default;
 
-int AbstractServer::make_wake() noexcept { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+detail::Descriptor AbstractServer::make_wake() noexcept {
+  detail::fill_standard_descriptors();
+  return detail::Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+}
 
 ServerStats AbstractServer::stats() const {
   ServerStats stats = detail::stats_of(*counters_);

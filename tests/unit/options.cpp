@@ -1,9 +1,7 @@
 #include <sockserv/options.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
-#include <unistd.h>
 
-#include <array>
 #include <stdexcept>
 #include <string>
 
@@ -44,21 +42,6 @@ TEST_CASE("the defaults are those that the documentation gives") {
   CHECK(options.idle_timeout == std::nullopt);
   CHECK(options.request_deadline == std::nullopt);
   CHECK(options.min_receive_rate == 0);
-}
-
-TEST_CASE("the default log writes one line to standard error") {
-  std::array<int, 2> pipe{};
-  REQUIRE(::pipe(pipe.data()) == 0);
-  const int original = ::dup(STDERR_FILENO);
-  ::dup2(pipe[1], STDERR_FILENO);
-  log_to_stderr(LogLevel::warning, "something happened");
-  ::dup2(original, STDERR_FILENO);
-  ::close(original);
-  ::close(pipe[1]);
-  std::array<char, 100> text{};
-  const ssize_t count = ::read(pipe[0], text.data(), text.size());
-  ::close(pipe[0]);
-  CHECK(std::string_view(text.data(), static_cast<std::size_t>(count)) == "sockserv: something happened\n");
 }
 
 }  // namespace

@@ -13,11 +13,22 @@ inline bool is_readable(int descriptor) noexcept {
   return ::poll(&readable, 1, 0) > 0;
 }
 
+/// Opens /dev/null at each of descriptors 0, 1 and 2 that is closed, so that nothing else gets their numbers: log lines
+/// would go into a socket at number 2. Called for each server, and for the first client.
+void fill_standard_descriptors() noexcept;
+
+/// Moves a descriptor that has one of the numbers 0 to 2 to a higher one. Returns -1 and sets errno, with the
+/// descriptor closed, if there is none.
+int above_standard_descriptors(int descriptor) noexcept;
+
 /// Owns a file descriptor and closes it.
 class Descriptor {
  public:
   Descriptor() noexcept = default;
-  explicit Descriptor(int value) noexcept : value_(value) {}
+  /// Takes a descriptor that was just opened, and keeps it away from the numbers of the standard streams. `reset()`
+  /// takes one as it is.
+  explicit Descriptor(int value) noexcept
+      : value_(value > STDERR_FILENO || value < 0 ? value : above_standard_descriptors(value)) {}
   Descriptor(Descriptor&& other) noexcept : value_(other.release()) {}
   Descriptor& operator=(Descriptor&& other) noexcept {
     reset(other.release());

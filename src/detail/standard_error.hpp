@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string_view>
+
+namespace sockserv::detail {
+
+/// Acquires what `log_to_stderr` needs, so that it can count lost lines together with processes that are forked later.
+/// @throws boost::system::system_error if there is no memory for that.
+void prepare_log();
+
+/// From now on `log_to_stderr` waits for a full standard error, for up to 100 ms in all: the program is about to end.
+void begin_last_lines() noexcept;
+
+/// Writes how many lines `log_to_stderr` lost since the last report, if any.
+void report_lost_lines() noexcept;
+
+/// Writes a line just before the program ends. Async-signal-safe once `prepare_log()` was called.
+void write_last_line(std::string_view line) noexcept;
+
+}  // namespace sockserv::detail

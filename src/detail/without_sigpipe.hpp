@@ -1,0 +1,38 @@
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <ctime>
+
+namespace sockserv::detail {
+
+/// Keeps SIGPIPE and SIGTTOU from this thread while it writes, so that a reader that has gone is an error (EPIPE) and a
+/// terminal never stops the program. Call `drop()` after EPIPE: it discards the SIGPIPE that this write caused.
+class WithoutSigpipe {
+ public:
+  WithoutSigpipe() noexcept {
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGPIPE);
+    sigaddset(&blocked, SIGTTOU);
+    ::pthread_sigmask(SIG_BLOCK, &blocked, &before_);
+  }
+  WithoutSigpipe(const WithoutSigpipe&) = delete;
+  WithoutSigpipe& operator=(const WithoutSigpipe&) = delete;
+  ~WithoutSigpipe() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+  void drop() const noexcept {
+    if (sigismember(&before_, SIGPIPE) == 1) return;  // whoever blocks it may wait for one
+    sigset_t sigpipe;
+    sigemptyset(&sigpipe);
+    sigaddset(&sigpipe, SIGPIPE);
+    constexpr timespec at_once{};
+    ::sigtimedwait(&sigpipe, nullptr, &at_once);
+  }
+
+ private:
+  sigset_t before_{};
+};
+
+}  // namespace sockserv::detail
