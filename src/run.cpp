@@ -1,141 +1,234 @@
 #include <sockserv/run.hpp>
 
+#include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
+#include <cerrno>
+#include <cstdint>
 #include <iostream>
-#include <mutex>
 #include <optional>
+#include <sockserv/detail/deadline.hpp>
+#include <sockserv/detail/descriptor.hpp>
 #include <sockserv/error.hpp>
+#include <stdexcept>
 #include <string>
+#include <utility>
+
+#include "detail/signals_blocked.hpp"
+#include "detail/standard_error.hpp"
 
 namespace sockserv {
 namespace {
 
-/// Drains the server when the first signal comes, and ends the program when the second does.
-///
-/// It listens in a thread of its own, because the serving thread may be in a handler that waits for ever, and drains
-/// in another, so that a second signal is heard meanwhile.
-class SignalWatch {
+using std::chrono::steady_clock;
+
+/// A signal's handler, until the end of the scope. Runs on the alternative stack where the thread has one: a signal
+/// frame may be larger than a small fiber's stack.
+class Handler {
  public:
-  SignalWatch(AbstractServer& server, AbstractServer::duration drain_limit)
-      : server_(server), drain_limit_(drain_limit) {
-    listen();
-    listener_ = std::thread([this] { context_.run(); });
+  Handler(int signal, void (*function)(int)) noexcept : signal_(signal) {
+    struct sigaction action {};
+    action.sa_flags = SA_RESTART | SA_ONSTACK;
+    action.sa_handler = function;
+    ::sigaction(signal_, &action, &before_);
+  }
+  Handler(const Handler&) = delete;
+  Handler& operator=(const Handler&) = delete;
+  ~Handler() { ::sigaction(signal_, &before_, nullptr); }
+
+ private:
+  int signal_;
+  struct sigaction before_ {};
+};
+
+struct sigaction action_of(int signal) noexcept {
+  struct sigaction action {};
+  ::sigaction(signal, nullptr, &action);
+  return action;
+}
+
+bool is_ignored(int signal) noexcept { return action_of(signal).sa_handler == SIG_IGN; }
+
+/// Makes harmless what the process may have inherited from whoever started it, until the end of the scope.
+class Inheritance {
+ public:
+  Inheritance() {
+    // With a handler that does nothing, writing to a reader that has gone is an error. Unlike SIG_IGN, a handler is not
+    // passed on to programs that a request handler executes.
+    if (action_of(SIGPIPE).sa_handler == SIG_DFL) sigpipe_.emplace(SIGPIPE, [](int) {});
+    // Where it is ignored, nobody learns how a child exited.
+    if (is_ignored(SIGCHLD) || (action_of(SIGCHLD).sa_flags & SA_NOCLDWAIT) != 0) sigchld_.emplace(SIGCHLD, SIG_DFL);
   }
 
-  ~SignalWatch() {
-    context_.stop();
-    listener_.join();
-    if (drainer_.joinable()) drainer_.join();
+ private:
+  std::optional<Handler> sigpipe_;
+  std::optional<Handler> sigchld_;
+};
+
+/// What SIGINT and SIGTERM do while `run()` is at work. The first stops the server, and wakes whoever drains it. The
+/// second ends the program, or, where the server may have child processes, the drain.
+///
+/// A SIGINT that was ignored stays ignored: so a shell protects what it runs in the background from Ctrl-C.
+class StopSignals {
+ public:
+  /// @throws std::logic_error if there is one already.
+  /// @throws boost::system::system_error if no descriptor is left.
+  explicit StopSignals(AbstractServer& server) : server_(server), came_(::eventfd(0, EFD_CLOEXEC)) {
+    if (!came_) detail::throw_error(detail::last_system_error(), "an eventfd for signals");
+    StopSignals* none = nullptr;
+    if (!current.compare_exchange_strong(none, this)) {
+      throw std::logic_error("run: another server of this program is being run; serve one of them by ServerThread");
+    }
+    sigset_t handled;
+    sigemptyset(&handled);
+    if (!is_ignored(SIGINT)) {
+      interrupt_.emplace(SIGINT, handle);
+      sigaddset(&handled, SIGINT);
+    }
+    terminate_.emplace(SIGTERM, handle);
+    sigaddset(&handled, SIGTERM);
+    ::pthread_sigmask(SIG_UNBLOCK, &handled, &mask_before_);
+  }
+  StopSignals(const StopSignals&) = delete;
+  StopSignals& operator=(const StopSignals&) = delete;
+  ~StopSignals() {
+    ::pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
+    terminate_.reset();
+    interrupt_.reset();
+    current = nullptr;
   }
 
-  /// Takes account of a signal that came before there was a watch.
-  void has_come(int signal) {
-    boost::asio::post(context_, [this, signal] { heard(signal); });
+  /// Returns when the first signal came, or `stop_waiting()` was called.
+  void wait() const noexcept {
+    pollfd watched{came_.get(), POLLIN, 0};
+    while (::poll(&watched, 1, -1) <= 0) continue;  // the process was stopped and continued
   }
+  void stop_waiting() const noexcept {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = ::write(came_.get(), &one, sizeof one);
+  }
+
+  /// How much of a drain that may take `limit` is left: it begins with the first signal.
+  AbstractServer::duration left_of(AbstractServer::duration limit) const noexcept {
+    const steady_clock::time_point first{steady_clock::duration(first_)};
+    if (first == steady_clock::time_point()) return limit;
+    const auto left = detail::deadline_after(limit, first) - steady_clock::now();
+    return std::max(left, AbstractServer::duration::zero());
+  }
+
+  /// The number of the second signal; 0: none came.
+  int second() const noexcept { return second_; }
+
+ private:
+  static void handle(int signal) noexcept {
+    const int saved = errno;
+    current.load()->came(signal);
+    errno = saved;
+  }
+
+  void came(int signal) noexcept {
+    steady_clock::rep never = 0;
+    if (first_.compare_exchange_strong(never, steady_clock::now().time_since_epoch().count())) {
+      server_.request_stop();
+      return stop_waiting();
+    }
+    int none = 0;
+    const bool may_have_children = server_.prefers_single_thread();
+    if (!may_have_children || !second_.compare_exchange_strong(none, signal) || !server_.hurry_drain()) {
+      ::_exit(128 + signal);
+    }
+  }
+
+  static inline std::atomic<StopSignals*> current = nullptr;
+
+  AbstractServer& server_;
+  detail::Descriptor came_;
+  std::atomic<steady_clock::rep> first_ = 0;  // when it came
+  std::atomic<int> second_ = 0;
+  sigset_t mask_before_{};
+  std::optional<Handler> interrupt_;
+  std::optional<Handler> terminate_;
+};
+
+/// Drains, and ends the program if that is not possible, or if a second signal ended the drain.
+DrainResult drain(AbstractServer& server, const StopSignals& signals, AbstractServer::duration limit) {
+  const DrainResult result = server.drain(signals.left_of(limit));
+  if (signals.second() != 0) {
+    server.kill_requests();
+    ::_exit(128 + signals.second());
+  }
+  if (result.remaining == 0) return result;
+  // Their threads use the server, so it cannot be destroyed, and main cannot return.
+  detail::begin_last_lines();
+  server.log(LogLevel::error,
+             std::to_string(result.remaining) + " request(s) cannot be cut off; the program ends without them");
+  std::cout.flush();
+  ::_exit(exit_forced);
+}
+
+/// A thread that drains the server when the first signal comes, because the serving thread may be in a handler that
+/// waits indefinitely. It is started before serving: later there may be no thread left.
+class Drainer {
+ public:
+  /// @throws boost::system::system_error if there is no thread for it.
+  Drainer(AbstractServer& server, const StopSignals& signals, AbstractServer::duration limit) : signals_(signals) {
+    const detail::SignalsBlocked blocked;
+    try {
+      thread_ = std::thread([this, &server, &signals, limit] {
+        signals.wait();
+        if (const auto error = detail::error_of([&] { result_ = drain(server, signals, limit); })) {
+          server.log(LogLevel::error, "draining failed: " + detail::describe(error));
+        }
+      });
+    } catch (const std::system_error& error) {
+      detail::throw_error(error.code(), "a thread that drains the server at its end");
+    }
+  }
+  Drainer(const Drainer&) = delete;
+  Drainer& operator=(const Drainer&) = delete;
+  ~Drainer() { finish(); }
 
   /// Waits for the drain that a signal began, or that begins now if the server stopped for another reason.
   DrainResult finish() {
-    begin_drain();
-    drainer_.join();
+    signals_.stop_waiting();
+    if (thread_.joinable()) thread_.join();
     return result_;
   }
 
  private:
-  void listen() {
-    signals_.async_wait([this](error_code error, int signal) {
-      if (error) return;
-      heard(signal);
-      listen();
-    });
-  }
-
-  void heard(int signal) {
-    if (++signals_heard_ == 1) return begin_drain();
-    server_.kill_requests();
-    ::_exit(128 + signal);
-  }
-
-  void begin_drain() {
-    std::call_once(drain_begun_, [this] { drainer_ = std::thread([this] { drain(); }); });
-  }
-
-  void drain() {
-    result_ = server_.drain(drain_limit_);
-    if (result_.remaining == 0) return;
-    // Their threads use the server, so it cannot be destroyed, and main cannot return.
-    server_.log(LogLevel::error,
-                std::to_string(result_.remaining) + " request(s) cannot be cut off; the program ends without them");
-    std::cout.flush();
-    ::_exit(exit_forced);
-  }
-
-  AbstractServer& server_;
-  const AbstractServer::duration drain_limit_;
-  boost::asio::io_context context_{1};
-  boost::asio::signal_set signals_{context_, SIGINT, SIGTERM};
-  int signals_heard_ = 0;
-  std::thread listener_;
-  std::once_flag drain_begun_;
-  std::thread drainer_;
+  const StopSignals& signals_;
   DrainResult result_;
-};
-
-/// Makes the first signal end the serving loop, without a thread: a program that forks had better have only one (with
-/// several, each fork takes more locks, and leaves the child with some that nobody holds). A hook that keeps
-/// the loop from noticing is ended by the second signal.
-class FirstSignal {
- public:
-  explicit FirstSignal(AbstractServer& server) {
-    served = &server;
-    came = 0;
-    struct sigaction action {};
-    action.sa_flags = SA_RESTART;
-    action.sa_handler = [](int signal) {
-      if (came.exchange(signal) != 0) ::_exit(128 + signal);
-      served->request_stop();
-    };
-    for (std::size_t i = 0; i < numbers.size(); ++i) ::sigaction(numbers[i], &action, &before_[i]);
-  }
-  FirstSignal(const FirstSignal&) = delete;
-  FirstSignal& operator=(const FirstSignal&) = delete;
-  ~FirstSignal() {
-    for (std::size_t i = 0; i < numbers.size(); ++i) ::sigaction(numbers[i], &before_[i], nullptr);
-  }
-
-  /// Its number; 0: none.
-  int number() const noexcept { return came; }
-
- private:
-  static constexpr std::array<int, 2> numbers{SIGINT, SIGTERM};
-  static inline AbstractServer* served = nullptr;
-  static inline std::atomic<int> came = 0;
-  std::array<struct sigaction, numbers.size()> before_{};
+  std::thread thread_;
 };
 
 }  // namespace
 
 int run(AbstractServer& server, const RunOptions& options) {
-  server.expect_drain();
-  const FirstSignal first(server);
-  std::optional<SignalWatch> watch;  // takes over from `first`
-  if (!server.prefers_single_thread()) watch.emplace(server, options.drain_limit);
+  const StopSignals signals(server);
+  const Inheritance inheritance;
+  std::optional<Drainer> drainer;
+  server.expect_drain(options.drain_limit);
+  server.call_when_ready(options.on_ready);
 
   const auto error = detail::error_of([&] {
-    if (options.on_ready) options.on_ready();
+    if (!server.prefers_single_thread()) drainer.emplace(server, signals, options.drain_limit);
     server.serve_forever();
   });
+  detail::begin_last_lines();
   if (error) server.log(LogLevel::error, "serving ended: " + detail::describe(error));
-  if (!watch) watch.emplace(server, options.drain_limit);
-  if (first.number() != 0) watch->has_come(first.number());
-  const DrainResult result = watch->finish();
+  DrainResult result;
+  if (drainer) {
+    result = drainer->finish();
+  } else if (server
+                 .prefers_single_thread()) {  // with more threads, a fork leaves the child with locks that nobody holds
+    result = drain(server, signals, options.drain_limit);
+  }
   server.server_close();
+  detail::report_lost_lines();
   if (error) return exit_error;
   return result.forced > 0 ? exit_forced : exit_clean;
 }

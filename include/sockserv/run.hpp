@@ -14,8 +14,9 @@ namespace sockserv {
 struct RunOptions {
   /// How long requests in progress may take to finish after the first signal. Zero: they are cut off at once.
   AbstractServer::duration drain_limit = std::chrono::seconds(30);
-  /// Called once signals are handled, just before serving: the place to tell the world that the server is ready.
-  /// Empty: nothing is called.
+  /// Called in the serving thread, once, when signals are handled, every thread that serving and stopping need runs,
+  /// and (with `PreForkingMixIn`) a worker is ready: the place to announce that the server is ready. What it throws
+  /// ends serving. Empty: nothing is called.
   std::function<void()> on_ready = {};
 };
 
@@ -31,7 +32,17 @@ enum ExitStatus : int {
 /// A second signal ends the program at once with status 128 + its number. A request that cannot even be cut off (its
 /// handler computes without end) ends the program with status 75 two drain steps after the limit.
 ///
-/// To be called from one thread at a time in a program. It handles the two signals meanwhile.
+/// Until it returns, `run()` makes the process safe from what it inherited:
+/// - SIGINT and SIGTERM are unblocked in the calling thread. A SIGINT that is ignored stays ignored, because a shell
+///   ignores it for programs that a script runs in the background; SIGTERM is always handled.
+/// - SIGPIPE does nothing where it would end the program. The programs that a handler executes get the default action.
+/// - SIGCHLD gets its default action where it is ignored, so that the exit status of child processes is known.
+///
+/// Closed descriptors 0 to 2 were opened on /dev/null when the server was constructed.
+///
+/// An error that ends serving is logged. If standard error is full, the last lines are tried for up to 100 ms.
+/// @throws std::logic_error if the program is in `run()` already, in whichever thread.
+/// @throws boost::system::system_error if no descriptor is left.
 int run(AbstractServer& server, const RunOptions& options = {});
 
 /// Serves in a background thread for as long as it lives: for tests, and for programs that do other things.

@@ -163,7 +163,7 @@ bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
   for (;;) {
     collect_ended();
     const auto now = steady_clock::now();
-    if (children_.empty() || now >= deadline) break;
+    if (children_.empty() || now >= deadline || stop_waiting_) break;
     auto wait =
         std::chrono::ceil<milliseconds>(std::min<steady_clock::duration>(deadline - now, std::chrono::hours(1)));
     if (unwatched_ > 0) wait = std::min(wait, interval_without_descriptor);
@@ -177,6 +177,12 @@ bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
     [[maybe_unused]] const ssize_t result = ::read(none_left_.get(), &count, sizeof count);
   }
   return children_.empty();
+}
+
+void ChildProcesses::stop_waiting() noexcept {
+  stop_waiting_ = true;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(none_left_.get(), &one, sizeof one);
 }
 
 std::size_t ChildProcesses::signal_all(int signal) noexcept {

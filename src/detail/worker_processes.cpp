@@ -36,6 +36,9 @@ constexpr Seconds longest_delay = std::chrono::seconds(5);
 /// While one worker is on trial, others wait for it; this is how often the parent looks.
 constexpr milliseconds trial_interval(20);
 
+/// How often the parent looks whether a worker is ready, while none is.
+constexpr milliseconds readiness_interval(2);
+
 /// A worker's thread answers at once, whatever its handlers do; but somebody may have stopped the whole process.
 constexpr milliseconds answer_limit(500);
 
@@ -49,7 +52,9 @@ Channel make_channel() {
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
     throw_error(last_system_error(), "a channel to a worker");
   }
-  return {Descriptor(ends[0]), Descriptor(ends[1])};
+  Channel channel{Descriptor(ends[0]), Descriptor(ends[1])};
+  if (!channel.parents_end || !channel.workers_end) throw_error(last_system_error(), "a channel to a worker");
+  return channel;
 }
 
 bool ended_well(const std::optional<int>& status) noexcept {
@@ -123,6 +128,13 @@ std::optional<std::size_t> WorkerProcesses::free_place() const {
 bool WorkerProcesses::has_free_place() const {
   const std::scoped_lock lock(mutex_);
   return free_place().has_value();
+}
+
+bool WorkerProcesses::is_any_ready() const {
+  const std::scoped_lock lock(mutex_);
+  return std::ranges::any_of(workers_, [&](const Worker& each) {
+    return each.id != 0 && places_.values()[static_cast<std::size_t>(&each - workers_.data())].ready;
+  });
 }
 
 /// While workers end early, they are started one at a time, and not before the last one has proved itself or ended.
@@ -215,6 +227,7 @@ std::exception_ptr WorkerProcesses::early_deaths_error(std::size_t limit) const 
 std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration boot_timeout) const {
   std::optional<duration> interval = children_.look_interval();
   const auto at_most = [&](duration limit) { interval = std::min(interval.value_or(limit), limit); };
+  if (!is_any_ready()) at_most(readiness_interval);
   const std::scoped_lock lock(mutex_);
   const auto now = steady_clock::now();
   for (std::size_t index = 0; index < workers_.size(); ++index) {

@@ -17,7 +17,7 @@ void stop_on_sigterm(AbstractServer& server) noexcept {
   static AbstractServer* stopped = nullptr;
   stopped = &server;
   struct sigaction action {};
-  action.sa_flags = SA_RESTART;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
   action.sa_handler = [](int) { stopped->request_stop(); };
   ::sigaction(SIGTERM, &action, nullptr);
 }
@@ -37,12 +37,13 @@ pid_t AbstractServer::fork_worker() {
 }
 
 void AbstractServer::become_worker() noexcept {
-  wake_.reset();
-  wake_.reset(make_wake());
+  wake_ = make_wake();
   if (!wake_) detail::exit_child(1);  // nobody could stop it; its parent will start another one
   stop_requested_ = false;
   taking_backlog_ = false;
   drain_expected_ = false;
+  drain_under_way_ = false;
+  when_ready_ = nullptr;
   serving_ = false;
   backlog_taken_ = false;
   close_after_serving_ = false;

@@ -62,6 +62,7 @@ void AbstractServer::serve_forever(duration poll_interval) {
     takes_requests_ahead_ = may_take_requests_ahead();
     begin_serving();
     while (!stop_requested_) {
+      if (when_ready_ && is_ready()) std::exchange(when_ready_, nullptr)();
       const bool for_requests = may_accept_now() && !accept_elsewhere();
       if (wait(deadline_after(poll_interval), for_requests).request) {
         handle_waiting_requests();
@@ -71,6 +72,7 @@ void AbstractServer::serve_forever(duration poll_interval) {
     }
   }
   end_idle();
+  if (drain_expected_) begin_expected_drain();
   take_backlog();
   throw_fatal_error();
 }
@@ -138,6 +140,14 @@ void AbstractServer::throw_fatal_error() {
   if (const auto error = std::exchange(fatal_error_, nullptr)) std::rethrow_exception(error);
 }
 
+/// Where `drain()` follows, it would need another thread for this: there may be none to be had by now.
+void AbstractServer::begin_expected_drain() {
+  drain_under_way_ = true;
+  backlog_deadline_ = deadline_after(drain_limit_);
+  const std::scoped_lock lock(mutex_);
+  if (!backlog_taken_ && !close_after_serving_ && is_listening()) taking_backlog_ = true;
+}
+
 /// Serves what was waiting to be accepted when the server was told to drain.
 void AbstractServer::take_backlog() {
   if (!taking_backlog_) return;
@@ -149,9 +159,9 @@ void AbstractServer::take_backlog() {
 
 /// No more than the backlog can hold, so that clients who keep coming do not keep the server from ending.
 void AbstractServer::serve_backlog() {
-  for (int left = backlog_limit(); left > 0 && taking_backlog_;) {
+  for (int left = backlog_limit(); left > 0 && taking_backlog();) {
     if (!may_accept_now()) {
-      look_around();
+      look_around(backlog_deadline_ - std::chrono::steady_clock::now());
     } else if (handle_request_noblock()) {
       --left;
     } else {

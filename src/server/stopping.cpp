@@ -39,8 +39,22 @@ void AbstractServer::shutdown() {
   if (!called_from_within()) wait_for_serving_thread(time_point::max());
 }
 
+void AbstractServer::expect_drain(duration limit) noexcept {
+  drain_limit_ = limit;
+  drain_expected_ = true;
+}
+
+bool AbstractServer::hurry_drain() noexcept {
+  if (!drain_under_way_) return false;
+  taking_backlog_ = false;
+  wake();
+  stop_waiting_for_requests();
+  return true;
+}
+
 DrainResult AbstractServer::drain(duration limit) {
   const time_point deadline = deadline_after(limit);
+  drain_under_way_ = true;
   begin_drain();
   if (called_from_within()) return {};
 

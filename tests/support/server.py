@@ -16,6 +16,9 @@ import time
 BIN = os.environ["SOCKSERV_BIN"]
 PATIENCE = 30  # seconds: far more than anything here takes
 
+# Programs that this one starts get the default action, even if it runs in the background of a script.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 PR_SET_CHILD_SUBREAPER = 36
 if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
     raise OSError("prctl")  # what a server leaves behind becomes this program's child, and so does not go unnoticed

@@ -5,7 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <sockserv.hpp>
 
@@ -156,7 +160,7 @@ TEST_CASE("run ends with 0 when something else stops the server, and with 1 on a
   TCPServer<Stop> server({"127.0.0.1", 0});
   StreamClient client(server.server_address());
   bool ready = false;
-  CHECK(run(server, {.on_ready = [&] { ready = server.state() == ServerState::created; }}) == exit_clean);
+  CHECK(run(server, {.on_ready = [&] { ready = server.state() == ServerState::serving; }}) == exit_clean);
   CHECK(ready);
   CHECK(server.fileno() == -1);
 
@@ -170,6 +174,173 @@ TEST_CASE("run ends with 0 when something else stops the server, and with 1 on a
   visitor.shutdown_write();
   CHECK(run(broken) == exit_error);
   CHECK(said.find("broken") != std::string::npos);
+}
+
+TEST_CASE("on_ready is called when all that serving needs is there, and before the first request") {
+  struct Stop : StreamRequestHandler {
+    void handle() override { server.request_stop(); }
+  };
+  FiberTCPServer<Stop> fibers({"127.0.0.1", 0});
+  fibers.loops = 3;
+  StreamClient client(fibers.server_address());
+  const std::size_t before = thread_count();
+  std::size_t threads = 0;
+  std::uint64_t accepted = 1;
+  CHECK(run(fibers, {.on_ready = [&] {
+              threads = thread_count() - before;
+              accepted = fibers.stats().accepted;
+            }}) == exit_clean);
+  CHECK(threads == 4);  // three loops, and the thread that drains
+  CHECK(accepted == 0);
+
+  const Shared<std::atomic<bool>> worker_is_ready;
+  struct Workers : PreForkingMixIn<UnixStreamServer<Stop>> {
+    using PreForkingMixIn::PreForkingMixIn;
+    void worker_started() override { *is_ready = true; }
+    std::atomic<bool>* is_ready = nullptr;
+  };
+  const TemporaryFolder folder;
+  Workers workers(folder / "socket", quiet());
+  workers.is_ready = &*worker_is_ready;
+  bool was_ready = false;
+  CHECK(run(workers, {.on_ready = [&] {
+              was_ready = *worker_is_ready;
+              workers.request_stop();
+            }}) == exit_clean);
+  CHECK(was_ready);
+}
+
+TEST_CASE("an error of on_ready ends the server with 1, and a worker that fails never calls it") {
+  std::string said;
+  const LogSink sink = [&](LogLevel, std::string_view message) { said = message; };
+  TCPServer<Hold> server({"127.0.0.1", 0}, {.log = sink});
+  CHECK(run(server, {.on_ready = [] { throw std::runtime_error("nobody to tell"); }}) == exit_error);
+  CHECK(said.find("nobody to tell") != std::string::npos);
+
+  struct Broken : PreForkingMixIn<TCPServer<Hold>> {
+    using PreForkingMixIn::PreForkingMixIn;
+    void worker_started() override { throw std::runtime_error("no database"); }
+  };
+  Broken broken({"127.0.0.1", 0}, {.log = sink});
+  broken.processes = 1;
+  broken.max_early_deaths = 2;
+  bool called = false;
+  CHECK(run(broken, {.on_ready = [&] { called = true; }}) == exit_error);
+  CHECK_FALSE(called);
+}
+
+TEST_CASE("a server cannot be run while another one is") {
+  struct Nested : StreamRequestHandler {
+    void handle() override {
+      TCPServer<Hold> another({"127.0.0.1", 0});
+      CHECK_THROWS_WITH_AS(sockserv::run(another), doctest::Contains("ServerThread"), std::logic_error);
+      server.request_stop();
+    }
+  };
+  TCPServer<Nested> server({"127.0.0.1", 0});
+  StreamClient client(server.server_address());
+  CHECK(run(server) == exit_clean);
+  TCPServer<Nested> next({"127.0.0.1", 0});
+  next.request_stop();
+  CHECK(run(next) == exit_clean);
+}
+
+/// Runs a server in a process that has ignored SIGCHLD, blocked SIGTERM, and lets SIGPIPE end it.
+template <class Server>
+void heals() {
+  const TemporaryFolder folder;
+  const std::string path = folder / "socket";
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::setpgid(0, 0);
+    ::alarm(static_cast<unsigned>(patience.count()));
+    ::signal(SIGTERM, SIG_DFL);
+    ::signal(SIGPIPE, SIG_DFL);
+    ::signal(SIGCHLD, SIG_IGN);
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    ::sigprocmask(SIG_BLOCK, &blocked, nullptr);
+    Server server(path, quiet());
+    ::_exit(run(server));
+  }
+  StreamClient client = connect_to(path);
+  client.shutdown_write();
+  CHECK(client.read_all() == "broken pipe, child killed by SIGPIPE\n");
+  ::kill(child, SIGTERM);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == exit_clean);
+}
+
+/// Writes to a pipe without a reader, and runs a program that SIGPIPE ends unless it has inherited that it is ignored.
+struct Pipes : StreamRequestHandler {
+  void handle() override {
+    std::array<int, 2> pipe{};
+    if (::pipe(pipe.data()) != 0) return;
+    ::close(pipe[0]);
+    std::string said = ::write(pipe[1], "x", 1) < 0 && errno == EPIPE ? "broken pipe" : "no error";
+    ::close(pipe[1]);
+    const int status = std::system("kill -s PIPE $$");
+    said += WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE ? ", child killed by SIGPIPE\n" : ", child lives on\n";
+    wfile.write(said);
+  }
+};
+
+TEST_CASE("run makes the process safe from what it inherited, and what handlers execute gets its defaults") {
+  heals<UnixStreamServer<Pipes>>();
+  heals<ThreadingUnixStreamServer<Pipes>>();
+  heals<ForkingUnixStreamServer<Pipes>>();
+  heals<PreForkingUnixStreamServer<Pipes>>();
+  heals<FiberUnixStreamServer<Pipes>>();
+}
+
+TEST_CASE("run leaves signals as it found them") {
+  struct sigaction before {};
+  struct sigaction after {};
+  TCPServer<Hold> server({"127.0.0.1", 0});
+  server.request_stop();
+  for (const int signal : {SIGINT, SIGTERM, SIGPIPE, SIGCHLD}) {
+    sigset_t blocked;
+    ::sigaction(signal, nullptr, &before);
+    run(server);
+    ::sigaction(signal, nullptr, &after);
+    ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    CHECK((after.sa_handler == before.sa_handler));
+    CHECK(sigismember(&blocked, signal) == 0);
+  }
+}
+
+TEST_CASE("a handler of a signal runs on a stack of its own in a thread that runs fibers") {
+  struct Signals : StreamRequestHandler {
+    void handle() override {
+      struct sigaction action {};
+      ::sigaction(SIGTERM, nullptr, &action);
+      stack_t stack{};
+      ::sigaltstack(nullptr, &stack);
+      wfile.write((action.sa_flags & SA_ONSTACK) != 0 && (stack.ss_flags & SS_DISABLE) == 0 ? "on its own\n"
+                                                                                            : "here\n");
+      server.request_stop();
+    }
+  };
+  FiberTCPServer<Signals> server({"127.0.0.1", 0});
+  StreamClient client(server.server_address());
+  CHECK(run(server) == exit_clean);
+  CHECK(client.read_line() == "on its own\n");
+}
+
+TEST_CASE("a second signal ends children too, and the program at once") {
+  const TemporaryFolder folder;
+  const Program program =
+      Program::start<ForkingUnixStreamServer<Hold>>(folder / "socket", {.drain_limit = std::chrono::hours(1)});
+  StreamClient client = connect_to(folder / "socket");
+  CHECK(client.read_line() == "here\n");
+  program.signal(SIGTERM);
+  CHECK(eventually([&] { return !std::filesystem::exists(folder / "socket"); }));
+  program.signal(SIGTERM);
+  CHECK(program.wait() == 128 + SIGTERM);
+  CHECK(client.read_all().empty());
 }
 
 TEST_CASE("ServerThread serves while it lives, and hands on what serve_forever threw") {

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <boost/container/small_vector.hpp>
 #include <chrono>
 #include <cstddef>
@@ -48,6 +49,8 @@ class ChildProcesses {
   void collect();
   /// Reaps children as they end, until there are none or the deadline has come; true if there are none.
   bool wait_until_none(std::chrono::steady_clock::time_point deadline);
+  /// Makes `wait_until_none()` return at once, now and from now on. Async-signal-safe.
+  void stop_waiting() noexcept;
   /// Sends each a signal; returns how many there are.
   std::size_t signal_all(int signal) noexcept;
   /// Sends one a signal, if it has not been reaped.
@@ -73,6 +76,7 @@ class ChildProcesses {
   std::size_t waiting_ = 0;    // threads in wait_until_none()
   Descriptor ended_;           // an epoll set of the children's descriptors
   Descriptor none_left_;       // an eventfd for those threads: another one may have reaped the last child
+  std::atomic<bool> stop_waiting_ = false;
 };
 
 /// A descriptor that becomes readable when the process ends (pidfd_open(2)); none where the system has none.

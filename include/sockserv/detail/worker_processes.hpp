@@ -86,11 +86,15 @@ class WorkerProcesses {
   /// Reaps those that have ended.
   void collect() { children_.collect(); }
   bool wait_until_none(time_point deadline) { return children_.wait_until_none(deadline); }
+  /// Makes `wait_until_none()` return at once. Async-signal-safe.
+  void stop_waiting() noexcept { children_.stop_waiting(); }
   /// Becomes readable when a worker has ended.
   int descriptor() const noexcept { return children_.descriptor(); }
 
   std::set<pid_t> ids() const { return children_.active(); }
   bool has_free_place() const;
+  /// True if a worker serves.
+  bool is_any_ready() const;
   bool empty() const { return children_.size() == 0; }
   /// Requests that the workers have accepted and that have not ended.
   std::size_t requests_running() const;

@@ -118,6 +118,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
   bool wait_for_requests(AbstractServer::time_point deadline) override {
     return Server::wait_for_requests(deadline) && children_.wait_until_none(deadline);
   }
+  void stop_waiting_for_requests() noexcept override { children_.stop_waiting(); }
   std::size_t force_requests(bool last_resort) noexcept override {
     const std::size_t children = children_.signal_all(last_resort ? SIGKILL : SIGTERM);
     if (!last_resort) detail::count(this->counters().cut_off_drain, children);

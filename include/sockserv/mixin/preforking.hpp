@@ -149,6 +149,8 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
     }
   }
 
+  /// In the parent: once a worker is.
+  bool is_ready() const override { return workers_.inside() ? Server::is_ready() : workers_.is_any_ready(); }
   /// What one worker has taken, another cannot serve.
   bool may_take_requests_ahead() const noexcept override { return false; }
   bool accept_elsewhere() override { return !workers_.inside() || Server::accept_elsewhere(); }
@@ -178,6 +180,9 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
 
   bool wait_for_requests(AbstractServer::time_point deadline) override {
     return Server::wait_for_requests(deadline) && (workers_.inside() || workers_.wait_until_none(deadline));
+  }
+  void stop_waiting_for_requests() noexcept override {
+    if (!workers_.inside()) workers_.stop_waiting();
   }
   std::size_t force_requests(bool last_resort) noexcept override {
     const std::size_t own = Server::force_requests(last_resort);

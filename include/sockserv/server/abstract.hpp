@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <sockserv/address.hpp>
@@ -21,6 +22,7 @@
 #include <sockserv/server/stats.hpp>
 #include <string_view>
 #include <typeinfo>
+#include <utility>
 
 namespace sockserv {
 
@@ -139,9 +141,15 @@ class AbstractServer {
   /// this process are ended when the server stops. For sockserv itself.
   virtual void expect_stop(int) {}
 
-  /// Says that `drain()` will follow as soon as serving has ended, as it does in `run()`: processes that accept for
-  /// this server then take the backlog before they end, instead of leaving it to others. To be called before serving.
-  void expect_drain() noexcept { drain_expected_ = true; }
+  /// Says that `drain(limit)` will follow as soon as serving has ended, as it does in `run()`: the serving thread then
+  /// takes the backlog itself, within that limit, and workers take it too before they end. To be called before serving.
+  void expect_drain(duration limit) noexcept;
+  /// Makes `serve_forever()` call `action` in its thread, once, when it has all that serving and stopping need and is
+  /// about to accept. To be called before serving.
+  void call_when_ready(std::function<void()> action) { when_ready_ = std::move(action); }
+  /// Makes a drain that is under way abort and kill what runs without waiting any longer; false if there is none.
+  /// Only for servers that prefer a single thread: drains of others wait for threads too. Async-signal-safe.
+  bool hurry_drain() noexcept;
 
   /// Hands a message to `ServerOptions::log`.
   void log(LogLevel level, std::string_view message) const noexcept;
@@ -167,6 +175,8 @@ class AbstractServer {
   /// nobody but the serving thread accepts.
   virtual void begin_serving() {}
   virtual void end_serving() noexcept {}
+  /// True once requests can be served: the loop then calls what `call_when_ready()` was given.
+  virtual bool is_ready() const { return true; }
   /// Called by `serve_forever()` when it could accept now: true if others do that for it, who call `wake()` when they
   /// cannot go on. They call `handle_request_noblock()`, one at a time, within a `detail::RequestScope` of this server.
   virtual bool accept_elsewhere() { return false; }
@@ -195,13 +205,17 @@ class AbstractServer {
   virtual int backlog_limit() const noexcept = 0;
   /// Waits until no accepted request runs any more, or until the deadline; true if none does.
   virtual bool wait_for_requests(time_point deadline) { return live_requests_.wait_until_none(deadline); }
+  /// Makes `wait_for_requests()` return at once, now and from now on. Async-signal-safe.
+  virtual void stop_waiting_for_requests() noexcept {}
   /// Cuts off what runs: `last_resort` is false at the deadline and true when that did not help. Returns the count.
   virtual std::size_t force_requests(bool last_resort) noexcept;
 
   /// Serves what the backlog holds, until it is empty or `taking_backlog()` is false. Called when nobody serves any
   /// more.
   virtual void serve_backlog();
-  bool taking_backlog() const noexcept { return taking_backlog_; }
+  bool taking_backlog() const noexcept {
+    return taking_backlog_ && std::chrono::steady_clock::now() < backlog_deadline_;
+  }
   /// True if the backlog holds something.
   bool is_anyone_waiting() const noexcept;
   /// True if the backlog is to be taken after serving.
@@ -273,10 +287,11 @@ class AbstractServer {
 
   class ServingRole;
 
-  static int make_wake() noexcept;
+  static detail::Descriptor make_wake() noexcept;
   bool take_serving_role(const char* caller);
   void give_up_serving_role() noexcept;
   void throw_fatal_error();
+  void begin_expected_drain();
   void take_backlog();
   void take_backlog_elsewhere();
   bool wait_for_serving_thread(time_point deadline);
@@ -299,6 +314,7 @@ class AbstractServer {
   std::atomic<bool> taking_backlog_ = false;
   std::atomic<bool> takes_requests_ahead_ = false;
   std::atomic<bool> drain_expected_ = false;
+  std::atomic<bool> drain_under_way_ = false;
   std::atomic<const std::type_info*> serving_type_ = nullptr;
 
   mutable std::mutex mutex_;  // guards what follows
@@ -308,8 +324,11 @@ class AbstractServer {
   bool close_after_serving_ = false;
 
   detail::AcceptPause accept_pause_;                         // whoever accepts uses it
+  duration drain_limit_ = duration::max();                   // set before serving
+  std::function<void()> when_ready_;                         // set before serving
   std::exception_ptr fatal_error_;                           // the serving thread's
   duration poll_interval_ = std::chrono::milliseconds(500);  // the serving thread's
+  time_point backlog_deadline_ = time_point::max();          // the serving thread's
 };
 
 }  // namespace sockserv
