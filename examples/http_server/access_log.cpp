@@ -56,19 +56,23 @@ std::string line_of(const LogEntry& entry, const sockserv::Address& client, std:
 
 AccessLog::AccessLog(const std::string& path) {
   if (path == "-") {
-    descriptor_ = STDERR_FILENO;
+    writer_.emplace(STDERR_FILENO);
     return;
   }
-  file_.reset(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
+  file_ = sockserv::detail::Descriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640));
   if (!file_) {
     throw boost::system::system_error(errno, boost::system::system_category(), "cannot open the access log " + path);
   }
-  descriptor_ = file_.get();
+  writer_.emplace(file_.get());
 }
 
 void AccessLog::write(const LogEntry& entry, const sockserv::Address& client) const noexcept try {
   const std::string line = line_of(entry, client, of_this_second<local_time>());
-  while (::write(descriptor_, line.data(), line.size()) < 0 && errno == EINTR) continue;
+  if (!writer_->write({line})) return;
+  if (const std::uint64_t lost = writer_->take_lost()) {
+    sockserv::log_to_stderr(sockserv::LogLevel::warning,
+                            std::to_string(lost) + " line(s) of the access log could not be written and were lost");
+  }
 } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): as any line that cannot be written
 }
 

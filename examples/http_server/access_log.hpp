@@ -5,8 +5,10 @@
 ///     127.0.0.1 - - [22/Nov/2026:06:00:00 +0000] "GET /a HTTP/1.1" 200 13 "REFERER" "USER AGENT"
 
 #include <cstdint>
+#include <optional>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/descriptor.hpp>
+#include <sockserv/log.hpp>
 #include <string>
 #include <string_view>
 
@@ -34,13 +36,14 @@ class AccessLog {
   /// @throws boost::system::system_error if it cannot be opened.
   explicit AccessLog(const std::string& path);
 
-  bool is_on() const noexcept { return descriptor_ >= 0; }
-  /// A line that cannot be written is lost: a full disk should not end the service.
+  bool is_on() const noexcept { return writer_.has_value(); }
+  /// A line that cannot be written at once is lost, so that neither a full disk nor a pipe that nobody reads stops the
+  /// service. The next line that can be written reports to standard error how many were lost.
   void write(const LogEntry& entry, const sockserv::Address& client) const noexcept;
 
  private:
   sockserv::detail::Descriptor file_;
-  int descriptor_ = -1;
+  std::optional<sockserv::LineWriter> writer_;
 };
 
 }  // namespace web

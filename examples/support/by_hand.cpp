@@ -1,6 +1,7 @@
 #include "by_hand.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -17,6 +18,16 @@ namespace by_hand {
 namespace {
 
 std::array<char, sizeof(sockaddr_un::sun_path) + 1> path_to_remove;
+
+/// Opens the standard descriptors that the program was started without. Otherwise a socket would get such a number, and
+/// what the program prints would go into it.
+bool fill_standard_descriptors() {
+  for (int number = 0; number <= 2; ++number) {
+    if (::fcntl(number, F_GETFD) == -1) static_cast<void>(::open("/dev/null", O_RDWR));  // gets the lowest free number
+  }
+  return true;
+}
+[[maybe_unused]] const bool filled = fill_standard_descriptors();  // before main()
 
 // It calls nothing but what is allowed in a signal handler, see signal-safety(7).
 void end(int) {
@@ -57,7 +68,16 @@ void end_on_signals(std::string_view path) {
   path.copy(path_to_remove.data(), path_to_remove.size() - 1);
   struct sigaction action {};
   action.sa_handler = end;
-  for (const int signal : {SIGINT, SIGTERM}) check(::sigaction(signal, &action, nullptr), "sigaction");
+  sigset_t handled;
+  sigemptyset(&handled);
+  for (const int signal : {SIGINT, SIGTERM}) {
+    struct sigaction before {};
+    check(::sigaction(signal, nullptr, &before), "sigaction");
+    if (signal == SIGINT && before.sa_handler == SIG_IGN) continue;  // a shell runs it in the background
+    check(::sigaction(signal, &action, nullptr), "sigaction");
+    sigaddset(&handled, signal);
+  }
+  check(::sigprocmask(SIG_UNBLOCK, &handled, nullptr), "sigprocmask");  // whoever started it may have blocked them
 }
 
 sockaddr_in loopback(std::uint16_t port) {

@@ -1,11 +1,16 @@
 #include "command_line.hpp"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <chrono>
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <sockserv/log.hpp>
 #include <sockserv/run.hpp>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -38,6 +43,11 @@ sockserv::Address ip_address(std::string_view host_and_port) {
   return {host, number};
 }
 
+/// To standard error. A program whose standard error nobody reads still exits.
+void write_last_line(const std::string& line) {
+  sockserv::LineWriter(STDERR_FILENO).write({line}, std::chrono::milliseconds(100));
+}
+
 }  // namespace
 
 std::string_view scheme_of(std::string_view url) {
@@ -64,9 +74,12 @@ int run_program(int argc, char** argv, std::string_view purpose, const std::func
     app.parse(argc, argv);
     return body();
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? sockserv::exit_clean : exit_usage;  // 0: it was --help
+    std::ostringstream message;
+    if (app.exit(error, std::cout, message) == 0) return sockserv::exit_clean;  // it was --help
+    write_last_line(message.str());
+    return exit_usage;
   } catch (const std::exception& error) {
-    std::cerr << program << ": " << error.what() << '\n';
+    write_last_line(program + ": " + error.what() + '\n');
     return sockserv::exit_error;
   }
 }

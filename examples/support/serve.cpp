@@ -1,9 +1,10 @@
 #include "serve.hpp"
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <iostream>
 #include <stdexcept>
 
 namespace example {
@@ -139,7 +140,8 @@ int announce_and_run(sockserv::AbstractServer& server, const Options& options) {
   // Whoever has read the line may send a signal at once, so it is printed when signals are handled.
   sockserv::RunOptions run_options = options.run;
   run_options.on_ready = [&] {
-    std::cout << "listening on " << options.scheme << "://" << server.server_address() << std::endl;
+    const std::string url = options.scheme + "://" + server.server_address().to_string();
+    sockserv::LineWriter(STDOUT_FILENO).write({"listening on ", url, "\n"});  // even if nobody reads it
   };
   return sockserv::run(server, run_options);
 }
