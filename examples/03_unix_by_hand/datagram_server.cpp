@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
   const std::string_view path = path_argument(argc, argv, "/tmp/by_hand.datagram");
 
   const int socket = check(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
-  bind_to_path(socket, SOCK_DGRAM, path);
+  bind_to_path(socket, path);
   by_hand::end_on_signals(path);  // which removes the path
   std::cout << "listening on unixgram://" << path << std::endl;
 

@@ -2,13 +2,15 @@
 
 /// The names of Unix sockets, which are paths: what is different from ports.
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <iostream>
+#include <string>
 #include <string_view>
 
 #include "support/by_hand.hpp"
@@ -30,19 +32,26 @@ inline sockaddr_un unix_address(std::string_view path) {
 
 // snippet: bind to a path
 /// Binds a socket to a path, which bind makes a file. Nothing removes that file but unlink: it outlives a server that
-/// was killed, and is in the way of the next. Whether it still has a server shows when one connects to it.
-inline void bind_to_path(int socket, int type, std::string_view path) {
+/// was killed, and is in the way of the next. A server that is alive has its socket open, and the kernel knows: a
+/// datagram socket that connects to it finds either nobody (ECONNREFUSED) or a socket, perhaps of another type
+/// (EPROTOTYPE). The lock on the folder keeps two servers from taking over one path at the same time.
+inline void bind_to_path(int socket, std::string_view path) {
   const sockaddr_un address = unix_address(path);
   const auto* const name = reinterpret_cast<const sockaddr*>(&address);
   if (::bind(socket, name, sizeof address) == 0) return;
   if (errno != EADDRINUSE) by_hand::fail("bind", path);
 
+  const std::string folder(path.substr(0, path.find_last_of('/') + 1));
+  const int lock =
+      by_hand::check(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", folder);
+  by_hand::check(::flock(lock, LOCK_EX | LOCK_NB), "flock", folder);
   struct stat file {};
   const bool is_socket = ::lstat(address.sun_path, &file) == 0 && S_ISSOCK(file.st_mode);  // anything else is not ours
-  const int probe = by_hand::check(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0), "socket");
-  const bool is_served = ::connect(probe, name, sizeof address) == 0 || errno != ECONNREFUSED;
+  const int probe = by_hand::check(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
+  const bool is_open = ::connect(probe, name, sizeof address) == 0 || errno != ECONNREFUSED;
   ::close(probe);
-  if (is_socket && !is_served) by_hand::check(::unlink(address.sun_path), "unlink", path);
+  if (is_socket && !is_open) by_hand::check(::unlink(address.sun_path), "unlink", path);
   by_hand::check(::bind(socket, name, sizeof address), "bind", path);
+  ::close(lock);
 }
 // snippet end

@@ -28,7 +28,7 @@ int main(int argc, char** argv) {
 
   // snippet: listen
   const int listener = check(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");
-  bind_to_path(listener, SOCK_STREAM, path);
+  bind_to_path(listener, path);
   by_hand::end_on_signals(path);  // which removes the path
   check(::listen(listener, SOMAXCONN), "listen");
   // snippet end

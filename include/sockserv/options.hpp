@@ -25,7 +25,7 @@ struct ServerOptions {
   bool bind_and_activate = true;
 
   /// Bind although connections of an earlier server on the same port are still in TIME_WAIT (SO_REUSEADDR), and take
-  /// over a Unix path whose socket nobody serves any more. Not applied to UDP, where SO_REUSEADDR would let two
+  /// over a Unix path whose socket no process has open any more. Not applied to UDP, where SO_REUSEADDR would let two
   /// servers share a port unawares.
   bool allow_reuse_address = true;
 

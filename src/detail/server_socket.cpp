@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "transfer.hpp"
+#include "unix_path.hpp"
 
 namespace sockserv::detail {
 namespace {
@@ -98,7 +99,11 @@ Address ServerSocket::bind(const Address& address, const ServerOptions& options)
   };
   error_code error = try_to_bind();
   if (error == boost::system::errc::address_in_use && options.allow_reuse_address && is_stale(address)) {
-    ::unlink(address.path().c_str());
+    const FolderLock lock(address);
+    if (is_stale(address) && ::unlink(address.path().c_str()) != 0) {
+      throw_error(last_system_error(), "cannot bind to " + address.to_string() +
+                                           ": a server left this path when it ended, and it cannot be removed");
+    }
     error = try_to_bind();
   }
   if (error) throw_error(error, "cannot bind to " + address.to_string());
@@ -112,16 +117,6 @@ Address ServerSocket::bind(const Address& address, const ServerOptions& options)
     }
   }
   return address_of(fileno());
-}
-
-/// True for the path of a socket that nobody serves any more: its server ended without removing it.
-bool ServerSocket::is_stale(const Address& address) const {
-  struct stat file {};
-  const std::string path = address.path();
-  if (path.empty() || path.front() == '\0') return false;
-  if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
-  const Descriptor probe(::socket(AF_UNIX, type_ | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  return probe && ::connect(probe.get(), address.data(), address.size()) != 0 && errno == ECONNREFUSED;
 }
 
 void ServerSocket::listen(int queue_size) {

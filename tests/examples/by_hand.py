@@ -1,5 +1,6 @@
 """The examples that come before the library: by_hand.py TEST_CLASS."""
 
+import fcntl
 import os
 import re
 import signal
@@ -204,6 +205,26 @@ class Unix(Case):
                     self.assertTrue(os.path.exists(f"{folder}/s"))
                     with Server(name, f"{folder}/s") as server:
                         server.end(signal.SIGTERM)
+
+    def test_a_path_is_in_use_before_its_server_listens(self):
+        with scratch() as folder, socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(f"{folder}/s")
+            for name in PATH_SERVERS:
+                with self.subTest(name):
+                    self.assert_fails(1, run(program(name), f"{folder}/s"), "bind", "Address already in use")
+            os.unlink(f"{folder}/s")
+
+    def test_two_servers_do_not_take_over_a_path_at_a_time(self):
+        with scratch() as folder:
+            with socket.socket(socket.AF_UNIX) as stale:
+                stale.bind(f"{folder}/s")
+            lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for name in PATH_SERVERS:
+                with self.subTest(name):
+                    self.assert_fails(1, run(program(name), f"{folder}/s"), "flock", folder)
+            os.close(lock)
+            os.unlink(f"{folder}/s")
 
     def test_a_file_that_is_no_socket_stays(self):
         with scratch() as folder:

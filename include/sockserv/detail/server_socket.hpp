@@ -76,7 +76,6 @@ class ServerSocket {
 
   bool fill_inbox(std::size_t max_packet_size, bool ahead);
   void set_option(int level, int option, int value, const char* name);
-  bool is_stale(const Address& address) const;
 
   Descriptor socket_;
   int type_;

@@ -7,10 +7,19 @@ namespace sockserv {
 
 /// Serves connections to a Unix socket, by path or abstract name, one at a time; the handler is one of streams.
 ///
-/// The path is removed when the server closes, if it is still the file that this server made. A path left behind by a
-/// server that ended without that is taken over, unless `ServerOptions::allow_reuse_address` is false; one that a
-/// living server listens on is an error. Who may connect is up to the permissions of the path's directory and to
-/// `StreamRequest::peer_credentials()`; an abstract name has no permissions.
+/// Who may connect is up to the permissions of the path's directory and to `StreamRequest::peer_credentials()`; an
+/// abstract name has no permissions.
+///
+/// @par The path
+/// `server_close()` removes the path if it is still the file that this server made. A path whose server exited without
+/// that is stale: no process has its socket open any more. `server_bind()` removes a stale path and binds to it, unless
+/// `ServerOptions::allow_reuse_address` is false. A path that a socket is bound to, whether it listens yet or not, is
+/// an error, and so is a file of another kind.
+///
+/// Of several servers of sockserv that start on one path at the same time, one starts and can be reached; the others
+/// throw. To remove a stale path, a server locks its folder (flock(2)) until it has bound its own socket. It waits for
+/// the lock five seconds at most. It throws if it cannot have the lock, because it may not read the folder, say, or if
+/// it may not remove the path. Programs that remove paths without that lock are not covered.
 ///
 /// Construction, errors and thread safety as for TCPServer.
 template <class Handler>

@@ -1,0 +1,60 @@
+#include "unix_path.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <sockserv/error.hpp>
+#include <string>
+#include <thread>
+
+#include "transfer.hpp"
+
+namespace sockserv::detail {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+/// Others hold the lock for a few system calls; only a process that was stopped meanwhile holds it longer.
+constexpr std::chrono::seconds longest_wait(5);
+
+}  // namespace
+
+bool is_stale(const Address& address) {
+  struct stat file {};
+  const std::string path = address.path();
+  if (path.empty() || path.front() == '\0') return false;
+  if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;
+  // The kernel refuses a datagram socket where no socket is bound. For a stream socket it reports EPROTOTYPE, whether
+  // that listens or not; a connection attempt of its own kind would be refused until the server listens.
+  const Descriptor probe(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return probe && ::connect(probe.get(), address.data(), address.size()) != 0 && errno == ECONNREFUSED;
+}
+
+FolderLock::FolderLock(const Address& address) {
+  const std::filesystem::path folder = std::filesystem::path(address.path()).parent_path();
+  const std::string failure = "cannot bind to " + address.to_string() + ": a server left this path when it ended, and ";
+  folder_.reset(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder_) throw_error(last_system_error(), failure + "its folder cannot be opened to lock it; remove the path");
+  const auto deadline = steady_clock::now() + longest_wait;
+  for (milliseconds pause(1); ::flock(folder_.get(), LOCK_EX | LOCK_NB) != 0;
+       pause = std::min(2 * pause, milliseconds(50))) {
+    const error_code error = last_system_error();
+    if (!would_block() && errno != EINTR) throw_error(error, failure + "its folder cannot be locked; remove the path");
+    if (steady_clock::now() >= deadline) {
+      throw_error(error, failure + "another process has held the lock on its folder for " +
+                             std::to_string(longest_wait.count()) + " s; /proc/locks names that process");
+    }
+    std::this_thread::sleep_for(pause);
+  }
+}
+
+FolderLock::~FolderLock() { ::flock(folder_.get(), LOCK_UN); }  // closing would leave it to a copy of the descriptor
+
+}  // namespace sockserv::detail
