@@ -156,7 +156,8 @@ std::string describe(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const std::exception& exception) {
-    return boost::core::demangle(typeid(exception).name()) + ": " + exception.what();
+    const char* const what = exception.what();  // which an override may leave null
+    return boost::core::demangle(typeid(exception).name()) + ": " + (what ? what : "(no message)");
   } catch (...) {
     const std::type_info* type = abi::__cxa_current_exception_type();
     return "an exception of type " + (type ? boost::core::demangle(type->name()) : std::string("unknown"));

@@ -67,6 +67,10 @@ TEST_CASE("error_of catches errors and lets the end of a thread pass") {
 
 TEST_CASE("any error can be described") {
   CHECK(detail::describe(std::make_exception_ptr(std::out_of_range("why"))) == "std::out_of_range: why");
+  struct Silent : std::exception {
+    const char* what() const noexcept override { return nullptr; }
+  };
+  CHECK(detail::describe(std::make_exception_ptr(Silent())).ends_with("Silent: (no message)"));
   CHECK(detail::describe(std::make_exception_ptr(42)) == "an exception of type int");
 }
 
