@@ -5,8 +5,8 @@
 
 namespace sockserv::detail {
 
-ScriptedClient::ScriptedClient(std::string_view input, std::size_t piece_size)
-    : input_(input), piece_size_(piece_size) {
+ScriptedClient::ScriptedClient(std::string_view input, std::size_t piece_size, const Address& address)
+    : input_(input), piece_size_(piece_size), address_(address) {
   if (piece_size == 0) throw std::invalid_argument("ConverseOptions::piece_size is 0; it must be at least 1");
 }
 
@@ -30,9 +30,9 @@ std::size_t ScriptedClient::send(int, std::span<const iovec> buffers, time_point
   return output.size() - before;
 }
 
-void ScriptedClient::send_to(int, std::string_view packet, const Address&, error_code& error) noexcept {
+void ScriptedClient::send_to(int, std::string_view packet, const Address& address, error_code& error) noexcept {
   error.clear();
-  if (!reply) reply.emplace(packet);
+  if (address == address_) reply.emplace(packet);
 }
 
 void ScriptedClient::set_timeout(int, std::optional<duration>, error_code& error) noexcept { error.clear(); }

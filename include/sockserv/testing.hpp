@@ -28,7 +28,7 @@ namespace sockserv::detail {
 /// A client made of strings, in place of a socket.
 class ScriptedClient final : public Waiting {
  public:
-  ScriptedClient(std::string_view input, std::size_t piece_size);
+  ScriptedClient(std::string_view input, std::size_t piece_size, const Address& address);
 
   std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
                       error_code& error) noexcept override;
@@ -39,12 +39,13 @@ class ScriptedClient final : public Waiting {
 
   /// All that was sent on the stream.
   std::string output;
-  /// The first datagram that was sent.
+  /// The last datagram that was sent to the client: a handler sends its reply when it has finished.
   std::optional<std::string> reply;
 
  private:
   std::string_view input_;
   std::size_t piece_size_;
+  Address address_;
 };
 
 }  // namespace sockserv::detail
@@ -52,12 +53,14 @@ class ScriptedClient final : public Waiting {
 namespace sockserv::testing {
 
 /// Has the server's handler serve a client that sends `input` and then no more; returns what the handler sent: all of
-/// it as one string, or for datagrams the reply if there was one. The server need not be bound, and is not served.
+/// it as one string, or for datagrams the reply if there was one. The reply is the last datagram that the handler sent
+/// to `client_address`; what it sent to others, or before that, is dropped. The server need not be bound, and is not
+/// served.
 ///
 /// @throws whatever escapes the handler.
 template <class Handler>
 auto converse(BaseServer<Handler>& server, std::string_view input, const ConverseOptions& options = {}) {
-  detail::ScriptedClient client(input, options.piece_size);
+  detail::ScriptedClient client(input, options.piece_size, options.client_address);
   if constexpr (std::is_same_v<typename BaseServer<Handler>::request_type, StreamRequest>) {
     StreamRequest request({}, {}, client);
     server.finish_request(request, options.client_address);

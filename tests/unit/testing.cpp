@@ -41,6 +41,33 @@ TEST_CASE("for datagrams, converse returns the reply, or nothing") {
   CHECK(converse<Packets>("") == std::nullopt);
 }
 
+/// Sends to others, and more than once to its client.
+struct Forwards : DatagramRequestHandler {
+  void handle() override {
+    if (packet != "to nobody") socket.sendto("for others", {"192.0.2.1", 9});
+    if (packet == "twice") socket.sendto("wait", client_address);
+    if (packet != "unanswered") wfile.write("done");
+  }
+};
+
+TEST_CASE("for datagrams, converse returns the reply to the client, whatever else the handler sent") {
+  CHECK(converse<Forwards>("once") == "done");
+  CHECK(converse<Forwards>("twice") == "done");
+  CHECK(converse<Forwards>("to nobody") == "done");
+  CHECK(converse<Forwards>("unanswered") == std::nullopt);
+}
+
+struct AnswersByHand : BaseRequestHandler<DatagramRequest> {
+  void handle() override {
+    request.socket().sendto("for others", {"192.0.2.1", 9});
+    request.socket().sendto("an answer", client_address);
+  }
+};
+
+TEST_CASE("for a datagram handler without files, converse returns what was sent to the client") {
+  CHECK(converse<AnswersByHand>("") == "an answer");
+}
+
 struct Thrower : StreamRequestHandler {
   void handle() override { throw std::runtime_error(std::string(*rfile.readline())); }
 };
