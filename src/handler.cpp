@@ -5,6 +5,11 @@
 
 namespace sockserv {
 
+void detail::throw_no_factory(const std::type_info& handler) {
+  throw std::invalid_argument("handler_factory is empty, and the handler " + boost::core::demangle(handler.name()) +
+                              " has no default constructor; set the server's handler_factory");
+}
+
 void detail::throw_wrong_server(const AbstractServer& server, const std::type_info& wanted) {
   throw std::logic_error("server_as: the server is a " + boost::core::demangle(typeid(server).name()) + ", not a " +
                          boost::core::demangle(wanted.name()));

@@ -15,10 +15,10 @@ namespace sockserv {
 namespace detail {
 
 /// What every handler derives from; tells a class that is a handler from one that is not.
-struct HandlerBase {};
+struct HandlerTag {};
 
 template <class Class>
-inline constexpr bool is_handler = std::is_base_of_v<HandlerBase, Class>;
+inline constexpr bool is_handler = std::is_base_of_v<HandlerTag, Class>;
 
 /// The request type of a handler; of something else, any, so that a server's complaint about it stands alone.
 template <class Handler>
@@ -33,6 +33,7 @@ struct RequestOf<Handler> {
 template <class Handler>
 using request_of = typename RequestOf<Handler>::type;
 
+[[noreturn]] void throw_no_factory(const std::type_info& handler);
 [[noreturn]] void throw_wrong_server(const AbstractServer& server, const std::type_info& wanted);
 
 }  // namespace detail
@@ -54,7 +55,7 @@ using request_of = typename RequestOf<Handler>::type;
 /// Each handler object is used by one thread at a time. What handlers share (globals, members of the server) they
 /// must protect themselves, except without a mixin.
 template <class Request>
-class BaseRequestHandler : private detail::HandlerBase {
+class BaseRequestHandler : private detail::HandlerTag {
  public:
   using request_type = Request;
 

@@ -28,8 +28,8 @@ class BaseServer : public AbstractServer {
   using RequestHandlerClass = Handler;
   using request_type = detail::request_of<Handler>;
 
-  /// Makes the handler of each request. Empty: its default constructor does. Called where the handler runs, so it
-  /// must be thread-safe under mixins that use threads.
+  /// Makes the handler of each request. Empty: its default constructor does; a server whose handler has none refuses to
+  /// serve then. Called where the handler runs, so it must be thread-safe under mixins that use threads.
   std::function<std::unique_ptr<Handler>()> handler_factory;
 
   /// The next request and where it came from; nothing if there is none after all. May be overridden, to wrap what the
@@ -50,7 +50,8 @@ class BaseServer : public AbstractServer {
     shutdown_request(request);
   }
 
-  /// Constructs the handler and runs it.
+  /// Constructs the handler and runs it. An override that constructs handlers itself, of a class without a default
+  /// constructor, needs a `handler_factory` too, for the check at the start.
   virtual void finish_request(request_type& request, const Address& client_address);
 
   /// Ends a request: for a connection, ends the sending direction and then calls `close_request()`.
@@ -66,6 +67,11 @@ class BaseServer : public AbstractServer {
                   "a server's handler derives from StreamRequestHandler, DatagramRequestHandler or "
                   "BaseRequestHandler");
     static_assert(!std::is_abstract_v<Handler>, "a request handler overrides handle()");
+  }
+
+  void check_settings() const override {
+    if (!std::is_default_constructible_v<Handler> && !handler_factory) detail::throw_no_factory(typeid(Handler));
+    AbstractServer::check_settings();
   }
 
   /// What mixins run elsewhere: `finish_request`, errors to `handle_error`, and in any case `shutdown_request`.
@@ -104,7 +110,7 @@ void BaseServer<Handler>::finish_request(request_type& request, const Address& c
     scope.handler_is_bound();
     handler.run();
   } else {
-    throw std::logic_error("this handler has no default constructor: set the server's handler_factory");
+    detail::throw_no_factory(typeid(Handler));
   }
 }
 
