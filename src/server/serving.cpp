@@ -91,7 +91,7 @@ void AbstractServer::handle_request() {
   const ServingRole role(*this);
   const auto deadline = timeout ? std::optional(deadline_after(*timeout)) : std::nullopt;
   while (!stop_requested_) {
-    const Ready ready = wait(deadline, may_accept_now());
+    const ReadyDescriptors ready = wait(deadline, may_accept_now());
     if (ready.request) {
       handle_request_noblock();
       break;
@@ -179,7 +179,7 @@ void AbstractServer::look_around(std::optional<duration> limit) {
 
 /// Waits for the mixin's descriptor, or to be woken, or for the end of a pause in accepting, and if asked for a
 /// request.
-AbstractServer::Ready AbstractServer::wait(std::optional<time_point> deadline, bool for_requests) {
+AbstractServer::ReadyDescriptors AbstractServer::wait(std::optional<time_point> deadline, bool for_requests) {
   pollfd watched[3] = {{wake_.get(), POLLIN, 0}, {service_descriptor(), POLLIN, 0}, {-1, POLLIN, 0}};
   if (const auto interval = service_interval()) {
     const time_point next = deadline_after(*interval);

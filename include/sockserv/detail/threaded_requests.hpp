@@ -21,9 +21,9 @@ class ThreadedRequests : public Server {
 
  protected:
   /// Takes the request along, to be served by whichever thread runs the task.
-  class RequestTask final : public ThreadTask {
+  class ThreadRequestTask final : public ThreadTask {
    public:
-    RequestTask(ThreadedRequests& server, request_type& request, const Address& client_address)
+    ThreadRequestTask(ThreadedRequests& server, request_type& request, const Address& client_address)
         : server_(server), request_(std::move(request)), client_address_(client_address) {}
 
     void run() override {
@@ -45,11 +45,11 @@ class ThreadedRequests : public Server {
   /// again.
   template <class HandOver>
   void process_elsewhere(request_type& request, const Address& client_address, HandOver&& hand_over) {
-    std::unique_ptr<ThreadTask> task = std::make_unique<RequestTask>(*this, request, client_address);
+    std::unique_ptr<ThreadTask> task = std::make_unique<ThreadRequestTask>(*this, request, client_address);
     try {
       hand_over(task);
     } catch (...) {
-      request = std::move(static_cast<RequestTask&>(*task).request());
+      request = std::move(static_cast<ThreadRequestTask&>(*task).request());
       throw;
     }
   }

@@ -71,7 +71,7 @@ class FiberMixIn : public Server {
 
   void process_request(request_type& request, const Address& client_address) override {
     start_loops();  // serve_forever() has; handle_request() has not
-    loops_.submit(std::make_unique<Task>(*this, request, client_address));
+    loops_.submit(std::make_unique<FiberRequestTask>(*this, request, client_address));
   }
 
   /// What a fiber does with a request: serves it, hands errors to `handle_error()`, and shuts it down.
@@ -140,9 +140,9 @@ class FiberMixIn : public Server {
   static constexpr std::size_t smallest_stack = 16384;
   static constexpr AbstractServer::duration longest_busy_poll = std::chrono::milliseconds(1);
 
-  class Task final : public detail::FiberTask {
+  class FiberRequestTask final : public detail::FiberTask {
    public:
-    Task(FiberMixIn& server, request_type& request, const Address& client_address)
+    FiberRequestTask(FiberMixIn& server, request_type& request, const Address& client_address)
         : server_(server), request_(std::move(request)), client_address_(client_address) {}
 
     void wait_by(detail::Waiting& waiting) noexcept override { server_.let_wait(request_, waiting); }

@@ -37,10 +37,8 @@ namespace sockserv {
 /// `timeout` is 300 seconds here: how long `handle_request()` waits before it looks for children that have ended.
 template <detail::ServerClass Server>
 class ForkingMixIn : public detail::ForkingServer<Server> {
-  using Base = detail::ForkingServer<Server>;
-
  public:
-  using Base::Base;
+  using detail::ForkingServer<Server>::ForkingServer;
   using typename Server::request_type;
   ~ForkingMixIn() override {
     collect_children();  // children that are left have a copy of this object, so they do not mind its end
@@ -127,12 +125,12 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
 
  private:
   /// What the children share with their parent.
-  struct Shared {
+  struct SharedWithChildren {
     detail::Counters counters;
     std::atomic<bool> stopping = false;
   };
 
-  Shared& shared() const noexcept { return shared_.values().front(); }
+  SharedWithChildren& shared() const noexcept { return shared_.values().front(); }
 
   /// Either limit: a child is a connection that the base does not see.
   std::size_t most_children() const noexcept {
@@ -150,17 +148,17 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
   }
 
   /// Inherited constructors leave it to the members to change a default of the base.
-  struct Defaults {
-    explicit Defaults(ForkingMixIn& server) {
+  struct ForkingDefaults {
+    explicit ForkingDefaults(ForkingMixIn& server) {
       server.timeout = std::chrono::seconds(300);
       server.count_in(server.shared().counters);
     }
   };
 
-  detail::SharedMemory<Shared> shared_{1};
+  detail::SharedMemory<SharedWithChildren> shared_{1};
   detail::StopEvent stopped_;
   bool must_watch_ = false;  // a child that has no thread yet to wait for that
-  [[no_unique_address]] Defaults defaults_{*this};
+  [[no_unique_address]] ForkingDefaults defaults_{*this};
   detail::ChildProcesses children_;
 };
 

@@ -54,10 +54,8 @@ namespace sockserv {
 /// clients who come wait in the backlog instead of being refused.
 template <detail::ServerClass Server>
 class PreForkingMixIn : public detail::ForkingServer<Server> {
-  using Base = detail::ForkingServer<Server>;
-
  public:
-  using Base::Base;
+  using detail::ForkingServer<Server>::ForkingServer;
   ~PreForkingMixIn() override {
     static_assert(!detail::serves_in_processes<Server>, "PreForkingMixIn goes around no mixin that forks");
     // Workers that are left have a copy of this object, so they do not mind its end.
@@ -255,13 +253,13 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   }
 
   /// Inherited constructors leave it to the members to change a default of the base.
-  struct Defaults {
-    explicit Defaults(Server& server) {
+  struct PreForkingDefaults {
+    explicit PreForkingDefaults(Server& server) {
       if constexpr (requires { server.loops; }) server.loops = 1;
     }
   };
 
-  [[no_unique_address]] Defaults defaults_{*this};
+  [[no_unique_address]] PreForkingDefaults defaults_{*this};
   detail::WorkerProcesses workers_;
   bool supervising_ = false;  // the serving thread's: workers that end are replaced
 };

@@ -29,10 +29,8 @@ enum class WhenFull {
 /// A subclass with members that its handlers use calls `server_close()` in its destructor, as for `ThreadingMixIn`.
 template <detail::ServerClass Server>
 class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
-  using Base = detail::ThreadedRequests<Server>;
-
  public:
-  using Base::Base;
+  using detail::ThreadedRequests<Server>::ThreadedRequests;
   using typename Server::request_type;
   ~ThreadPoolMixIn() override {
     this->begin_destruction(typeid(ThreadPoolMixIn));

@@ -18,10 +18,8 @@ namespace sockserv {
 /// outlive those members, and the server then ends the program with a message rather than let them.
 template <detail::ServerClass Server>
 class ThreadingMixIn : public detail::ThreadedRequests<Server> {
-  using Base = detail::ThreadedRequests<Server>;
-
  public:
-  using Base::Base;
+  using detail::ThreadedRequests<Server>::ThreadedRequests;
   using typename Server::request_type;
   ~ThreadingMixIn() override {
     this->begin_destruction(typeid(ThreadingMixIn));

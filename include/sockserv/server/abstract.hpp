@@ -280,7 +280,7 @@ class AbstractServer {
   /// @}
 
  private:
-  struct Ready {
+  struct ReadyDescriptors {
     bool request = false;
     bool anything = false;
   };
@@ -299,7 +299,7 @@ class AbstractServer {
   void close_listener() noexcept;
   void end_backlog() noexcept;
   void handle_waiting_requests();
-  Ready wait(std::optional<time_point> deadline, bool for_requests);
+  ReadyDescriptors wait(std::optional<time_point> deadline, bool for_requests);
 
   ServerOptions options_;
   Address server_address_;
