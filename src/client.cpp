@@ -110,6 +110,7 @@ Destination::Destination(std::vector<Address> addresses) : addresses_(std::move(
   if (addresses_.empty()) throw std::invalid_argument("there is no address to connect to");
   for (const Address& address : addresses_) {
     if (address.empty()) throw std::invalid_argument("the address to connect to is empty");
+    if (address.is_ip()) detail::check_port(address.port(), 1);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/container/small_vector.hpp>
+#include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/request.hpp>
 #include <stdexcept>
@@ -10,6 +11,12 @@
 namespace sockserv {
 
 namespace {
+
+/// The largest buffer that a connection has from its first byte on.
+constexpr std::size_t largest_buffer = std::size_t{1} << 30;
+
+/// How much of `wbufsize` is taken at once. What is collected beyond that takes memory as it comes.
+constexpr std::size_t most_reserved = std::size_t{1} << 20;
 
 // A function of its own, lest its strings enlarge the frame of every read.
 [[noreturn, gnu::noinline]] void throw_line_too_long(std::size_t limit) {
@@ -19,7 +26,7 @@ namespace {
 }  // namespace
 
 void InputFile::set_buffer_size(std::size_t size) {
-  if (size == 0) throw std::invalid_argument("rbufsize is 0; it must be at least 1");
+  detail::require_within("rbufsize", size, 1, largest_buffer);
   buffer_.set_initial_capacity(size);
 }
 
@@ -123,7 +130,7 @@ std::size_t OutputFile::write(Parts parts) {
 }
 
 void OutputFile::collect(Parts parts) {
-  if (pending_.empty()) pending_.reserve(buffer_size_);
+  if (pending_.empty()) pending_.reserve(std::min(buffer_size_, most_reserved));
   for (const auto& part : parts) pending_.append(static_cast<const char*>(part.data()), part.size());
 }
 

@@ -1,5 +1,6 @@
 #include <sockserv/options.hpp>
 
+#include <sockserv/detail/settings.hpp>
 #include <stdexcept>
 #include <string>
 
@@ -7,10 +8,12 @@ namespace sockserv {
 
 namespace {
 
-void require_positive(const std::optional<std::chrono::steady_clock::duration>& limit, const char* field) {
-  if (limit && *limit <= std::chrono::steady_clock::duration::zero()) {
-    throw std::invalid_argument(std::string("ServerOptions::") + field +
-                                " must be positive; for no limit, give it no value");
+/// Linux has no longer datagram: what a Unix socket sends at a time takes kernel memory in one piece.
+constexpr std::size_t longest_packet = std::size_t{64} << 20;
+
+void check_limit(const std::optional<std::chrono::steady_clock::duration>& limit, const char* field) {
+  if (limit) {
+    detail::require_positive(std::string("ServerOptions::") + field, *limit, "; for no limit, give it no value");
   }
 }
 
@@ -21,11 +24,9 @@ void detail::validate(const ServerOptions& options) {
     throw std::invalid_argument("ServerOptions::request_queue_size is " + std::to_string(options.request_queue_size) +
                                 "; it must not be negative");
   }
-  if (options.max_packet_size == 0) {
-    throw std::invalid_argument("ServerOptions::max_packet_size is 0; it must be at least 1");
-  }
-  require_positive(options.idle_timeout, "idle_timeout");
-  require_positive(options.request_deadline, "request_deadline");
+  require_within("ServerOptions::max_packet_size", options.max_packet_size, 1, longest_packet);
+  check_limit(options.idle_timeout, "idle_timeout");
+  check_limit(options.request_deadline, "request_deadline");
   if (!options.log) {
     throw std::invalid_argument("ServerOptions::log is empty; to drop all messages, give it a function that does");
   }

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include <algorithm>
 #include <boost/asio/error.hpp>
 #include <cerrno>
 #include <limits>
@@ -14,6 +15,9 @@ namespace sockserv {
 namespace {
 
 using std::chrono::steady_clock;
+
+/// No receive gives more than a socket's buffer holds, so there is no need of memory for more.
+constexpr std::size_t most_received = std::size_t{8} << 20;
 
 iovec vector_of(boost::asio::const_buffer buffer) noexcept { return {const_cast<void*>(buffer.data()), buffer.size()}; }
 
@@ -97,7 +101,7 @@ std::size_t StreamRequest::send_some_of_file(int file, std::uint64_t offset, std
 }
 
 std::string StreamRequest::recv(std::size_t max) {
-  std::string bytes(max, '\0');
+  std::string bytes(std::min(max, most_received), '\0');
   bytes.resize(recv(boost::asio::buffer(bytes)));
   return bytes;
 }

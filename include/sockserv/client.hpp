@@ -25,10 +25,10 @@ class Destination {
   /// A host, by name or as a number ("localhost", "192.0.2.1", "::1"), and a port.
   /// @throws std::invalid_argument if the host is empty, or `port` is not within 1 … 65535.
   Destination(std::string_view host, int port);
-  /// @throws std::invalid_argument if the address is empty.
+  /// @throws std::invalid_argument if the address is empty, or its port 0.
   Destination(const Address& address);  // NOLINT(google-explicit-constructor): an address is a destination
   /// Several, to be tried in this order.
-  /// @throws std::invalid_argument if there is none, or one is empty.
+  /// @throws std::invalid_argument if there is none, or one is empty or has port 0.
   explicit Destination(std::vector<Address> addresses);
   /// A Unix socket, as `Address` takes it.
   Destination(std::string_view unix_path) : Destination(Address(unix_path)) {}    // NOLINT

@@ -40,8 +40,8 @@ class InputFile {
   /// Reads a packet.
   explicit InputFile(std::string_view packet) : buffer_(packet) {}
 
-  /// How much memory to take, in bytes, when the first byte is waited for; at least 1. More is taken only while one
-  /// item needs it.
+  /// How much memory to take, in bytes, when the first byte is waited for; within 1 … 1 GiB. More is taken only while
+  /// one item needs it.
   void set_buffer_size(std::size_t size);
 
   /// The next line with its newline, or what is left before the end of the stream, or nothing at its end.
@@ -152,7 +152,7 @@ class OutputFile {
 
 /// How a connection is read and written: what `StreamRequestHandler` and `create_connection` let one choose.
 struct StreamSettings {
-  /// The size of `rfile`'s buffer, in bytes. At least 1.
+  /// The size of `rfile`'s buffer, in bytes. Within 1 … 1 GiB.
   std::size_t rbufsize = detail::InputBuffer::default_capacity;
   /// The size of `wfile`'s buffer, in bytes. 0: every write is sent at once.
   std::size_t wbufsize = 0;

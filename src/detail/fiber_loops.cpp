@@ -24,7 +24,7 @@ constexpr std::size_t clearly_less = 8;
 
 /// Work for `offload`, shared by all loops of a server. A queue without a limit: each fiber waits for one item at most.
 ThreadPool::Limits elsewhere_limits() {
-  return {std::min<std::size_t>(processors() + 4, 32), std::numeric_limits<std::size_t>::max() / 2, 0};
+  return {std::min<std::size_t>(processors() + 4, 32), std::numeric_limits<std::size_t>::max(), 0};
 }
 
 }  // namespace

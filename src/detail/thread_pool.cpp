@@ -57,7 +57,7 @@ void ThreadPool::task_done() {
 
 bool ThreadPool::has_room(const Limits& limits) const {
   const std::scoped_lock lock(mutex_);
-  room_wanted_ = unfinished_ >= limits.threads + limits.queue;
+  room_wanted_ = unfinished_ >= limits.threads && unfinished_ - limits.threads >= limits.queue;
   return !room_wanted_;
 }
 

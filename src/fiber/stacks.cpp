@@ -1,6 +1,5 @@
 #include "stacks.hpp"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <sockserv/error.hpp>
@@ -62,8 +61,7 @@ Stack Stacks::make() {
 
 void Stacks::make_slab() {
   slabs_.reserve(slabs_.size() + 1);
-  constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
-  void* const slab = ::mmap(nullptr, slab_stacks * stride(), PROT_READ | PROT_WRITE, flags, -1, 0);
+  void* const slab = ::mmap(nullptr, slab_stacks * stride(), PROT_READ | PROT_WRITE, mapping_flags, -1, 0);
   if (slab == MAP_FAILED) throw_out_of_memory("mmap");
   slabs_.push_back(static_cast<char*>(slab));
   left_in_slab_ = slab_stacks;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/mman.h>
+
 #include <cstddef>
 #include <vector>
 
@@ -32,6 +34,10 @@ class Stacks {
   /// Large enough that a function with a big frame hits it, and does not step over.
   static constexpr std::size_t guard_size = 65536;
 
+  /// How many stacks are taken from the system at a time, and how.
+  static constexpr std::size_t slab_stacks = 32;
+  static constexpr int mapping_flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK;
+
   /// Stacks of `size` bytes, rounded up to an odd number of pages. Guards have an even number, so the tops of stacks
   /// are an odd number apart, and their translations spread over all sets of the processor's translation cache (TLB),
   /// whose index is the low bits of the page's number.
@@ -45,8 +51,6 @@ class Stacks {
   Stack make();
 
  private:
-  static constexpr std::size_t slab_stacks = 32;
-
   std::size_t stride() const noexcept { return size_ + guard_size; }
   void make_slab();
 

@@ -11,6 +11,7 @@
 #include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/request_scope.hpp>
+#include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
 #include <stdexcept>
 #include <string>
@@ -47,7 +48,7 @@ class AbstractServer::ServingRole {
 };
 
 void AbstractServer::serve_forever(duration poll_interval) {
-  if (poll_interval <= duration::zero()) throw std::invalid_argument("serve_forever: poll_interval must be positive");
+  detail::require_positive("serve_forever: poll_interval", poll_interval);
   if (!take_serving_role("serve_forever")) return;
   const ServingRole role(*this);
   poll_interval_ = poll_interval;
@@ -104,6 +105,10 @@ void AbstractServer::handle_request() {
   }
   if (stop_requested_) end_idle();
   throw_fatal_error();
+}
+
+void AbstractServer::check_settings() const {
+  if (timeout) detail::require_not_negative("timeout", *timeout);
 }
 
 /// False if the server has been told to stop.

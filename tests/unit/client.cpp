@@ -88,6 +88,12 @@ std::string message_of(Function&& function) {
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
 
+std::string abstract_name(std::string_view name) {
+  std::string path(1, '\0');
+  path += name;
+  return path;
+}
+
 TEST_CASE("client: a connection has the files of a handler, over TCP and Unix sockets") {
   const TemporaryFolder folder;
   const auto talk_to = [](AbstractServer& server) {
@@ -106,7 +112,7 @@ TEST_CASE("client: a connection has the files of a handler, over TCP and Unix so
   talk_to(tcp);
   ThreadingUnixStreamServer<Echo> by_path(folder / "server");
   talk_to(by_path);
-  ThreadingUnixStreamServer<Echo> abstract(std::string(1, '\0') + (folder / "server"));
+  ThreadingUnixStreamServer<Echo> abstract(abstract_name(folder / "server"));
   talk_to(abstract);
 }
 
@@ -510,7 +516,7 @@ TEST_CASE("client: datagrams, over UDP and Unix sockets, with their senders") {
   talk_to(udp);
   UnixDatagramServer<EchoPacket> by_path(folder / "server");
   talk_to(by_path);
-  UnixDatagramServer<EchoPacket> abstract(std::string(1, '\0') + (folder / "server"));
+  UnixDatagramServer<EchoPacket> abstract(abstract_name(folder / "server"));
   talk_to(abstract);
 
   CHECK(DatagramEndpoint(Destination("localhost", 80)).getpeername() == Address("127.0.0.1", 80));

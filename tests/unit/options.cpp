@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -16,14 +17,22 @@ TEST_CASE("a value that makes no sense is refused by the field's name") {
   CHECK_NOTHROW(detail::validate({.max_packet_size = 1}));
   CHECK_THROWS_WITH_AS(detail::validate({.request_queue_size = -1}), doctest::Contains("request_queue_size"),
                        std::invalid_argument);
-  CHECK_THROWS_WITH_AS(detail::validate({.max_packet_size = 0}), doctest::Contains("max_packet_size"),
-                       std::invalid_argument);
+  CHECK_NOTHROW(detail::validate({.request_queue_size = std::numeric_limits<int>::max()}));
+  CHECK_NOTHROW(detail::validate({.max_packet_size = std::size_t{64} << 20}));
+  for (const std::size_t size : {std::size_t{0}, (std::size_t{64} << 20) + 1, std::size_t{1} << 40, std::size_t(-1)}) {
+    CHECK_THROWS_WITH_AS(detail::validate({.max_packet_size = size}), doctest::Contains("max_packet_size"),
+                         std::invalid_argument);
+  }
   CHECK_NOTHROW(detail::validate({.idle_timeout = 1ns, .request_deadline = 1ns}));
   CHECK_THROWS_WITH_AS(detail::validate({.idle_timeout = 0s}), doctest::Contains("idle_timeout"),
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(detail::validate({.idle_timeout = -1s}), doctest::Contains("idle_timeout"),
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(detail::validate({.request_deadline = 0s}), doctest::Contains("request_deadline"),
+                       std::invalid_argument);
+  using duration = std::chrono::steady_clock::duration;
+  CHECK_NOTHROW(detail::validate({.idle_timeout = duration::max(), .request_deadline = duration::max()}));
+  CHECK_THROWS_WITH_AS(detail::validate({.request_deadline = duration::min()}), doctest::Contains("request_deadline"),
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(detail::validate({.log = nullptr}), doctest::Contains("ServerOptions::log"),
                        std::invalid_argument);

@@ -4,13 +4,14 @@
 
 namespace sockserv::detail {
 
-/// The time when so much has passed since `start`; `time_point::max()` if the clock cannot say it, since a limit of
-/// "for ever" may be `duration::max()`.
+/// The time when so much has passed since `start`; `start` if `wait` is negative, and `time_point::max()` if the clock
+/// cannot say it, since a limit of "for ever" may be `duration::max()`.
 template <class Representation, class Period>
 std::chrono::steady_clock::time_point deadline_after(
     std::chrono::duration<Representation, Period> wait,
     std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now()) noexcept {
   using clock = std::chrono::steady_clock;
+  if (wait <= wait.zero()) return start;
   if (wait >= clock::time_point::max() - start) return clock::time_point::max();
   return start + std::chrono::duration_cast<clock::duration>(wait);
 }

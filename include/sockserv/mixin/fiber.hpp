@@ -11,6 +11,7 @@
 #include <sockserv/detail/processors.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/detail/server_class.hpp>
+#include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/request.hpp>
 #include <stdexcept>
@@ -52,11 +53,12 @@ class FiberMixIn : public Server {
     loops_.stop();
   }
 
-  /// How many threads run fibers. At least 1; the default is one for each processor that the program may use.
+  /// How many threads run fibers. Within 1 … 8192; the default is one for each processor that the program may use.
   std::size_t loops = detail::processors();
-  /// The size of each fiber's stack, in bytes: at least 16 KiB. Memory is taken only for what a handler touches, a
-  /// page at a time. An overflow ends the program, with a message that names the handler; but a function with a frame
-  /// of more than 64 KiB may miss the guard below the stack, unless it is compiled with -fstack-clash-protection.
+  /// The size of each fiber's stack, in bytes: at least 16 KiB, and no more than the system can map 32 times. Memory is
+  /// taken only for what a handler touches, a page at a time. An overflow ends the program, with a message that names
+  /// the handler; but a function with a frame of more than 64 KiB may miss the guard below the stack, unless it is
+  /// compiled with -fstack-clash-protection.
   std::size_t stack_size = 262144;
   /// A handler that keeps its thread for longer without waiting is reported in the log. Zero: none is.
   AbstractServer::duration stall_threshold = std::chrono::milliseconds(100);
@@ -93,14 +95,9 @@ class FiberMixIn : public Server {
 
  protected:
   void check_settings() const override {
-    if (loops == 0) throw std::invalid_argument("loops is 0; it must be at least 1");
-    if (stack_size < smallest_stack) {
-      throw std::invalid_argument("stack_size is " + std::to_string(stack_size) + "; it must be at least " +
-                                  std::to_string(smallest_stack) + " bytes");
-    }
-    if (stall_threshold < AbstractServer::duration::zero()) {
-      throw std::invalid_argument("stall_threshold is negative");
-    }
+    detail::require_within("loops", loops, 1, detail::most_processors);
+    detail::check_fiber_stack(stack_size);
+    detail::require_not_negative("stall_threshold", stall_threshold);
     if (busy_poll < AbstractServer::duration::zero() || busy_poll > longest_busy_poll) {
       throw std::invalid_argument("busy_poll is negative, or more than a millisecond");
     }
@@ -137,7 +134,6 @@ class FiberMixIn : public Server {
   }
 
  private:
-  static constexpr std::size_t smallest_stack = 16384;
   static constexpr AbstractServer::duration longest_busy_poll = std::chrono::milliseconds(1);
 
   class FiberRequestTask final : public detail::FiberTask {

@@ -12,6 +12,7 @@
 #include <sockserv/detail/child_processes.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/forking_server.hpp>
+#include <sockserv/detail/settings.hpp>
 #include <sockserv/detail/shared_memory.hpp>
 #include <sockserv/detail/stop_event.hpp>
 #include <stdexcept>
@@ -92,7 +93,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
 
  protected:
   void check_settings() const override {
-    if (max_children == 0) throw std::invalid_argument("max_children is 0; it must be at least 1");
+    detail::require_at_least_one("max_children", max_children);
     Server::check_settings();
   }
   bool may_accept() const override { return Server::may_accept() && children_.size() < most_children(); }

@@ -11,6 +11,7 @@
 #include <set>
 #include <sockserv/detail/forking_server.hpp>
 #include <sockserv/detail/processors.hpp>
+#include <sockserv/detail/settings.hpp>
 #include <sockserv/detail/worker_processes.hpp>
 #include <sockserv/error.hpp>
 #include <stdexcept>
@@ -62,7 +63,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
     this->begin_destruction(typeid(PreForkingMixIn), Server::requests_running());
   }
 
-  /// How many workers there are. At least 1; the default is one for each processor that the program may use.
+  /// How many workers there are. Within 1 … 8192; the default is one for each processor that the program may use.
   std::size_t processes = detail::processors();
   /// A worker that has accepted so many requests accepts no more, finishes, and is replaced: a remedy for handlers that
   /// use up memory. 0: no limit. Until it has finished it keeps its place, so with clients that stay, set
@@ -114,9 +115,9 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
 
  protected:
   void check_settings() const override {
-    if (processes == 0) throw std::invalid_argument("processes is 0; it must be at least 1");
-    if (max_early_deaths == 0) throw std::invalid_argument("max_early_deaths is 0; it must be at least 1");
-    if (boot_timeout <= AbstractServer::duration::zero()) throw std::invalid_argument("boot_timeout must be positive");
+    detail::require_within("processes", processes, 1, detail::most_processors);
+    detail::require_at_least_one("max_early_deaths", max_early_deaths);
+    detail::require_positive("boot_timeout", boot_timeout);
     const std::size_t max_connections = this->options().max_connections;
     if (!workers_.inside() && max_connections > 0 && max_connections < processes) {
       throw std::invalid_argument("ServerOptions::max_connections is " + std::to_string(max_connections) +

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <sockserv/detail/processors.hpp>
+#include <sockserv/detail/settings.hpp>
 #include <sockserv/detail/thread_pool.hpp>
 #include <sockserv/detail/threaded_requests.hpp>
 #include <stdexcept>
@@ -44,7 +45,8 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
   WhenFull when_full = WhenFull::wait;
   /// `server_close()` waits for the requests that are running or queued.
   bool block_on_close = true;
-  /// The size of each thread's stack, in bytes. 0: the system's default.
+  /// The size of each thread's stack, in bytes: at least 16 KiB, and no more than the system has memory for. 0: the
+  /// system's default.
   std::size_t stack_size = 0;
 
   void process_request(request_type& request, const Address& client_address) override {
@@ -63,7 +65,8 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
 
  protected:
   void check_settings() const override {
-    if (pool_size == 0) throw std::invalid_argument("pool_size is 0; it must be at least 1");
+    detail::require_at_least_one("pool_size", pool_size);
+    detail::check_thread_stack(stack_size);
     Server::check_settings();
   }
   bool may_accept() const override {

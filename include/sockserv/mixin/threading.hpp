@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <sockserv/detail/settings.hpp>
 #include <sockserv/detail/thread_group.hpp>
 #include <sockserv/detail/threaded_requests.hpp>
 
@@ -34,7 +35,8 @@ class ThreadingMixIn : public detail::ThreadedRequests<Server> {
   bool block_on_close = true;
   /// The most threads at a time; while so many run, nothing is accepted and the backlog holds what comes. 0: no limit.
   std::size_t max_threads = 0;
-  /// The size of each thread's stack, in bytes. 0: the system's default.
+  /// The size of each thread's stack, in bytes: at least 16 KiB, and no more than the system has memory for. 0: the
+  /// system's default.
   std::size_t stack_size = 0;
 
   void process_request(request_type& request, const Address& client_address) override {
@@ -49,6 +51,10 @@ class ThreadingMixIn : public detail::ThreadedRequests<Server> {
   std::size_t requests_running() const override { return std::max(Server::requests_running(), threads_.running()); }
 
  protected:
+  void check_settings() const override {
+    detail::check_thread_stack(stack_size);
+    Server::check_settings();
+  }
   bool may_accept() const override {
     return Server::may_accept() && (max_threads == 0 || threads_.has_room(max_threads));
   }

@@ -71,7 +71,7 @@ class AbstractServer {
   AbstractServer& operator=(const AbstractServer&) = delete;
   virtual ~AbstractServer();
 
-  /// How long `handle_request()` waits before it calls `handle_timeout()`. No value: forever.
+  /// How long `handle_request()` waits before it calls `handle_timeout()`. Zero: not at all. No value: forever.
   std::optional<duration> timeout;
 
   /// Serves until told to stop. Calls `service_actions()` after each request and at least every `poll_interval`;
@@ -170,7 +170,7 @@ class AbstractServer {
   virtual void stop_listening() noexcept = 0;
   /// Called before serving.
   /// @throws std::invalid_argument for a knob whose value makes no sense.
-  virtual void check_settings() const {}
+  virtual void check_settings() const;
   /// Called by `serve_forever()` before the loop, and after it (also if the former threw). From `end_serving()` on,
   /// nobody but the serving thread accepts.
   virtual void begin_serving() {}

@@ -67,9 +67,15 @@ TEST_CASE("fibers without memory for their stacks: the request is closed, handle
   };
   Lines lines;
   {
-    FiberTCPServer<Greets> server({"127.0.0.1", 0}, {.log = lines.sink()});
+    struct WithoutMemory : FiberTCPServer<Greets> {
+      using FiberTCPServer<Greets>::FiberTCPServer;
+      void begin_serving() override {
+        stack_size = std::size_t{1} << 45;  // more than there is address space; too late to be refused
+        FiberTCPServer<Greets>::begin_serving();
+      }
+    };
+    WithoutMemory server({"127.0.0.1", 0}, {.log = lines.sink()});
     server.loops = 2;
-    server.stack_size = std::size_t{1} << 45;  // more than there is address space
     const ServerThread background(server);
     for (std::uint64_t i = 1; i <= 3; ++i) {
       StreamClient refused(server.server_address());

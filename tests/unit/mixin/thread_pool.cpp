@@ -95,14 +95,22 @@ TEST_CASE("reject: what fits neither is told so and closed, and counted") {
 }
 
 TEST_CASE("a pool without any thread closes the request, and serving goes on") {
-  ThreadPoolTCPServer<Who> server(loopback(), quiet());
-  server.stack_size = std::size_t{1} << 46;  // more than there is address space
+  struct WithoutThreads : ThreadPoolTCPServer<Who> {
+    using ThreadPoolTCPServer<Who>::ThreadPoolTCPServer;
+    ~WithoutThreads() override { server_close(); }
+    bool verify_request(StreamRequest&, const Address&) override {
+      stack_size = next_stack_size;
+      return true;
+    }
+    std::size_t next_stack_size = std::size_t{1} << 46;  // more than there is memory; too late to be refused
+  };
+  WithoutThreads server(loopback(), quiet());
   StreamClient refused(server.server_address());
   server.handle_request();
   CHECK(refused.read_all().empty());
   CHECK(server.stats().handler_errors == 1);
   CHECK(server.requests_running() == 0);
-  server.stack_size = 0;
+  server.stack_size = server.next_stack_size = 0;
   StreamClient served(server.server_address());
   server.handle_request();
   CHECK(!served.read_line().empty());

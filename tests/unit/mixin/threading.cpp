@@ -36,16 +36,20 @@ TEST_CASE("a thread that cannot be made closes its request, and serving goes on"
     Recording() : ThreadingTCPServer<StackSize>(loopback()) {}
     ~Recording() override { server_close(); }
     void handle_error(const Address&, std::exception_ptr) override { ++errors; }
+    bool verify_request(StreamRequest&, const Address&) override {
+      stack_size = next_stack_size;
+      return true;
+    }
     void shutdown_request(StreamRequest& request) override {
       CHECK(request.fileno() >= 0);
       ++ended;
       ThreadingTCPServer<StackSize>::shutdown_request(request);
     }
+    std::size_t next_stack_size = std::size_t{1} << 46;  // more than there is memory; too late to be refused
     int errors = 0;
     int ended = 0;
   };
   Recording server;
-  server.stack_size = std::size_t{1} << 46;  // more than there is address space
   StreamClient refused(server.server_address());
   server.handle_request();
   CHECK(refused.read_all().empty());
@@ -53,7 +57,7 @@ TEST_CASE("a thread that cannot be made closes its request, and serving goes on"
   CHECK(server.ended == 1);
   CHECK(server.requests_running() == 0);
 
-  server.stack_size = 1 << 20;
+  server.stack_size = server.next_stack_size = 1 << 20;
   StreamClient served(server.server_address());
   server.handle_request();
   CHECK(served.read_all() == std::to_string(1 << 20));
