@@ -33,7 +33,7 @@ std::string receive(int server, std::size_t count) {
 }
 
 int main(int argc, char** argv) {
-  const std::uint16_t port = by_hand::port_argument(argc, argv);
+  const std::uint16_t port = by_hand::port_argument(argc, argv, by_hand::End::client);
 
   // snippet: connect
   const int server = check(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket");

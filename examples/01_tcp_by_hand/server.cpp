@@ -36,7 +36,7 @@ void serve(int client) {
 // snippet end
 
 int main(int argc, char** argv) {
-  const std::uint16_t port = by_hand::port_argument(argc, argv);
+  const std::uint16_t port = by_hand::port_argument(argc, argv, by_hand::End::server);
   by_hand::end_on_signals();
 
   // snippet: socket, bind, listen

@@ -22,7 +22,7 @@ using by_hand::check;
 std::vector<std::uint16_t> port_arguments(int argc, char** argv) {
   std::vector<std::uint16_t> ports;
   for (int i = 1; i < argc; ++i) {
-    const auto port = by_hand::port_number(argv[i]);
+    const auto port = by_hand::port_number(argv[i], by_hand::End::client);
     if (!port) by_hand::exit_usage(argc, argv, "[PORT]...");
     ports.push_back(*port);
   }

@@ -17,7 +17,7 @@
 using by_hand::check;
 
 int main(int argc, char** argv) {
-  const std::uint16_t port = by_hand::port_argument(argc, argv);
+  const std::uint16_t port = by_hand::port_argument(argc, argv, by_hand::End::server);
   by_hand::end_on_signals();
 
   // snippet: bind

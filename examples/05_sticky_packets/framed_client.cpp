@@ -15,4 +15,6 @@ bool send_message(int server, std::string_view message) {
 }
 // snippet end
 
-int main(int argc, char** argv) { talk_to_server(by_hand::port_argument(argc, argv), send_message); }
+int main(int argc, char** argv) {
+  talk_to_server(by_hand::port_argument(argc, argv, by_hand::End::client), send_message);
+}

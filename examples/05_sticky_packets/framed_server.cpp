@@ -51,7 +51,7 @@ std::optional<std::string> receive_message(int client) {
 // snippet end
 
 int main(int argc, char** argv) {
-  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv));
+  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv, by_hand::End::server));
   by_hand::end_on_signals();
   by_hand::announce("tcp", listener);
   serve(listener, receive_message);

@@ -53,7 +53,7 @@ void accept(tcp::acceptor& acceptor) {
 }
 
 int main(int argc, char** argv) {
-  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv));
+  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv, by_hand::End::server));
   by_hand::end_on_signals();
 
   // snippet: loop

@@ -11,7 +11,7 @@
 #include "support/by_hand.hpp"
 
 int main(int argc, char** argv) {
-  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv));
+  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv, by_hand::End::server));
   by_hand::end_on_signals();
   by_hand::announce("tcp", listener);
 

@@ -27,7 +27,7 @@ void watch(int epoll, int operation, int socket, std::uint32_t events) {
 }
 
 int main(int argc, char** argv) {
-  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv));
+  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv, by_hand::End::server));
   // A socket that is ready may be so no more when its turn comes; then nothing must wait. So none of them does.
   check(::fcntl(listener, F_SETFL, O_NONBLOCK), "fcntl");
   by_hand::end_on_signals();

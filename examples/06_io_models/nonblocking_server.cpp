@@ -39,7 +39,7 @@ class CostReport {
 };
 
 int main(int argc, char** argv) {
-  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv));
+  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv, by_hand::End::server));
   by_hand::check(::fcntl(listener, F_SETFL, O_NONBLOCK), "fcntl");  // Python's setblocking(False)
   by_hand::end_on_signals();
   by_hand::announce("tcp", listener);

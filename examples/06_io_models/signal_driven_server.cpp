@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGIO);
   check(::sigprocmask(SIG_BLOCK, &signals, nullptr), "sigprocmask");
 
-  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv));
+  const int listener = by_hand::listen_on(by_hand::port_argument(argc, argv, by_hand::End::server));
   notify(listener);
   by_hand::end_on_signals();
   by_hand::announce("tcp", listener);

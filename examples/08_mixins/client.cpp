@@ -42,7 +42,7 @@ std::string receive_line(int socket) {
 }
 
 int main(int argc, char** argv) {
-  const std::uint16_t port = by_hand::port_argument(argc, argv);
+  const std::uint16_t port = by_hand::port_argument(argc, argv, by_hand::End::client);
   std::array<int, 3> clients{};
   for (int& client : clients) {
     client = by_hand::connect_to(port);

@@ -56,7 +56,7 @@ int main(int argc, char** argv) {
     app.add_option("QUESTION", questions, "What to send, in messages of their own")->required();
   };
   return example::run_program(argc, argv, "Asks a server that wants to know who asks.", declare, [&] {
-    if (ask(example::address_of(url), authentication, questions)) return EXIT_SUCCESS;
+    if (ask(example::server_address(url), authentication, questions)) return EXIT_SUCCESS;
     std::cerr << "09_hmac_client: the server has ended the connection; perhaps it has another key\n";
     return EXIT_FAILURE;
   });

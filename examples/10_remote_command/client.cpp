@@ -84,10 +84,11 @@ int main(int argc, char** argv) {
     app.positionals_at_end();
   };
   return example::run_program(argc, argv, "Runs a command on a server.", declare, [&] {
+    const sockserv::Address server = example::server_address(url);
     try {
       remote::Json request{{"command", command}, {"shell", shell}};
       if (!directory.empty()) request["directory"] = directory;
-      return remote::run(example::address_of(url), authentication, request);
+      return remote::run(server, authentication, request);
     } catch (const std::exception& error) {
       std::cerr << "10_command_client: " << error.what() << '\n';
       return remote::exit_no_command;

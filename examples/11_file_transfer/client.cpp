@@ -136,7 +136,7 @@ void declare_options(CLI::App& app, Arguments& arguments) {
 }
 
 void run(const Arguments& arguments) {
-  auto connection = sockserv::create_connection(example::address_of(arguments.url), std::chrono::seconds(10),
+  auto connection = sockserv::create_connection(example::server_address(arguments.url), std::chrono::seconds(10),
                                                 {.rbufsize = piece_size, .timeout = time_limit});
   sockserv::MessageStream messages(connection.rfile, connection.wfile, framing);
   if (*arguments.putting) {

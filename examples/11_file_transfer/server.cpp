@@ -134,6 +134,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     app.add_option("--max-size", transfer::settings.max_size, "The largest file that is taken")
         ->type_name("BYTES")
+        ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62))
         ->capture_default_str();
     app.parse_complete_callback([] { transfer::settings.folder.emplace(transfer::settings.directory); });
   };

@@ -87,7 +87,7 @@ int main(int argc, char** argv) {
     app.add_option("--server", url, "The server, as it says where it listens")->type_name("URL")->capture_default_str();
   };
   return example::run_program(argc, argv, "Says what you type, and shows what others say.", declare, [&] {
-    const sockserv::Address server = example::address_of(url);
+    const sockserv::Address server = example::server_address(url);
     example::scheme_of(url) == "udp" ? chat_over_udp(server) : chat_over_tcp(server);
     return 0;
   });

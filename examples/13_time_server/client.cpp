@@ -19,7 +19,7 @@
 using by_hand::check;
 
 int main(int argc, char** argv) {
-  const auto port = argc == 1 ? 9000 : by_hand::port_number(argv[1]);
+  const auto port = argc == 1 ? 9000 : by_hand::port_number(argv[1], by_hand::End::client);
   if (argc > 3 || !port) by_hand::exit_usage(argc, argv, "[PORT [FORMAT]]");
   const std::string_view format = argc == 3 ? argv[2] : "";
 

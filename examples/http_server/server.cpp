@@ -52,10 +52,10 @@ void declare(CLI::App& app) {
         ->default_str(std::to_string(value.count()))
         ->group("Limits");
   };
-  const auto size = [&](const char* name, auto& value, std::uint64_t least, const char* meaning) {
+  const auto size = [&](const char* name, auto& value, std::uint64_t least, std::uint64_t most, const char* meaning) {
     app.add_option(name, value, meaning)
         ->type_name("N")
-        ->check(CLI::Range(least, std::uint64_t{1} << 40))
+        ->check(CLI::Range(least, most))
         ->capture_default_str()
         ->group("Limits");
   };
@@ -70,10 +70,11 @@ void declare(CLI::App& app) {
           "How long a connection may wait for its next request\n(0: one request only)");
   seconds("--head-time", site.head_time, 1, "How long the head of a request may take");
   seconds("--transfer-time", site.transfer_time, 1, "How long a body or a large file may stand still");
-  size("--max-head", site.head_limits.size, 64, "The most bytes of a request's head");
-  size("--max-target", site.head_limits.target, 1, "The most bytes of its target");
-  size("--max-fields", site.head_limits.fields, 1, "The most fields of its head");
-  size("--max-body", site.largest_body, 0, "The most bytes of its body");
+  constexpr std::uint64_t largest_head = std::uint64_t{1} << 30;  // the parser counts in 32 bits
+  size("--max-head", site.head_limits.size, 64, largest_head, "The most bytes of a request's head");
+  size("--max-target", site.head_limits.target, 1, largest_head, "The most bytes of its target");
+  size("--max-fields", site.head_limits.fields, 1, largest_head, "The most fields of its head");
+  size("--max-body", site.largest_body, 0, std::uint64_t{1} << 40, "The most bytes of its body");
   app.parse_complete_callback([] {
     using Links = example::Folder::Links;
     site.folder.emplace(arguments.directory, arguments.follow_symlinks ? Links::followed : Links::refused);

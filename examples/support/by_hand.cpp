@@ -50,16 +50,16 @@ void exit_usage(int argc, char** argv, std::string_view arguments) {
   std::exit(asked ? 0 : 2);
 }
 
-std::optional<std::uint16_t> port_number(std::string_view argument) {
+std::optional<std::uint16_t> port_number(std::string_view argument, End end) {
   std::uint16_t port = 0;
-  const char* const end = argument.data() + argument.size();
-  const auto result = std::from_chars(argument.data(), end, port);
-  if (result.ec != std::errc() || result.ptr != end) return {};
+  const char* const last = argument.data() + argument.size();
+  const auto result = std::from_chars(argument.data(), last, port);
+  if (result.ec != std::errc() || result.ptr != last || (end == End::client && port == 0)) return {};
   return port;
 }
 
-std::uint16_t port_argument(int argc, char** argv) {
-  const auto port = argc == 1 ? 9000 : port_number(argv[1]);
+std::uint16_t port_argument(int argc, char** argv, End end) {
+  const auto port = argc == 1 ? 9000 : port_number(argv[1], end);
   if (argc > 2 || !port) exit_usage(argc, argv, "[PORT]");
   return *port;
 }

@@ -28,10 +28,12 @@ Result check(Result result, std::string_view call, std::string_view object = {})
 
 /// Ends the program with exit code 2, or with 0 if it was only asked for --help, saying what arguments it takes.
 [[noreturn]] void exit_usage(int argc, char** argv, std::string_view arguments);
+/// Who is asked for a port: to a server, 0 means that the system chooses one; to a client it means nothing.
+enum class End { server, client };
 /// The port number that an argument is, or nothing.
-std::optional<std::uint16_t> port_number(std::string_view argument);
+std::optional<std::uint16_t> port_number(std::string_view argument, End end);
 /// The port of a program that is called as PROGRAM [PORT]; 9000 if there is none.
-std::uint16_t port_argument(int argc, char** argv);
+std::uint16_t port_argument(int argc, char** argv, End end);
 
 /// From now on SIGINT (Ctrl-C) and SIGTERM end the program with exit code 0. If there is a path, of a Unix socket, it
 /// is removed then. To be called once.

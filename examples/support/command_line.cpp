@@ -62,6 +62,16 @@ sockserv::Address address_of(std::string_view url) {
   return scheme.starts_with("unix") ? unix_address(rest) : ip_address(rest);
 }
 
+sockserv::Address server_address(const std::string& url) {
+  try {
+    sockserv::Address address = address_of(url);
+    if (address.is_ip() && address.port() == 0) throw std::invalid_argument("no server has port 0");
+    return address;
+  } catch (const std::invalid_argument& error) {
+    throw CLI::ValidationError("--server", url + ": " + error.what());
+  }
+}
+
 int run_program(int argc, char** argv, std::string_view purpose, const std::function<void(CLI::App&)>& declare_options,
                 const std::function<int()>& body) {
   const std::string program = std::filesystem::path(argv[0]).filename();

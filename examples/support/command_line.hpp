@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <sockserv/address.hpp>
+#include <string>
 #include <string_view>
 
 namespace CLI {
@@ -22,6 +23,10 @@ std::string_view scheme_of(std::string_view url);
 /// instead of a path for a name in Linux's abstract namespace.
 /// @throws std::invalid_argument if it is none.
 sockserv::Address address_of(std::string_view url);
+
+/// The address that the option --server of a client has.
+/// @throws CLI::ValidationError if there can be no server.
+sockserv::Address server_address(const std::string& url);
 
 /// The main() of a program: declares its options, reads the command line, calls `body`, which may still throw
 /// CLI::ValidationError, and reports what goes wrong. `purpose` is one sentence, for --help. Returns the exit code:

@@ -5,6 +5,8 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <sockserv/detail/processors.hpp>
+#include <sockserv/detail/settings.hpp>
 #include <stdexcept>
 
 namespace example {
@@ -111,6 +113,24 @@ sockserv::ServerOptions server_options(const Arguments& arguments) {
   return options;
 }
 
+/// Threads and processes that serve from the start are fewer than those that come with requests.
+/// @throws CLI::ValidationError
+void check_workers(const Arguments& arguments) {
+  if (arguments.workers && arguments.mixin == "none") {
+    throw CLI::ValidationError("--workers", "there are none without a mixin; see --mixin");
+  }
+  const bool has_processes = arguments.mixin.starts_with("preforking");
+  const std::size_t workers = arguments.workers.value_or(sockserv::detail::processors());
+  if ((has_processes || arguments.mixin == "fiber") && workers > sockserv::detail::most_processors) {
+    throw CLI::ValidationError("--workers", "with --mixin " + arguments.mixin + " at most " +
+                                                std::to_string(sockserv::detail::most_processors));
+  }
+  if (has_processes && arguments.max_connections && static_cast<std::size_t>(*arguments.max_connections) < workers) {
+    throw CLI::ValidationError("--max-connections",
+                               "each of the " + std::to_string(workers) + " processes needs one; see --workers");
+  }
+}
+
 /// What the arguments mean.
 /// @throws CLI::ValidationError if they mean nothing.
 std::pair<const Choice&, Options> interpret(const Arguments& arguments, std::span<const Choice> choices) {
@@ -120,9 +140,7 @@ std::pair<const Choice&, Options> interpret(const Arguments& arguments, std::spa
   options.busy_poll = std::chrono::microseconds(arguments.busy_poll);
   options.server = server_options(arguments);
   options.run.drain_limit = std::chrono::seconds(arguments.drain);
-  if (options.workers && arguments.mixin == "none") {
-    throw CLI::ValidationError("--workers", "there are none without a mixin; see --mixin");
-  }
+  check_workers(arguments);
   try {
     read_url(arguments.listen, choices, options);
   } catch (const std::invalid_argument& error) {
