@@ -9,7 +9,10 @@ namespace sockserv::detail {
 /// What each thread of the pool does: tasks, until there are none and the pool ends.
 class ThreadPool::Worker final : public ThreadTask {
  public:
-  explicit Worker(ThreadPool& pool) : pool_(pool) {}
+  explicit Worker(ThreadPool& pool) : pool_(pool) {
+    const std::scoped_lock lock(pool_.mutex_);
+    ++pool_.threads_;
+  }
   ~Worker() override {
     const std::scoped_lock lock(pool_.mutex_);
     --pool_.threads_;
@@ -62,28 +65,27 @@ bool ThreadPool::has_room(const Limits& limits) const {
 }
 
 void ThreadPool::submit(std::unique_ptr<ThreadTask>& task, const Limits& limits) {
-  const std::scoped_lock turn(submitting_);  // what is undone below must be what was done here
-  bool another_thread = false;
-  {
-    const std::scoped_lock lock(mutex_);
-    queue_.push_back(std::move(task));
-    ++unfinished_;
-    another_thread = idle_ < queue_.size() && threads_ < limits.threads;
-    if (another_thread) ++threads_;
-    task_or_end_.notify_one();
+  const std::scoped_lock turn(submitting_);
+  std::unique_lock lock(mutex_);
+  // First a thread, then the task: what fails leaves the task to the caller, and no thread to be ended.
+  if (idle_ <= queue_.size() && threads_ < limits.threads) {
+    lock.unlock();
+    start_thread(limits);
+    lock.lock();
   }
-  if (!another_thread) return;
-  std::unique_ptr<ThreadTask> worker = std::make_unique<Worker>(*this);
+  queue_.push_back(std::move(task));
+  ++unfinished_;
+  task_or_end_.notify_one();
+}
+
+/// Throws if there is no thread at all; otherwise one of those that there are will do.
+void ThreadPool::start_thread(const Limits& limits) {
   try {
+    std::unique_ptr<ThreadTask> worker = std::make_unique<Worker>(*this);
     group_.start(worker, limits.stack_size);
   } catch (...) {
-    worker.reset();
     const std::scoped_lock lock(mutex_);
-    if (threads_ > 0) return;  // one of those will do it
-    task = std::move(queue_.back());
-    queue_.pop_back();
-    --unfinished_;
-    throw;
+    if (threads_ == 0) throw;
   }
 }
 

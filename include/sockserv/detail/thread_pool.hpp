@@ -35,7 +35,8 @@ class ThreadPool {
   bool has_room(const Limits& limits) const;
 
   /// Has the task done by a thread that is idle, or by a new one, or by the next that becomes idle.
-  /// @throws boost::thread_resource_error if there is no thread at all and can be none; the task is still the caller's.
+  /// @throws boost::thread_resource_error if there is no thread at all and can be none, std::bad_alloc if there is no
+  ///     memory; the task is still the caller's then.
   void submit(std::unique_ptr<ThreadTask>& task, const Limits& limits);
 
   /// Tasks that have been submitted and are not done.
@@ -52,11 +53,12 @@ class ThreadPool {
  private:
   class Worker;
 
+  void start_thread(const Limits& limits);
   std::unique_ptr<ThreadTask> next_task();
   void task_done();
 
   std::function<void()> on_room_;
-  std::mutex submitting_;     // taken before the next
+  std::mutex submitting_;     // held by the one who may start a thread; taken before the next
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable task_or_end_;
   std::condition_variable none_left_;
