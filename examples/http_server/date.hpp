@@ -2,6 +2,8 @@
 
 /// Dates as HTTP writes them (RFC 9110, 5.6.7).
 
+#include <array>
+#include <cstddef>
 #include <ctime>
 #include <optional>
 #include <string>
@@ -15,18 +17,23 @@ std::string http_date(std::time_t time);
 /// The time of a date in any of the three forms that there have been; nothing if it is none.
 std::optional<std::time_t> parse_http_date(std::string_view text);
 
-/// What `format` makes of the present second; it is asked once for each, in each thread that calls this.
+/// What `format` makes of the present second, up to 128 bytes; it is asked once for each, in each thread that calls
+/// this. It is kept without a destructor: registering one in a new thread would end the program if there is no memory.
 template <auto format>
-const std::string& of_this_second() {
+std::string_view of_this_second() {
   struct Latest {
     std::time_t second = -1;
-    std::string text;
+    std::size_t size = 0;
+    std::array<char, 128> text{};
   };
-  thread_local Latest latest;
+  constinit thread_local Latest latest;
   std::timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
-  if (now.tv_sec != latest.second) latest = {now.tv_sec, format(now.tv_sec)};
-  return latest.text;
+  if (now.tv_sec != latest.second) {
+    latest.size = std::string_view(format(now.tv_sec)).copy(latest.text.data(), latest.text.size());
+    latest.second = now.tv_sec;
+  }
+  return {latest.text.data(), latest.size};
 }
 
 }  // namespace web

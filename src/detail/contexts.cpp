@@ -1,10 +1,13 @@
 #include <sockserv/detail/contexts.hpp>
 
 #include <boost/asio/io_context.hpp>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <sockserv/detail/descriptor.hpp>
 #include <vector>
+
+#include "thread_ending.hpp"
 
 namespace sockserv::detail {
 namespace {
@@ -16,9 +19,20 @@ constinit std::mutex idle_mutex;  // guards what follows
 constinit std::vector<io_context*>* idle_contexts = nullptr;
 constinit std::size_t contexts_made = 0;
 
-LeasedContext& lease_of_this_thread() {
-  thread_local LeasedContext mine;
-  return mine;
+/// A plain thread's context, given back when the thread ends.
+class ThreadContext final : public ThreadEnding {
+ public:
+  LeasedContext lease;
+
+ private:
+  void at_end() noexcept override;
+};
+
+constinit thread_local ThreadContext* of_this_thread = nullptr;
+
+void ThreadContext::at_end() noexcept {
+  of_this_thread = nullptr;
+  delete this;
 }
 
 }  // namespace
@@ -45,7 +59,16 @@ io_context& LeasedContext::get() {
   return *context_;
 }
 
-io_context& context_of_this_thread() { return lease_of_this_thread().get(); }
+io_context& context_of_this_thread() {
+  if (!of_this_thread) {
+    ThreadEnding::prepare();
+    auto made = std::make_unique<ThreadContext>();
+    made->lease.get();
+    if (!made->register_here()) throw std::bad_alloc();
+    of_this_thread = made.release();
+  }
+  return of_this_thread->lease.get();
+}
 
 void close_idle_contexts() noexcept {
   const std::scoped_lock lock(idle_mutex);
@@ -59,7 +82,7 @@ void abandon_contexts() noexcept {
   new (&idle_mutex) std::mutex;  // a thread that is not here may have held it
   idle_contexts = nullptr;
   contexts_made = 0;
-  lease_of_this_thread().abandon();
+  if (of_this_thread) of_this_thread->lease.abandon();
 }
 
 }  // namespace sockserv::detail

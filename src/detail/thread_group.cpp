@@ -6,6 +6,8 @@
 #include <new>
 #include <utility>
 
+#include "thread_ending.hpp"
+
 namespace sockserv::detail {
 
 struct ThreadGroup::State {
@@ -14,50 +16,56 @@ struct ThreadGroup::State {
   std::condition_variable none_left;
   std::size_t running = 0;
   bool room_wanted = false;
+};
 
-  void leave() {
-    const std::scoped_lock lock(mutex);
-    // Under the lock, because whoever waits for the last thread may then destroy what on_room refers to.
-    if (std::exchange(room_wanted, false)) on_room();
-    if (--running == 0) none_left.notify_all();
+/// Counts a thread as one that runs, until it has ended.
+class ThreadGroup::Membership final : public ThreadEnding {
+ public:
+  explicit Membership(std::shared_ptr<State> state) : state_(std::move(state)) {
+    const std::scoped_lock lock(state_->mutex);
+    ++state_->running;
   }
+  Membership(const Membership&) = delete;
+  Membership& operator=(const Membership&) = delete;
+  ~Membership() {
+    const std::scoped_lock lock(state_->mutex);
+    // Under the lock, because whoever waits for the last thread may then destroy what on_room refers to.
+    if (std::exchange(state_->room_wanted, false)) state_->on_room();
+    if (--state_->running == 0) state_->none_left.notify_all();
+  }
+
+ private:
+  void at_end() noexcept override { delete this; }
+
+  std::shared_ptr<State> state_;
 };
 
 ThreadGroup::ThreadGroup(std::function<void()> on_room) : state_(std::make_shared<State>()) {
+  ThreadEnding::prepare();
   state_->on_room = std::move(on_room);
 }
 
 ThreadGroup::~ThreadGroup() { wait_until_none(); }
 
 void ThreadGroup::start(std::unique_ptr<ThreadTask>& task, std::size_t stack_size) {
-  {
-    const std::scoped_lock lock(state_->mutex);
-    ++state_->running;
-  }
   struct Entry {
-    std::shared_ptr<State> state;
+    Membership* membership;
     ThreadTask* task;
 
     void operator()() const {
-      struct Leave {
-        std::shared_ptr<State> state;
-        ~Leave() { state->leave(); }
-      };
-      // The first thread-local variable is the last to go: what the task has put into others ends before.
-      thread_local const Leave leave{state};
+      std::unique_ptr<Membership> until_here(membership);
+      // The first to be registered is the last to go: what the task leaves in thread-local variables ends before.
+      if (until_here->register_here()) static_cast<void>(until_here.release());
       const std::unique_ptr<ThreadTask> owned(task);
       owned->run();
     }
   };
-  try {
-    boost::thread::attributes attributes;
-    if (stack_size > 0) attributes.set_stack_size(stack_size);
-    boost::thread(attributes, Entry{state_, task.get()}).detach();
-  } catch (...) {
-    state_->leave();
-    throw;
-  }
-  // The thread owns the task from its first line on; only now do we know that it will get there.
+  auto membership = std::make_unique<Membership>(state_);
+  boost::thread::attributes attributes;
+  if (stack_size > 0) attributes.set_stack_size(stack_size);
+  boost::thread(attributes, Entry{membership.get(), task.get()}).detach();
+  // The thread owns both from its first line on; only now do we know that it will get there.
+  static_cast<void>(membership.release());
   static_cast<void>(task.release());
 }
 

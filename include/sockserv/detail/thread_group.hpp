@@ -26,7 +26,8 @@ class ThreadGroup {
   ~ThreadGroup();
 
   /// Runs the task in a new boost::thread with a stack of that many bytes (0: the system's default).
-  /// @throws boost::thread_resource_error if there can be no thread; the task is still the caller's then.
+  /// @throws boost::thread_resource_error if there can be no thread, std::bad_alloc if there is no memory; the task is
+  ///     still the caller's then.
   void start(std::unique_ptr<ThreadTask>& task, std::size_t stack_size);
 
   std::size_t running() const;
@@ -39,6 +40,7 @@ class ThreadGroup {
   void forget();
 
  private:
+  class Membership;
   struct State;
   std::shared_ptr<State> state_;  // each thread's too: the last to leave may still hold the lock when we go
 };
