@@ -83,8 +83,8 @@ Endpoints look_up_in_plain_thread(const std::string& host, time_point deadline) 
     context->run_until(deadline);
   }
   if (!error) {
-    // The look-up itself cannot be cancelled, and the context's destructor waits for it.
-    std::thread([context = std::move(context)] {}).detach();
+    // The look-up itself cannot be cancelled, and the context's destructor waits for it: here, if there is no thread.
+    detail::error_of([&] { std::thread([context = std::move(context)] {}).detach(); });
     throw timeout_error("looking up host '" + host + "'");
   }
   if (*error) detail::throw_cannot_resolve(host, *error);

@@ -1,6 +1,8 @@
 #include <sockserv/testing.hpp>
 
 #include <algorithm>
+#include <boost/asio/error.hpp>
+#include <new>
 #include <stdexcept>
 
 namespace sockserv::detail {
@@ -26,13 +28,22 @@ std::size_t ScriptedClient::receive(int, std::span<const iovec> buffers, time_po
 std::size_t ScriptedClient::send(int, std::span<const iovec> buffers, time_point, error_code& error) noexcept {
   error.clear();
   const std::size_t before = output.size();
-  for (const iovec& buffer : buffers) output.append(static_cast<const char*>(buffer.iov_base), buffer.iov_len);
+  try {
+    for (const iovec& buffer : buffers) output.append(static_cast<const char*>(buffer.iov_base), buffer.iov_len);
+  } catch (const std::bad_alloc&) {
+    error = boost::asio::error::no_memory;
+  }
   return output.size() - before;
 }
 
 void ScriptedClient::send_to(int, std::string_view packet, const Address& address, error_code& error) noexcept {
   error.clear();
-  if (address == address_) reply.emplace(packet);
+  if (address != address_) return;
+  try {
+    reply.emplace(packet);
+  } catch (const std::bad_alloc&) {
+    error = boost::asio::error::no_memory;
+  }
 }
 
 void ScriptedClient::set_timeout(int, std::optional<duration>, error_code& error) noexcept { error.clear(); }

@@ -5,10 +5,10 @@
 #include <sys/time.h>
 
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/error.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <limits>
 #include <memory>
@@ -134,15 +134,20 @@ Waiting::Outcome Waiting::wait_for(const bool& done, time_point deadline, LiveRe
   boost::asio::io_context& own = context();
   const auto work = boost::asio::make_work_guard(own);
   own.restart();
-  const auto cut_off = std::make_shared<bool>(false);  // what is posted may run when this wait is over
+  std::atomic<bool> cut_off = false;
   std::optional<LiveRequests::CutOffAction> on_cut_off;
-  if (live) on_cut_off.emplace(*live, [&] { boost::asio::post(own, [cut_off] { *cut_off = true; }); });
+  if (live) {
+    on_cut_off.emplace(*live, [&] {
+      cut_off = true;
+      own.stop();
+    });
+  }
   while (!done) {
-    if (*cut_off) return Outcome::cut_off;
+    if (cut_off) return Outcome::cut_off;
     if (deadline == no_deadline) {
       own.run_one();
     } else if (own.run_one_until(deadline) == 0) {
-      return Outcome::timed_out;
+      return cut_off ? Outcome::cut_off : Outcome::timed_out;
     }
   }
   return Outcome::done;
