@@ -93,7 +93,8 @@ void WorkerProcesses::make_places(std::size_t count) {
   if (!workers_.empty()) return;
   places_ = SharedMemory<WorkerPlace>(count);
   workers_.resize(count);
-  ended_.reserve(count);
+  // A place is used again only after those that ended before have been looked at, but for one that ends meanwhile.
+  ended_.reserve(2 * count);
   parent_ = open_pidfd(::getpid());
 }
 
@@ -125,16 +126,18 @@ std::optional<std::size_t> WorkerProcesses::free_place() const {
   return static_cast<std::size_t>(found - workers_.begin());
 }
 
+bool WorkerProcesses::is_one_ready_since(time_point then) const {
+  const std::scoped_lock lock(mutex_);
+  for (std::size_t index = 0; index < workers_.size(); ++index) {
+    const Worker& worker = workers_[index];
+    if (worker.id != 0 && worker.started >= then && places_.values()[index].ready) return true;
+  }
+  return false;
+}
+
 bool WorkerProcesses::has_free_place() const {
   const std::scoped_lock lock(mutex_);
   return free_place().has_value();
-}
-
-bool WorkerProcesses::is_any_ready() const {
-  const std::scoped_lock lock(mutex_);
-  return std::ranges::any_of(workers_, [&](const Worker& each) {
-    return each.id != 0 && places_.values()[static_cast<std::size_t>(&each - workers_.data())].ready;
-  });
 }
 
 /// While workers end early, they are started one at a time, and not before the last one has proved itself or ended.
@@ -162,59 +165,76 @@ void WorkerProcesses::has_ended(pid_t worker, std::optional<int> status) {
   WorkerPlace& place = places_.values()[index];
   const bool early = !has_served_well(index);
   const bool well = place.ready && ended_well(status);
-  std::string how;
-  if (!well || early) {
-    how = "worker " + std::to_string(worker) + " " +
-          (found->overdue ? "was not ready within its boot_timeout and was killed" : describe(status));
-  }
-  ended_.push_back({.early = early, .how = how});
+  ended_.push_back({.id = worker, .status = status, .early = early, .well = well, .overdue = found->overdue});
   place.running = 0;
   *found = Worker();
 }
 
 void WorkerProcesses::look_after(duration boot_timeout, const AbstractServer& server) {
-  std::vector<Ended> ended;
-  std::vector<pid_t> overdue;
-  {
-    const std::scoped_lock lock(mutex_);
-    ended.swap(ended_);
-    for (std::size_t index = 0; index < workers_.size(); ++index) {
-      Worker& worker = workers_[index];
-      if (worker.id == 0 || worker.proven) continue;
-      if (has_served_well(index)) {
-        worker.proven = true;
-        early_deaths_ = 0;
-      } else if (!places_.values()[index].ready && !worker.overdue &&
-                 steady_clock::now() - worker.started >= boot_timeout) {
-        worker.overdue = true;
-        overdue.push_back(worker.id);
-      }
-    }
-  }
-  for (const pid_t worker : overdue) children_.signal(worker, SIGKILL);
-  for (const Ended& each : ended) {
-    if (each.early) {
-      died_early(each.how, server);
+  note_proven();
+  while (const auto worker = next_overdue(boot_timeout)) children_.signal(*worker, SIGKILL);
+  while (const auto ended = next_ended()) {
+    const auto how = [&] {
+      return "worker " + std::to_string(ended->id) + " " +
+             (ended->overdue ? "was not ready within its boot_timeout and was killed" : describe(ended->status));
+    };
+    if (ended->early) {
+      died_early(how, server);
     } else {
       early_deaths_ = 0;
-      if (!each.how.empty()) server.log(LogLevel::warning, each.how + "; another one takes its place");
+      if (!ended->well) server.log(LogLevel::warning, [&] { return how() + "; another one takes its place"; });
     }
   }
+}
+
+void WorkerProcesses::note_proven() {
+  const std::scoped_lock lock(mutex_);
+  for (std::size_t index = 0; index < workers_.size(); ++index) {
+    Worker& worker = workers_[index];
+    if (worker.id == 0 || worker.proven || !has_served_well(index)) continue;
+    worker.proven = true;
+    early_deaths_ = 0;
+  }
+}
+
+/// A worker that takes too long to be ready, once.
+std::optional<pid_t> WorkerProcesses::next_overdue(duration boot_timeout) {
+  const std::scoped_lock lock(mutex_);
+  for (std::size_t index = 0; index < workers_.size(); ++index) {
+    Worker& worker = workers_[index];
+    if (worker.id == 0 || worker.overdue || places_.values()[index].ready ||
+        steady_clock::now() - worker.started < boot_timeout) {
+      continue;
+    }
+    worker.overdue = true;
+    return worker.id;
+  }
+  return std::nullopt;
+}
+
+std::optional<WorkerProcesses::Ended> WorkerProcesses::next_ended() {
+  const std::scoped_lock lock(mutex_);
+  if (ended_.empty()) return std::nullopt;
+  const Ended next = ended_.front();
+  ended_.erase(ended_.begin());
+  return next;
 }
 
 void WorkerProcesses::not_started(const std::exception_ptr& error, const AbstractServer& server) {
-  died_early("a worker could not be started: " + detail::describe(error), server);
+  died_early([&] { return "a worker could not be started: " + detail::describe(error); }, server);
 }
 
-void WorkerProcesses::died_early(const std::string& how, const AbstractServer& server) {
+template <class How>
+void WorkerProcesses::died_early(const How& how, const AbstractServer& server) {
   ++early_deaths_;
-  last_early_death_ = how;
+  last_early_death_.clear();
+  error_of([&] { last_early_death_ = how(); });  // the log says it as well
   // Not all at the same moment, where several servers fail for the same reason.
   const double jitter = std::uniform_real_distribution<double>(0.5, 1)(random_);
   const Seconds delay =
       jitter * std::min(shortest_delay * std::exp2(static_cast<double>(early_deaths_ - 1)), longest_delay);
   next_start_ = steady_clock::now() + std::chrono::duration_cast<duration>(delay);
-  server.log(LogLevel::warning, how + " before it had served; the next one has to wait");
+  server.log(LogLevel::warning, [&] { return how() + " before it had served; the next one has to wait"; });
 }
 
 std::exception_ptr WorkerProcesses::early_deaths_error(std::size_t limit) const {
@@ -227,7 +247,7 @@ std::exception_ptr WorkerProcesses::early_deaths_error(std::size_t limit) const 
 std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration boot_timeout) const {
   std::optional<duration> interval = children_.look_interval();
   const auto at_most = [&](duration limit) { interval = std::min(interval.value_or(limit), limit); };
-  if (!is_any_ready()) at_most(readiness_interval);
+  if (!is_one_ready_since(time_point::min())) at_most(readiness_interval);
   const std::scoped_lock lock(mutex_);
   const auto now = steady_clock::now();
   for (std::size_t index = 0; index < workers_.size(); ++index) {

@@ -53,8 +53,9 @@ void AbstractServer::report_error(const Address& client_address, const std::exce
     detail::count(counters_->handler_errors);
   }
   if (const auto another = detail::error_of([&] { handle_error(client_address, error); })) {
-    log(LogLevel::error,
-        "handle_error itself failed: " + detail::describe(another) + "; it was given " + detail::describe(error));
+    log(LogLevel::error, [&] {
+      return "handle_error itself failed: " + detail::describe(another) + "; it was given " + detail::describe(error);
+    });
   }
 }
 
@@ -70,8 +71,9 @@ bool AbstractServer::accept_failed(const std::exception_ptr& error) noexcept {
   if (verdict == Verdict::stop) {
     stop_with(error);
   } else if (accept_pause_.worth_logging(error)) {
-    log(LogLevel::warning,
-        "cannot accept: " + detail::describe(error) + (verdict == Verdict::pause ? "; accepting pauses" : ""));
+    log(LogLevel::warning, [&] {
+      return "cannot accept: " + detail::describe(error) + (verdict == Verdict::pause ? "; accepting pauses" : "");
+    });
   }
   return verdict != Verdict::stop;
 }
@@ -93,8 +95,10 @@ void AbstractServer::count_rejected(Rejection reason, const Address& client_addr
     case Rejection::per_address:
       detail::count(counters_->rejected_per_address);
       if (may_log_rejection_()) {
-        log(LogLevel::info, client_address.to_string() + " is rejected: its address has " +
-                                std::to_string(options_.max_connections_per_address) + " connections already");
+        log(LogLevel::info, [&] {
+          return client_address.to_string() + " is rejected: its address has " +
+                 std::to_string(options_.max_connections_per_address) + " connections already";
+        });
       }
   }
 }

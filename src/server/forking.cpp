@@ -8,6 +8,7 @@
 #include <sockserv/detail/child_processes.hpp>
 #include <sockserv/detail/fork.hpp>
 #include <sockserv/detail/request_scope.hpp>
+#include <sockserv/error.hpp>
 
 namespace sockserv {
 namespace {
@@ -33,12 +34,14 @@ void AbstractServer::become_child() noexcept { wake_.reset(); }
 
 pid_t AbstractServer::fork_worker() {
   const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below
-  return detail::fork_holding(mutex_, live_requests_.mutex(), [this] { become_worker(); });
+  return detail::fork_holding(mutex_, live_requests_.mutex(), [this] {
+    if (detail::error_of([this] { become_worker(); })) detail::exit_child(1);  // its parent will start another one
+  });
 }
 
-void AbstractServer::become_worker() noexcept {
+void AbstractServer::become_worker() {
   wake_ = make_wake();
-  if (!wake_) detail::exit_child(1);  // nobody could stop it; its parent will start another one
+  if (!wake_) detail::throw_error(detail::last_system_error(), "eventfd");  // nobody could stop it
   stop_requested_ = false;
   taking_backlog_ = false;
   drain_expected_ = false;

@@ -15,7 +15,6 @@
 #include <sockserv/error.hpp>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
 
 namespace sockserv {
@@ -166,7 +165,7 @@ void AbstractServer::take_backlog() {
 void AbstractServer::serve_backlog() {
   for (int left = backlog_limit(); left > 0 && taking_backlog();) {
     if (!may_accept_now()) {
-      look_around(backlog_deadline_ - std::chrono::steady_clock::now());
+      look_around();
     } else if (handle_request_noblock()) {
       --left;
     } else {
@@ -178,7 +177,7 @@ void AbstractServer::serve_backlog() {
 bool AbstractServer::is_anyone_waiting() const noexcept { return detail::is_readable(fileno()); }
 
 void AbstractServer::look_around(std::optional<duration> limit) {
-  wait(limit ? std::optional(deadline_after(*limit)) : std::nullopt, false);
+  wait(std::min(limit ? deadline_after(*limit) : time_point::max(), backlog_deadline_), false);
   service_actions();
 }
 
@@ -212,30 +211,40 @@ void AbstractServer::wake() noexcept {
   errno = saved;
 }
 
-/// Where nobody serves, a thread takes the backlog while the caller watches the deadline. It is not joined: it may
-/// still be in a handler when the caller gives up. Destruction waits for it as for every serving thread.
-void AbstractServer::take_backlog_elsewhere() {
+/// Where nobody serves, a thread takes the backlog while the caller watches the deadline. The caller does it where
+/// there should be no thread, or can be none; then a request that the serving thread itself runs may outlast the
+/// deadline.
+void AbstractServer::take_backlog_elsewhere(time_point deadline) {
   {
     const std::scoped_lock lock(mutex_);
     if (serving_ || !taking_backlog_ || !is_listening()) return;
     serving_type_ = &typeid(*this);
     serving_ = true;
   }
+  if (!prefers_single_thread() && start_taking_backlog()) return;
+  backlog_deadline_ = deadline;
+  take_backlog_in_this_thread();
+}
+
+/// False if there can be no thread. It is not joined: it may still be in a handler when the caller of `drain()` gives
+/// up. Destruction waits for it as for every serving thread.
+bool AbstractServer::start_taking_backlog() {
   try {
-    std::thread([this] {
-      const ServingRole role(*this);
-      const auto error = detail::error_of([this] {
-        check_settings();
-        take_backlog();
-      });
-      if (error) {
-        log(LogLevel::error, "the backlog was not taken whole: " + detail::describe(error));
-      }
-    }).detach();
-  } catch (const std::system_error& failure) {
-    log(LogLevel::error, std::string("the backlog was not taken, for want of a thread: ") + failure.what());
-    give_up_serving_role();
+    std::thread([this] { take_backlog_in_this_thread(); }).detach();
+    return true;
+  } catch (const std::exception&) {
+    return false;
   }
+}
+
+void AbstractServer::take_backlog_in_this_thread() {
+  const ServingRole role(*this);
+  const auto error = detail::error_of([this] {
+    check_settings();
+    take_backlog();
+  });
+  if (!error) return;
+  log(LogLevel::error, [&] { return "the backlog was not taken whole: " + detail::describe(error); });
 }
 
 }  // namespace sockserv

@@ -58,7 +58,7 @@ DrainResult AbstractServer::drain(duration limit) {
   begin_drain();
   if (called_from_within()) return {};
 
-  if (wait_for_serving_thread(deadline)) take_backlog_elsewhere();
+  if (wait_for_serving_thread(deadline)) take_backlog_elsewhere(deadline);
   if (wait_until_done(deadline)) return {};
 
   DrainResult result;
@@ -132,10 +132,11 @@ void AbstractServer::begin_destruction(const std::type_info& destructor_of, std:
     running = running || serving_;
   }
   if (running && serving && *serving != destructor_of) {
-    const std::string name = boost::core::demangle(serving->name());
-    log(LogLevel::error, "a " + name + " is destroyed while it serves, so its handlers use members that are gone. " +
-                             "Call server_close() in its destructor (and leave block_on_close true and " +
-                             "daemon_threads false), or drain() before");
+    log(LogLevel::error, [&] {
+      return "a " + boost::core::demangle(serving->name()) +
+             " is destroyed while it serves, so its handlers use members that are gone. Call server_close() in its "
+             "destructor (and leave block_on_close true and daemon_threads false), or drain() before";
+    });
     std::terminate();
   }
   server_close();

@@ -93,8 +93,8 @@ class WorkerProcesses {
 
   std::set<pid_t> ids() const { return children_.active(); }
   bool has_free_place() const;
-  /// True if a worker serves.
-  bool is_any_ready() const;
+  /// True if a worker that was started then or later is ready.
+  bool is_one_ready_since(time_point then) const;
   bool empty() const { return children_.size() == 0; }
   /// Requests that the workers have accepted and that have not ended.
   std::size_t requests_running() const;
@@ -133,16 +133,22 @@ class WorkerProcesses {
     bool proven = false;             // it has served well, which is looked at only until it has
     bool overdue = false;            // killed because it was not ready in time
   };
-  /// What is to be said of a worker that has ended.
   struct Ended {
+    pid_t id;
+    std::optional<int> status;
     bool early;
-    std::string how;  // empty: well
+    bool well;
+    bool overdue;
   };
 
   void has_ended(pid_t worker, std::optional<int> status);
   bool has_served_well(std::size_t index) const;
   void send_all(WorkerCommand command) const noexcept;
-  void died_early(const std::string& how, const AbstractServer& server);
+  std::optional<Ended> next_ended();
+  std::optional<pid_t> next_overdue(duration boot_timeout);
+  void note_proven();
+  template <class How>
+  void died_early(const How& how, const AbstractServer& server);
   std::optional<std::size_t> free_place() const;
 
   ChildProcesses children_;
@@ -152,7 +158,7 @@ class WorkerProcesses {
   mutable std::mutex mutex_;  // guards what follows
   SharedMemory<WorkerPlace> places_;
   std::vector<Worker> workers_;  // one for each place
-  std::vector<Ended> ended_;
+  std::vector<Ended> ended_;     // there is room
 
   // The serving thread's:
   std::size_t early_deaths_ = 0;

@@ -149,7 +149,9 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   }
 
   /// In the parent: once a worker is.
-  bool is_ready() const override { return workers_.inside() ? Server::is_ready() : workers_.is_any_ready(); }
+  bool is_ready() const override {
+    return workers_.inside() ? Server::is_ready() : workers_.is_one_ready_since(AbstractServer::time_point::min());
+  }
   /// What one worker has taken, another cannot serve.
   bool may_take_requests_ahead() const noexcept override { return false; }
   bool accept_elsewhere() override { return !workers_.inside() || Server::accept_elsewhere(); }
@@ -166,12 +168,16 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   void serve_backlog() override {
     if (workers_.inside()) return Server::serve_backlog();
     workers_.make_places(processes);
-    while (this->taking_backlog() && this->is_anyone_waiting()) {
+    const auto begun = std::chrono::steady_clock::now();
+    std::size_t attempts = max_early_deaths;
+    // Those that are ready have the listener then, and clients who keep coming must not keep us.
+    while (this->taking_backlog() && this->is_anyone_waiting() && !workers_.is_one_ready_since(begun)) {
+      workers_.look_after(boot_timeout, *this);
       if (workers_.has_free_place()) {
+        if (attempts-- == 0) return;
         while (workers_.has_free_place() && start_worker()) {
         }
         workers_.tell(detail::WorkerCommand::drain);
-        return;  // they have the listener now, and clients who keep coming must not keep us
       }
       this->look_around(std::chrono::milliseconds(20));
     }
@@ -224,7 +230,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
         this->notify_fork(boost::asio::execution_context::fork_child);
         this->serve_as_worker();
       });
-      if (error) this->log(LogLevel::error, "a worker has failed: " + detail::describe(error));
+      if (error) this->log(LogLevel::error, [&] { return "a worker has failed: " + detail::describe(error); });
       detail::exit_child(error ? 1 : 0);
     } catch (...) {  // a request to end the thread, which in this process is the one that serves
       detail::exit_child(1);

@@ -75,7 +75,7 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
   bool wait_for_requests(AbstractServer::time_point deadline) override {
     return Server::wait_for_requests(deadline) && pool_.wait_until_none(deadline);
   }
-  void become_worker() noexcept override {
+  void become_worker() override {
     pool_.forget();
     Server::become_worker();
   }

@@ -61,7 +61,7 @@ class ThreadingMixIn : public detail::ThreadedRequests<Server> {
   bool wait_for_requests(AbstractServer::time_point deadline) override {
     return Server::wait_for_requests(deadline) && threads_.wait_until_none(deadline);
   }
-  void become_worker() noexcept override {
+  void become_worker() override {
     threads_.forget();
     Server::become_worker();
   }

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <concepts>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -83,6 +84,8 @@ class AbstractServer {
   /// @throws std::logic_error if the server does not listen, or is being served by another thread.
   /// @throws std::invalid_argument if `poll_interval` is not positive, or a knob makes no sense.
   /// @throws boost::system::system_error if the socket turns out to be none (somebody has closed its descriptor).
+  /// @throws std::bad_alloc, boost::thread_resource_error, boost::system::system_error if the memory, threads or
+  ///     descriptors are lacking that serving and stopping need; nothing has been accepted then.
   void serve_forever(duration poll_interval = std::chrono::milliseconds(500));
 
   /// Serves one request, or calls `handle_timeout()` if none has come within `timeout`. Returns at once if the server
@@ -100,6 +103,9 @@ class AbstractServer {
   /// Stops accepting, takes what the backlog still holds, and lets requests finish; after `limit` shuts down the
   /// sockets of those that have not, which wakes their handlers with an ordinary error (child processes get SIGTERM
   /// and, two seconds later, SIGKILL). From a handler of this server, only starts that and does not wait.
+  ///
+  /// If nobody serves, a new thread takes the backlog; the calling thread does where the server forks, and where there
+  /// can be no thread.
   DrainResult drain(duration limit);
 
   /// Stops serving, closes the socket, and removes the Unix path that the server made; waits for requests as the
@@ -153,6 +159,15 @@ class AbstractServer {
 
   /// Hands a message to `ServerOptions::log`.
   void log(LogLevel level, std::string_view message) const noexcept;
+  /// The same with the message that `make` returns; if there is no memory to make it, the log says so.
+  template <std::invocable Make>
+  void log(LogLevel level, const Make& make) const noexcept {
+    try {
+      log(level, std::string_view(make()));
+    } catch (...) {
+      log(level, std::string_view("a message is lost because there is no memory for it"));
+    }
+  }
 
   /// Ends the server in a hard way, for when there is no time to drain: shuts down every request's socket, kills
   /// child processes.
@@ -273,8 +288,9 @@ class AbstractServer {
   /// The same for a worker process, which goes on to serve the same socket: there `become_worker()` is called, and
   /// SIGTERM requests a stop.
   pid_t fork_worker();
-  /// In a worker process: makes this a server that has not served yet, with threads and requests of its own.
-  virtual void become_worker() noexcept;
+  /// In a worker process: makes this a server that has not served yet, with threads and requests of its own. What it
+  /// throws ends the worker.
+  virtual void become_worker();
   /// In a worker process: serves as the parent would until told to stop, and then waits for the requests in progress.
   void serve_as_worker();
   /// @}
@@ -293,7 +309,9 @@ class AbstractServer {
   void throw_fatal_error();
   void begin_expected_drain();
   void take_backlog();
-  void take_backlog_elsewhere();
+  void take_backlog_elsewhere(time_point deadline);
+  bool start_taking_backlog();
+  void take_backlog_in_this_thread();
   bool wait_for_serving_thread(time_point deadline);
   bool wait_until_done(time_point deadline);
   void close_listener() noexcept;

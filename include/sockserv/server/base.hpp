@@ -160,7 +160,7 @@ bool BaseServer<Handler>::serve_request(request_type& request, const Address& cl
 template <class Handler>
 void BaseServer<Handler>::end_request(request_type& request) noexcept {
   if (const auto error = detail::error_of([&] { shutdown_request(request); })) {
-    log(LogLevel::error, "shutdown_request failed: " + detail::describe(error));
+    log(LogLevel::error, [&] { return "shutdown_request failed: " + detail::describe(error); });
   }
 }
 

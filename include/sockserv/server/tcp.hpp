@@ -120,7 +120,7 @@ class TCPServer : public BaseServer<Handler> {
     BaseServer<Handler>::become_child();
   }
 
-  void become_worker() noexcept override {
+  void become_worker() override {
     if (socket_) socket_->keep_path();
     BaseServer<Handler>::become_worker();
   }
