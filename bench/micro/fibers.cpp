@@ -36,7 +36,10 @@ class Task final : public FiberTask {
 class OneLoop {
  public:
   OneLoop() { loops_.start({.loops = 1, .stack_size = 65536, .handler = "benchmark"}); }
-  void submit(std::function<void(Waiting&)> function) { loops_.submit(std::make_unique<Task>(std::move(function))); }
+  void submit(std::function<void(Waiting&)> function) {
+    std::unique_ptr<FiberTask> task = std::make_unique<Task>(std::move(function));
+    loops_.submit(task);
+  }
   ~OneLoop() {
     loops_.wait_until_none();
     loops_.stop();

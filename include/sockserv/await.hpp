@@ -54,6 +54,11 @@ class Awaited {
     done_ = true;
     if (waiting_) waiting_->wake();
   }
+  /// The operation has been dropped, and will not end: an exception that one of its steps threw has taken it along.
+  void drop() noexcept {
+    // In another thread it is the end of the operation's own executor.
+    if (executor_.running_in_this_thread()) finish();
+  }
 
   /// Waits for its end. If the deadline or the server's patience comes first, cancels it and then waits for its end, or
   /// leaves it to itself if it cannot be cancelled. Returns what came first.
@@ -66,7 +71,7 @@ class Awaited {
   bool done_ = false;
 };
 
-/// Throws for an operation that was not waited for, because of that.
+/// Throws for an operation that was not waited for, because of that; `done`: it was dropped.
 [[noreturn]] void throw_given_up(Waiting::Outcome reason);
 
 template <class Type>
@@ -98,7 +103,7 @@ struct AwaitedResults : Awaited {
   /// Waits for them; throws if it gave up before they were there.
   std::tuple<Results...> wait_for_results(Waiting::time_point deadline) {
     const Waiting::Outcome first = wait(deadline);
-    if (first != Waiting::Outcome::done && (!results || tell_of_cancellation(*results))) throw_given_up(first);
+    if (!results || (first != Waiting::Outcome::done && tell_of_cancellation(*results))) throw_given_up(first);
     return std::move(*results);
   }
 
@@ -107,19 +112,27 @@ struct AwaitedResults : Awaited {
 
 /// What an operation calls when it has ended.
 template <class... Results>
-struct AwaitHandler {
-  std::shared_ptr<AwaitedResults<Results...>> awaited;
+class AwaitHandler {
+ public:
+  explicit AwaitHandler(std::shared_ptr<AwaitedResults<Results...>> awaited) noexcept : awaited_(std::move(awaited)) {}
+  AwaitHandler(AwaitHandler&&) noexcept = default;
+  ~AwaitHandler() {
+    if (awaited_) awaited_->drop();
+  }
 
   using executor_type = boost::asio::io_context::executor_type;
-  executor_type get_executor() const noexcept { return awaited->executor(); }
+  executor_type get_executor() const noexcept { return awaited_->executor(); }
   using cancellation_slot_type = boost::asio::cancellation_slot;
-  cancellation_slot_type get_cancellation_slot() const noexcept { return awaited->slot(); }
+  cancellation_slot_type get_cancellation_slot() const noexcept { return awaited_->slot(); }
 
   template <class... Arguments>
   void operator()(Arguments&&... arguments) {
-    awaited->results.emplace(std::forward<Arguments>(arguments)...);
-    awaited->finish();
+    awaited_->results.emplace(std::forward<Arguments>(arguments)...);
+    std::exchange(awaited_, nullptr)->finish();
   }
+
+ private:
+  std::shared_ptr<AwaitedResults<Results...>> awaited_;  // null once that has happened
 };
 
 /// The completion token that `await` hands to an operation; initiating that gives an AwaitedResults.
@@ -176,7 +189,9 @@ auto value_of(std::tuple<Results...>&& results) {
 ///     the limit had not passed; so what an operation has done is never lost. (One without an error in front cannot say
 ///     that it was cancelled: its result is returned.) Objects made with another executor than
 ///     `this_request::executor()` must tolerate being cancelled from this thread.
-/// @throws boost::system::system_error for the operation's error; `timeout_error` if the limit has passed; with
+/// @throws boost::system::system_error for the operation's error, or with `boost::asio::error::operation_aborted` if
+/// the
+///     operation was dropped because one of its steps threw; `timeout_error` if the limit has passed; with
 ///     `errc::cut_off` if the server has cut the request off, which cancels the operation in the same way;
 ///     std::logic_error outside of handlers.
 template <class Initiate>
@@ -196,7 +211,7 @@ class boost::asio::async_result<sockserv::detail::AwaitToken, Return(Arguments..
   template <class Initiation, class... Rest>
   static return_type initiate(Initiation&& initiation, sockserv::detail::AwaitToken token, Rest&&... rest) {
     auto awaited = std::make_shared<sockserv::detail::AwaitedResults<std::decay_t<Arguments>...>>(token.waiting);
-    std::forward<Initiation>(initiation)(sockserv::detail::AwaitHandler<std::decay_t<Arguments>...>{awaited},
+    std::forward<Initiation>(initiation)(sockserv::detail::AwaitHandler<std::decay_t<Arguments>...>(awaited),
                                          std::forward<Rest>(rest)...);
     return awaited;
   }

@@ -37,23 +37,24 @@ void FiberLoops::start(const Settings& settings) {
   settings_ = settings;
   sights_.assign(settings.loops, {});
   std::vector<std::unique_ptr<fiber::Loop>> loops;
+  loops.reserve(settings.loops);
   for (std::size_t i = 0; i < settings.loops; ++i) loops.push_back(std::make_unique<fiber::Loop>(*this, settings_));
   const std::scoped_lock lock(loops_mutex_);
   loops_ = std::move(loops);
 }
 
-void FiberLoops::forget() noexcept {
+void FiberLoops::forget() {
   Callbacks callbacks = std::move(callbacks_);
   new (this) FiberLoops(std::move(callbacks));  // to destroy the old one would be to wait for its threads
 }
 
-void FiberLoops::accept_from(int listener) {
-  if (accepting_) return;
-  if (std::exchange(listener_, listener) != listener) {
-    for (const auto& loop : loops_) loop->watch_listener(listener);
-  }
-  accepting_ = true;
-  for (const auto& loop : loops_) loop->post([&loop = *loop] { loop.accept(); });
+void FiberLoops::watch(int listener) {
+  for (const auto& loop : loops_) loop->watch_listener(listener);
+}
+
+void FiberLoops::accept() noexcept {
+  if (accepting_.exchange(true)) return;
+  for (const auto& loop : loops_) loop->order(fiber::Loop::Order::accept);
 }
 
 void FiberLoops::stop_accepting() noexcept {
@@ -82,14 +83,14 @@ void FiberLoops::accept(fiber::Loop& loop) {
   if (accepted == requests_at_a_time || loop.resume_watching()) loop.accept_again();
 }
 
-void FiberLoops::submit(std::unique_ptr<FiberTask> task) {
+void FiberLoops::submit(std::unique_ptr<FiberTask>& task) {
   const auto idlest = std::min_element(loops_.begin(), loops_.end(),
                                        [](const auto& one, const auto& other) { return one->load() < other->load(); });
   fiber::Loop* const calling = fiber::Loop::current();
   const bool stays = calling && &calling->owner() == this && calling->load() < (*idlest)->load() + clearly_less;
   ++running_;
   try {
-    (stays ? *calling : **idlest).start(std::move(task));
+    (stays ? *calling : **idlest).start(task);
   } catch (...) {
     done();
     throw;
@@ -110,7 +111,7 @@ bool FiberLoops::wait_until_none(time_point deadline) {
 void FiberLoops::cut_off() noexcept {
   cut_off_ = true;
   const std::scoped_lock lock(loops_mutex_);
-  for (const auto& loop : loops_) loop->post([&loop = *loop] { loop.cut_off(); });
+  for (const auto& loop : loops_) loop->order(fiber::Loop::Order::cut_off);
 }
 
 void FiberLoops::stop() {

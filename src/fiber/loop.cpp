@@ -3,12 +3,10 @@
 #include <cxxabi.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <cerrno>
+#include <exception>
 #include <span>
 #include <utility>
-
-#include "overflow.hpp"
 
 namespace sockserv::fiber {
 namespace {
@@ -41,9 +39,6 @@ Loop::Loop(detail::FiberLoops& owner, const detail::FiberLoops::Settings& settin
       stacks_(settings.stack_size),
       thread_([this] { run_thread(); }) {}
 
-// What stop() throws for want of memory leaves a thread that uses this, so there is no going on.
-Loop::~Loop() { stop(); }  // NOLINT(bugprone-exception-escape)
-
 Loop* Loop::current() noexcept { return of_this_thread; }
 
 void Loop::run_thread() {
@@ -53,42 +48,55 @@ void Loop::run_thread() {
   scope_ = &detail::RequestScope::current();
   of_this_thread = this;
   input_buffers_.belong_here();
-  const OverflowWatch watch;
+  const OverflowWatch watch(signal_stack_.get());
   context_.restart();
-  wait_for_events();
-  context_.run();
+  // An operation that throws, for lack of memory for one, has been dropped, and whoever awaits it learns of that.
+  do {
+    wait_for_events();
+  } while (detail::error_of([this] { context_.run(); }));
   for (Fiber* const fiber : fibers_) fiber->end();
 }
 
-void Loop::stop() {
+void Loop::stop() noexcept {
   if (!thread_.joinable()) return;
-  // Another will have the context: what still waits in it ends first, and what that leads to has come before the stop.
-  boost::asio::post(context_, [this] {
-    ending_ = true;
-    timer_.cancel();
-    epoll_.cancel();
-    boost::asio::post(context_, [this] { context_.stop(); });
-  });
+  order(Order::end);
   thread_.join();
 }
 
-void Loop::post(std::function<void()> action) {
-  boost::asio::post(context_, [this, action = std::move(action)] {
-    action();
-    settle();
-  });
+void Loop::order(Order what) noexcept {
+  // Those that have been given before have been posted.
+  if (orders_.fetch_or(static_cast<unsigned>(what)) != 0) return;
+  post(orders_memory_, [this] { carry_out(orders_.exchange(0)); });
 }
 
-void Loop::start(std::unique_ptr<detail::FiberTask> task) {
+void Loop::carry_out(unsigned orders) noexcept {
+  const auto given = [orders](Order what) { return (orders & static_cast<unsigned>(what)) != 0; };
+  if (given(Order::accept)) accept();
+  if (given(Order::cut_off)) {
+    for (Fiber& fiber : live_) fiber.cut_off();
+  }
+  if (given(Order::end)) end();
+}
+
+/// Another will have the context: what still waits in it ends first, and what that leads to has come before the stop.
+void Loop::end() noexcept {
+  ending_ = true;
+  timer_.cancel();
+  epoll_.cancel();
+  post(end_memory_, [this] { context_.stop(); });
+}
+
+void Loop::start(std::unique_ptr<detail::FiberTask>& task) {
   if (current() == this) {
     add_load(1);
     return begin(std::move(task));
   }
-  boost::asio::post(context_, [this, task = std::move(task)]() mutable {
+  boost::asio::post(context_, [this, task = task.get()] {
     add_load(1);
-    begin(std::move(task));
+    begin(std::unique_ptr<detail::FiberTask>(task));
     settle();
   });
+  static_cast<void>(task.release());  // only now is it the loop's
 }
 
 void Loop::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
@@ -220,14 +228,15 @@ void Loop::tell_timers() {
 
 void Loop::arm_timer() {
   if (timers_.empty() || timers_.begin()->timer >= timer_set_for_) return;
-  timer_set_for_ = timers_.begin()->timer;
-  timer_.expires_at(timer_set_for_);
+  timer_set_for_ = steady_clock::time_point::max();
+  timer_.expires_at(timers_.begin()->timer);
   timer_.async_wait([this](error_code error) {
     if (error) return;  // set anew, for an earlier time
     timer_set_for_ = steady_clock::time_point::max();
     tell_timers();
     settle();
   });
+  timer_set_for_ = timers_.begin()->timer;
 }
 
 void Loop::go_round() {
@@ -278,34 +287,38 @@ int Loop::serve_events() {
   return count;
 }
 
-void Loop::wait_for_events(bool go_round_anyway) {
+void Loop::wait_for_events(bool go_round_anyway) noexcept {
   if (ending_) return;
-  arm_timer();
-  if (!waiting_for_events_) {
-    waiting_for_events_ = true;
-    epoll_.async_wait(boost::asio::posix::descriptor_base::wait_read, [this](error_code error) {
-      waiting_for_events_ = false;
-      if (!error) go_round();
-    });
-  }
-  if ((first_ready_ || accept_again_ || go_round_anyway) && !round_posted_) {
+  const auto error = detail::error_of([this] {
+    arm_timer();
+    watch_epoll_set();
+  });
+  // Without memory to wait, it looks again and again.
+  if ((first_ready_ || accept_again_ || go_round_anyway || error) && !round_posted_) {
     round_posted_ = true;
-    boost::asio::post(context_, [this] {
-      round_posted_ = false;
-      go_round();
-    });
+    boost::asio::post(context_, boost::asio::bind_allocator(round_memory_.allocator(), [this] {
+                        round_posted_ = false;
+                        go_round();
+                      }));
   }
+}
+
+void Loop::watch_epoll_set() {
+  if (waiting_for_events_) return;
+  epoll_.async_wait(boost::asio::posix::descriptor_base::wait_read, [this](error_code error) {
+    waiting_for_events_ = false;
+    if (!error) go_round();
+  });
+  waiting_for_events_ = true;
 }
 
 void Loop::settle() {
   if (running_.load(std::memory_order_relaxed)) return;
-  owner_.busy();
-  run_ready();
+  if (std::uncaught_exceptions() == 0) {  // while one is on its way, a fiber can only be made ready
+    owner_.busy();
+    run_ready();
+  }
   wait_for_events();
-}
-
-void Loop::cut_off() noexcept {
-  for (Fiber& fiber : live_) fiber.cut_off();
 }
 
 bool Loop::running_fiber_guards(const void* address) const noexcept {

@@ -4,9 +4,11 @@
 
 #include <array>
 #include <atomic>
+#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/intrusive/list.hpp>
 #include <boost/intrusive/set.hpp>
@@ -14,7 +16,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -28,6 +29,8 @@
 
 #include "fiber.hpp"
 #include "input_buffers.hpp"
+#include "operation_memory.hpp"
+#include "overflow.hpp"
 #include "stacks.hpp"
 
 namespace sockserv::fiber {
@@ -46,21 +49,35 @@ class Loop {
   Loop(detail::FiberLoops& owner, const detail::FiberLoops::Settings& settings);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
-  ~Loop();  // NOLINT(bugprone-exception-escape): see there
+  ~Loop() { stop(); }
 
   /// @name For any thread
   /// @{
 
   /// The loop whose thread is calling; null: none.
   static Loop* current() noexcept;
-  /// Has `action` done by the loop.
-  void post(std::function<void()> action);
-  /// Has a fiber of this loop do the task.
-  void start(std::unique_ptr<detail::FiberTask> task);
+  /// What the loop can be asked to do.
+  enum class Order : unsigned {
+    accept = 1,   ///< Look for requests, now and again after the next round.
+    cut_off = 2,  ///< End what tasks wait for, if that is not their connection.
+    end = 4,      ///< End the thread.
+  };
+  /// Has the loop do that soon.
+  void order(Order what) noexcept;
+  /// Has `action` done by the loop. The memory is used until then, and by nothing else.
+  template <class Action>
+  void post(OperationMemory& memory, Action action) noexcept {
+    boost::asio::post(context_, boost::asio::bind_allocator(memory.allocator(), [this, action] {
+                        action();
+                        settle();
+                      }));
+  }
+  /// Has a fiber of this loop do the task. If it throws, the task is still the caller's.
+  void start(std::unique_ptr<detail::FiberTask>& task);
   /// How many tasks it has.
   std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
   /// Ends the thread. No task may be left.
-  void stop();
+  void stop() noexcept;
 
   /// What the loop is doing, for those who watch it from outside.
   struct Glimpse {
@@ -101,12 +118,9 @@ class Loop {
   /// Not for now; and again, also for what is there already. In its own thread.
   void pause_watching() noexcept;
   error_code resume_watching() noexcept;
-  /// Has the loop look for requests, now and again after its next round. In its own thread.
-  void accept() { owner_.accept(*this); }
+  /// Has the loop look for requests again after its next round. In its own thread.
   void accept_again() noexcept { accept_again_ = true; }
   void run_ready();
-  /// Ends what tasks wait for, if that is not their connection.
-  void cut_off() noexcept;
   /// True if the address is in the guard of the fiber that runs; for signal handlers in the loop's thread.
   bool running_fiber_guards(const void* address) const noexcept;
   const char* overflow_message() const noexcept { return overflow_message_.c_str(); }
@@ -123,7 +137,11 @@ class Loop {
   void run_thread();
   void begin(std::unique_ptr<detail::FiberTask> task) noexcept;
   void run(Fiber& fiber) noexcept;
-  void wait_for_events(bool go_round_anyway = false);
+  void carry_out(unsigned orders) noexcept;
+  void accept() { owner_.accept(*this); }
+  void end() noexcept;
+  void wait_for_events(bool go_round_anyway = false) noexcept;
+  void watch_epoll_set();
   void go_round();
   int serve_events();
   int look_for_events() noexcept;
@@ -146,6 +164,11 @@ class Loop {
   boost::asio::steady_timer timer_{context_};
   std::chrono::steady_clock::time_point timer_set_for_ = std::chrono::steady_clock::time_point::max();
   std::array<epoll_event, 256> events_;
+  std::atomic<unsigned> orders_ = 0;  // given and not carried out
+  OperationMemory orders_memory_;
+  OperationMemory round_memory_;
+  OperationMemory end_memory_;
+  const std::unique_ptr<char[]> signal_stack_ = std::make_unique_for_overwrite<char[]>(OverflowWatch::stack_size);
 
   InputBuffers input_buffers_;
   Stacks stacks_;

@@ -32,12 +32,10 @@ void handle(int signal, siginfo_t* info, void* context) {
 
 }  // namespace
 
-OverflowWatch::OverflowWatch() {
-  constexpr std::size_t size = 65536;
-  stack_ = std::make_unique_for_overwrite<char[]>(size);
+OverflowWatch::OverflowWatch(char* stack) noexcept {
   stack_t mine{};
-  mine.ss_sp = stack_.get();
-  mine.ss_size = size;
+  mine.ss_sp = stack;
+  mine.ss_size = stack_size;
   ::sigaltstack(&mine, &stack_before_);
 
   const std::scoped_lock lock(mutex);

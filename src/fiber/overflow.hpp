@@ -2,7 +2,7 @@
 
 #include <signal.h>
 
-#include <memory>
+#include <cstddef>
 
 namespace sockserv::fiber {
 
@@ -12,13 +12,16 @@ namespace sockserv::fiber {
 /// overflow goes to whoever handled these signals before.
 class OverflowWatch {
  public:
-  OverflowWatch();
+  /// How large that stack has to be.
+  static constexpr std::size_t stack_size = 65536;
+
+  /// The stack must outlive the watch; it is not made here, where the thread runs already, because that may fail.
+  explicit OverflowWatch(char* stack) noexcept;
   OverflowWatch(const OverflowWatch&) = delete;
   OverflowWatch& operator=(const OverflowWatch&) = delete;
   ~OverflowWatch();
 
  private:
-  std::unique_ptr<char[]> stack_;
   stack_t stack_before_{};
 };
 

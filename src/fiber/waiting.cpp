@@ -217,23 +217,25 @@ void Fiber::run_elsewhere(const std::function<void()>& work) {
     const std::function<void()>& work;
     Fiber& fiber;
     detail::RequestScope* scope;
+    OperationMemory& memory;
     bool& done;
 
-    Work(const std::function<void()>& what, Fiber& whose, bool& is_done)
-        : work(what), fiber(whose), scope(detail::RequestScope::current()), done(is_done) {}
+    Work(const std::function<void()>& what, Fiber& whose, OperationMemory& for_wake, bool& is_done)
+        : work(what), fiber(whose), scope(detail::RequestScope::current()), memory(for_wake), done(is_done) {}
 
     void run() override {
       detail::RequestScope::current() = scope;  // the fiber, which owns it, waits for us
       work();
       detail::RequestScope::current() = nullptr;
-      fiber.loop_.post([&fiber = fiber, &done = done] {
+      fiber.loop_.post(memory, [&fiber = fiber, &done = done] {
         done = true;
         fiber.wake();
       });
     }
   };
+  OperationMemory memory;
   bool done = false;
-  std::unique_ptr<detail::ThreadTask> task = std::make_unique<Work>(work, *this, done);
+  std::unique_ptr<detail::ThreadTask> task = std::make_unique<Work>(work, *this, memory, done);
   loop_.owner().run_elsewhere(task);
   while (wait_for(done, no_deadline, nullptr) != Outcome::done) continue;
 }

@@ -59,20 +59,22 @@ class FiberLoops {
   ~FiberLoops();
 
   /// In a forked child, which has none of the loops' threads: forgets them all. Their descriptors stay open.
-  void forget() noexcept;
+  void forget();
 
   /// Starts the loops. Throws if there can be no thread, descriptor or memory.
   void start(const Settings& settings);
   bool started() const noexcept { return !loops_.empty(); }
 
-  /// Has the loops accept from this socket, from now on until `stop_accepting()`, or until they may not and call
-  /// `wake`.
-  void accept_from(int listener);
+  /// Has the loops watch the socket that they are to accept from. Throws if there is no memory.
+  void watch(int listener);
+  /// Has the loops accept, from now on until `stop_accepting()`, or until they may not and call `wake`.
+  void accept() noexcept;
   /// When this returns, no loop accepts.
   void stop_accepting() noexcept;
 
-  /// Has the task done: by the loop that is calling, or by another that has clearly less to do.
-  void submit(std::unique_ptr<FiberTask> task);
+  /// Has the task done: by the loop that is calling, or by another that has clearly less to do. If it throws, the task
+  /// is still the caller's.
+  void submit(std::unique_ptr<FiberTask>& task);
 
   /// Tasks that have been submitted and are not done.
   std::size_t running() const noexcept { return running_; }
@@ -114,7 +116,6 @@ class FiberLoops {
 
   std::mutex accepting_mutex_;  // held by the loop that accepts
   std::atomic<bool> accepting_ = false;
-  int listener_ = -1;
 
   std::atomic<std::size_t> running_ = 0;
   std::mutex none_left_mutex_;

@@ -73,7 +73,13 @@ class FiberMixIn : public Server {
 
   void process_request(request_type& request, const Address& client_address) override {
     start_loops();  // serve_forever() has; handle_request() has not
-    loops_.submit(std::make_unique<FiberRequestTask>(*this, request, client_address));
+    std::unique_ptr<detail::FiberTask> task = std::make_unique<FiberRequestTask>(*this, request, client_address);
+    try {
+      loops_.submit(task);
+    } catch (...) {
+      request = std::move(static_cast<FiberRequestTask&>(*task).request());
+      throw;
+    }
   }
 
   /// What a fiber does with a request: serves it, hands errors to `handle_error()`, and shuts it down.
@@ -106,17 +112,18 @@ class FiberMixIn : public Server {
   void begin_serving() override {
     Server::begin_serving();
     start_loops();
+    loops_.watch(this->fileno());
   }
   void end_serving() noexcept override {
     loops_.stop_accepting();
     Server::end_serving();
   }
-  void become_worker() noexcept override {
+  void become_worker() override {
     loops_.forget();
     Server::become_worker();
   }
   bool accept_elsewhere() override {
-    loops_.accept_from(this->fileno());
+    loops_.accept();
     return true;
   }
   std::optional<AbstractServer::duration> service_interval() const override {
@@ -152,6 +159,9 @@ class FiberMixIn : public Server {
     }
     const Address& client_address() const noexcept override { return client_address_; }
 
+    /// The request, for the case that no loop takes it.
+    request_type& request() noexcept { return request_; }
+
    private:
     FiberMixIn& server_;
     request_type request_;
@@ -186,10 +196,12 @@ class FiberMixIn : public Server {
 
   void report_stall(const Address& client, AbstractServer::duration length) const {
     const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(length).count();
-    this->log(LogLevel::warning, handler_name() + ", serving " + client.to_string() + ", has kept its thread for " +
-                                     std::to_string(milliseconds) +
-                                     " ms without waiting, and holds up all other requests there; hand such work to "
-                                     "sockserv::this_request::offload()");
+    this->log(LogLevel::warning, [&] {
+      return handler_name() + ", serving " + client.to_string() + ", has kept its thread for " +
+             std::to_string(milliseconds) +
+             " ms without waiting, and holds up all other requests there; hand such work to "
+             "sockserv::this_request::offload()";
+    });
   }
 
   detail::FiberLoops loops_{{
