@@ -13,6 +13,7 @@
 #include <sockserv.hpp>
 #include <thread>
 
+#include "support/serving.hpp"
 #include "support/support.hpp"
 
 namespace {
@@ -282,6 +283,23 @@ TEST_CASE("a child that ignores SIGTERM is killed in the end") {
   CHECK(result.forced == 1);
   CHECK(result.remaining == 0);
   CHECK(server.active_children().empty());
+}
+
+TEST_CASE("a drain that nobody serves forks in the thread that asks for it, and keeps its limit there") {
+  struct Observed : ForkingTCPServer<Lingers> {
+    Observed() : ForkingTCPServer<Lingers>(loopback()) { max_children = 1; }
+    ~Observed() override { server_close(); }
+    void notify_fork(boost::asio::execution_context::fork_event) override { forking = std::this_thread::get_id(); }
+    std::thread::id forking;
+  };
+  Observed server;
+  StreamClient first(server.server_address());
+  StreamClient second(server.server_address());  // for which there is no room as long as the first one is served
+  const DrainResult result = server.drain(100ms);
+  CHECK(server.forking == std::this_thread::get_id());
+  CHECK(result.forced == 1);
+  CHECK(result.remaining == 0);
+  CHECK(first.read_line() == "here\n");
 }
 
 }  // namespace
