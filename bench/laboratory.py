@@ -28,9 +28,9 @@ class Absent(Failure):
     """There is no such program, or it does not know what it is asked for."""
 
 
-def ours(mixin, *options, scheme="tcp"):
+def ours(mixin, *options, scheme="tcp", host="127.0.0.1"):
     """The command of our server."""
-    return ("echo_server", "--listen", f"{scheme}://127.0.0.1:0", "--mixin", mixin, *options)
+    return ("echo_server", "--listen", f"{scheme}://{host}:0", "--mixin", mixin, *options)
 
 
 def prepare_process(cores):
@@ -166,7 +166,8 @@ class Laboratory:
         """Puts a server under load; gives the figures that sockserv-load prints, and of the server how many cores it
         kept busy as "busy", and how many microseconds of processor time a request took as "cpu_us". Unless `strict`,
         also if some clients failed; "errors" and "stalled" say how many."""
-        command = self.command("sockserv-load", mode, server.url, *options, f"--seconds={seconds}")
+        url = server.url.replace("//0.0.0.0:", "//127.0.0.1:")
+        command = self.command("sockserv-load", mode, url, *options, f"--seconds={seconds}")
         output, busy, cpu = self.run_load(server, command, seconds, (0,) if strict else (0, 1))
         figures = json.loads(output)
         return figures | {"busy": busy, "cpu_us": cpu / max(figures["answers"], 1) * 1e6}
