@@ -19,6 +19,13 @@ using std::chrono::steady_clock;
 /// No receive gives more than a socket's buffer holds, so there is no need of memory for more.
 constexpr std::size_t most_received = std::size_t{8} << 20;
 
+/// Returns the address that an IP socket is bound to; empty for other sockets.
+Address own_ip_address(int socket) noexcept {
+  error_code error;
+  const Address address = detail::local_address(socket, error);
+  return address.is_ip() ? address : Address();
+}
+
 iovec vector_of(boost::asio::const_buffer buffer) noexcept { return {const_cast<void*>(buffer.data()), buffer.size()}; }
 
 }  // namespace
@@ -298,8 +305,9 @@ PeerCredentials StreamRequest::peer_credentials(error_code& error) const noexcep
   return {credentials.pid, credentials.uid, credentials.gid};
 }
 
-DatagramSocket::DatagramSocket(std::shared_ptr<detail::ServerSocket> socket, detail::Waiting& waiting) noexcept
-    : socket_(std::move(socket)), waiting_(&waiting) {}
+DatagramSocket::DatagramSocket(std::shared_ptr<detail::ServerSocket> socket, detail::Waiting& waiting,
+                               const detail::PacketInfo& info) noexcept
+    : socket_(std::move(socket)), waiting_(&waiting), info_(info) {}
 
 void DatagramSocket::sendto(std::string_view packet, const Address& address) {
   error_code error;
@@ -308,11 +316,31 @@ void DatagramSocket::sendto(std::string_view packet, const Address& address) {
 }
 
 void DatagramSocket::sendto(std::string_view packet, const Address& address, error_code& error) noexcept {
+  send_from(info_.source_for(address), packet, address, error);
+}
+
+void DatagramSocket::sendto(std::string_view packet, const Address& address, const Address& from) {
+  error_code error;
+  sendto(packet, address, from, error);
+  if (error) {
+    detail::throw_request_error(error, "sendto " + address.to_string() + " from " + from.to_string());
+  }
+}
+
+void DatagramSocket::sendto(std::string_view packet, const Address& address, const Address& from,
+                            error_code& error) noexcept {
+  detail::Host source = detail::Host::of(from.data());
+  if (source.is_ipv4() && source.ipv4().s_addr == INADDR_ANY) source.address = {};
+  send_from(source, packet, address, error);
+}
+
+void DatagramSocket::send_from(const detail::Host& source, std::string_view packet, const Address& address,
+                               error_code& error) noexcept {
   if (address.empty()) {
     error = errc::no_reply_address;
     return;
   }
-  waiting_->send_to(fileno(), packet, address, error);
+  waiting_->send_to(fileno(), packet, address, source, error);
   if (counters_ && !error) detail::count(counters_->bytes_out, packet.size());
 }
 
@@ -320,6 +348,12 @@ void DatagramRequest::enter(detail::LiveRequests& all, detail::Counters& counter
   live_.enter(all, counters, -1);
   detail::count(counters.bytes_in, packet_.size());
   socket_.counters_ = &counters;
+}
+
+Address DatagramRequest::sent_to() const noexcept { return socket_.info_.sent_to(own_ip_address(socket_.fileno())); }
+
+Address DatagramRequest::local_address() const noexcept {
+  return socket_.info_.answered_from(own_ip_address(socket_.fileno()));
 }
 
 int DatagramSocket::fileno() const noexcept { return socket_ ? socket_->fileno() : -1; }

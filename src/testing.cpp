@@ -36,7 +36,8 @@ std::size_t ScriptedClient::send(int, std::span<const iovec> buffers, time_point
   return output.size() - before;
 }
 
-void ScriptedClient::send_to(int, std::string_view packet, const Address& address, error_code& error) noexcept {
+void ScriptedClient::send_to(int, std::string_view packet, const Address& address, const Host&,
+                             error_code& error) noexcept {
   error.clear();
   if (address != address_) return;
   try {

@@ -28,6 +28,7 @@ int lately = 60;  // seconds
 
 struct Speaker {
   sockserv::Address address;
+  sockserv::Address asked_at;  // which of our addresses it speaks to; it hears no other
   Clock::time_point last;
 };
 std::vector<Speaker> speakers;  // without a lock, since without a mixin packets are handled one after the other
@@ -44,15 +45,16 @@ struct Relay : sockserv::DatagramRequestHandler {
         wfile.write("* too many are speaking; try again later");
         return;
       }
-      sender = speakers.insert(speakers.end(), {client_address, now});
+      sender = speakers.insert(speakers.end(), {client_address, {}, now});
     }
+    sender->asked_at = request.local_address();
     sender->last = now;
     if (packet.empty()) return;
 
     const std::string line = client_address.to_string() + ": " + example::printable(packet);
     for (const Speaker& each : speakers) {
       sockserv::error_code ignored;  // of one who has gone; after a while he is forgotten
-      if (each.address != client_address) socket.sendto(line, each.address, ignored);
+      if (each.address != client_address) socket.sendto(line, each.address, each.asked_at, ignored);
     }
   }
 };

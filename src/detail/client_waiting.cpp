@@ -36,9 +36,9 @@ std::size_t ClientWaiting::send(int descriptor, std::span<const iovec> buffers, 
   return waiting_of_caller().send_elsewhere(descriptor, buffers, until(deadline), error);
 }
 
-void ClientWaiting::send_to(int descriptor, std::string_view packet, const Address& address,
+void ClientWaiting::send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,
                             error_code& error) noexcept {
-  waiting_of_caller().send_to(descriptor, packet, address, error);
+  waiting_of_caller().send_to(descriptor, packet, address, source, error);
 }
 
 void ClientWaiting::set_timeout(int, std::optional<duration> limit, error_code& error) noexcept {

@@ -65,6 +65,7 @@ ServerSocket::ServerSocket(int descriptor, int type) : type_(type) {
   }
   change_flags(descriptor, F_GETFD, F_SETFD, FD_CLOEXEC, 0);
   make_ready(descriptor, type);
+  ask_for_packet_info(descriptor, address_of(descriptor));
   socket_.reset(descriptor);
 }
 
@@ -77,6 +78,11 @@ Address ServerSocket::address_of(int descriptor) {
 
 void ServerSocket::set_option(int level, int option, int value, const char* name) {
   if (::setsockopt(fileno(), level, option, &value, sizeof value) != 0) throw_error(last_system_error(), name);
+}
+
+void ServerSocket::ask_for_packet_info(int descriptor, const Address& address) {
+  has_packet_info_ = type_ == SOCK_DGRAM && needs_packet_info(address);
+  if (has_packet_info_) detail::ask_for_packet_info(descriptor, address.family());
 }
 
 Address ServerSocket::bind(const Address& address, const ServerOptions& options) {
@@ -93,6 +99,8 @@ Address ServerSocket::bind(const Address& address, const ServerOptions& options)
     throw std::invalid_argument("ServerOptions::dual_stack needs an IPv6 address (such as \"::\"), not " +
                                 address.to_string());
   }
+
+  ask_for_packet_info(fileno(), address);
 
   const auto try_to_bind = [&] {
     return ::bind(fileno(), address.data(), address.size()) == 0 ? error_code() : last_system_error();
@@ -148,6 +156,7 @@ ServerSocket::Inbox::Inbox(std::size_t packet_size, std::size_t packets)
     headers[i].msg_hdr.msg_name = &senders[i];
     headers[i].msg_hdr.msg_iov = &spaces[i];
     headers[i].msg_hdr.msg_iovlen = 1;
+    headers[i].msg_hdr.msg_control = infos[i].bytes;
   }
 }
 
@@ -159,7 +168,10 @@ bool ServerSocket::fill_inbox(std::size_t max_packet_size, bool ahead) {
   }
   Inbox& inbox = *inbox_;
   inbox.next = inbox.count = 0;
-  for (mmsghdr& header : inbox.headers) header.msg_hdr.msg_namelen = sizeof(sockaddr_storage);
+  for (mmsghdr& header : inbox.headers) {
+    header.msg_hdr.msg_namelen = sizeof(sockaddr_storage);
+    header.msg_hdr.msg_controllen = has_packet_info_ ? sizeof(PacketInfoSpace) : 0;
+  }
   for (;;) {
     const int count = ::recvmmsg(fileno(), inbox.headers.data(), ahead ? Inbox::largest : 1, MSG_DONTWAIT, nullptr);
     if (count >= 0) {
@@ -176,13 +188,13 @@ std::optional<std::pair<DatagramRequest, Address>> ServerSocket::receive(const s
                                                                          std::size_t max_packet_size, bool ahead) {
   if (!socket->has_more() && !socket->fill_inbox(max_packet_size, ahead)) return std::nullopt;
   Inbox& inbox = *socket->inbox_;
-  const mmsghdr& message = inbox.headers[inbox.next];
+  mmsghdr& message = inbox.headers[inbox.next];
   const char* const bytes = inbox.memory.get() + inbox.next * max_packet_size;
   ++inbox.next;
   return std::optional<std::pair<DatagramRequest, Address>>(
       std::in_place,
       DatagramRequest(std::string(bytes, message.msg_len), (message.msg_hdr.msg_flags & MSG_TRUNC) != 0,
-                      DatagramSocket(socket)),
+                      DatagramSocket(socket, blocking(), PacketInfo::of(message.msg_hdr))),
       Address::from_native(static_cast<const sockaddr*>(message.msg_hdr.msg_name), message.msg_hdr.msg_namelen));
 }
 

@@ -4,6 +4,8 @@
 #include <sys/sendfile.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 
 #include "without_sigpipe.hpp"
 
@@ -15,7 +17,37 @@ void set_blocking(int descriptor, bool on) noexcept {
   ::ioctl(descriptor, FIONBIO, &nonblocking);
 }
 
+/// Puts `value` into the room that the message has for control data.
+template <class Value>
+void set_control(msghdr& message, int level, int type, const Value& value) noexcept {
+  message.msg_controllen = CMSG_SPACE(sizeof value);
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_len = CMSG_LEN(sizeof value);
+  header->cmsg_level = level;
+  header->cmsg_type = type;
+  std::memcpy(CMSG_DATA(header), &value, sizeof value);
+}
+
 }  // namespace
+
+ssize_t send_packet_from(const Host& source, int descriptor, std::string_view packet, const Address& address,
+                         int flags) noexcept {
+  const iovec content{const_cast<char*>(packet.data()), packet.size()};
+  msghdr message = message_of({&content, 1});
+  message.msg_name = const_cast<sockaddr*>(address.data());
+  message.msg_namelen = address.size();
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(in6_pktinfo))> control{};
+  message.msg_control = control.data();
+  if (address.family() == AF_INET6) {
+    set_control(message, IPPROTO_IPV6, IPV6_PKTINFO, in6_pktinfo{source.address, source.interface});
+  } else if (source.is_ipv4()) {
+    set_control(message, IPPROTO_IP, IP_PKTINFO, in_pktinfo{0, source.ipv4(), {}});
+  } else {
+    errno = EINVAL;
+    return -1;
+  }
+  return send(descriptor, message, flags);
+}
 
 ssize_t send_from_file(int descriptor, int file, std::uint64_t offset, std::size_t count, bool may_wait) noexcept {
   constexpr std::size_t most = 0x7ffff000;  // that it sends in one call

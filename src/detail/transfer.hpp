@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <sockserv/address.hpp>
+#include <sockserv/detail/packet_info.hpp>
 #include <sockserv/detail/waiting.hpp>
 #include <sockserv/error.hpp>
 #include <span>
@@ -18,9 +19,9 @@
 
 namespace sockserv::detail {
 
-/// recv(2) and sendto(2) of the kernel. The C library's are points where POSIX lets a thread be cancelled, which costs
-/// two locked instructions each in a program with threads, some 2 % of a short request; and here nobody cancels
-/// threads. Sanitizers know the library's functions only.
+/// recv(2), sendto(2) and sendmsg(2) of the kernel. The C library's are points where POSIX lets a thread be cancelled,
+/// which costs two locked instructions each in a program with threads, some 2 % of a short request; and here nobody
+/// cancels threads. Sanitizers know the library's functions only.
 #if defined(SOCKSERV_ASAN) || defined(SOCKSERV_TSAN)
 inline ssize_t receive(int descriptor, void* bytes, std::size_t size, int flags) noexcept {
   return ::recv(descriptor, bytes, size, flags);
@@ -29,6 +30,9 @@ inline ssize_t send(int descriptor, const void* bytes, std::size_t size, int fla
                     socklen_t address_size) noexcept {
   return ::sendto(descriptor, bytes, size, flags, address, address_size);
 }
+inline ssize_t send(int descriptor, const msghdr& message, int flags) noexcept {
+  return ::sendmsg(descriptor, &message, flags);
+}
 #else
 inline ssize_t receive(int descriptor, void* bytes, std::size_t size, int flags) noexcept {
   return ::syscall(SYS_recvfrom, descriptor, bytes, size, flags, nullptr, nullptr);
@@ -36,6 +40,9 @@ inline ssize_t receive(int descriptor, void* bytes, std::size_t size, int flags)
 inline ssize_t send(int descriptor, const void* bytes, std::size_t size, int flags, const sockaddr* address,
                     socklen_t address_size) noexcept {
   return ::syscall(SYS_sendto, descriptor, bytes, size, flags, address, address_size);
+}
+inline ssize_t send(int descriptor, const msghdr& message, int flags) noexcept {
+  return ::syscall(SYS_sendmsg, descriptor, &message, flags);
 }
 #endif
 
@@ -68,9 +75,16 @@ inline ssize_t send_from(int descriptor, std::span<const iovec> buffers, int fla
 /// cannot read, errno is EINVAL.
 ssize_t send_from_file(int descriptor, int file, std::uint64_t offset, std::size_t count, bool may_wait) noexcept;
 
+/// One attempt to send a datagram from an address of this machine, or by an interface.
+ssize_t send_packet_from(const Host& source, int descriptor, std::string_view packet, const Address& address,
+                         int flags) noexcept;
+
 /// One attempt to send a datagram. Never raises SIGPIPE.
-inline ssize_t send_packet(int descriptor, std::string_view packet, const Address& address, int flags) noexcept {
-  return send(descriptor, packet.data(), packet.size(), flags | MSG_NOSIGNAL, address.data(), address.size());
+inline ssize_t send_packet(int descriptor, std::string_view packet, const Address& address, const Host& source,
+                           int flags) noexcept {
+  flags |= MSG_NOSIGNAL;
+  if (source.is_given()) return send_packet_from(source, descriptor, packet, address, flags);
+  return send(descriptor, packet.data(), packet.size(), flags, address.data(), address.size());
 }
 
 /// True if the call that has just failed would have had to wait, and was not to, or for no longer.

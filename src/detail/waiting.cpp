@@ -49,8 +49,9 @@ class Blocking final : public Waiting {
                : sent;
   }
 
-  void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override {
-    retry([&] { return send_packet(descriptor, packet, address, 0); }, error);
+  void send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,
+               error_code& error) noexcept override {
+    retry([&] { return send_packet(descriptor, packet, address, source, 0); }, error);
   }
 
   void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override {

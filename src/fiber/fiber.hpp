@@ -80,7 +80,8 @@ class Fiber final : public detail::Waiting {
                    error_code& error) noexcept override;
   std::size_t send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
                         error_code& error) noexcept override;
-  void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept override;
+  void send_to(int descriptor, std::string_view packet, const Address& address, const detail::Host& source,
+               error_code& error) noexcept override;
   void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override;
   std::size_t receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
                                 error_code& error) noexcept override;

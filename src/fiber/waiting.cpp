@@ -150,14 +150,15 @@ std::size_t Fiber::send_file(int descriptor, int file, std::uint64_t offset, std
 }
 
 /// There is no telling when a datagram's receiver has room again, so it is tried now and then.
-void Fiber::send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept {
-  if (!runs_here()) return detail::blocking().send_to(descriptor, packet, address, error);
+void Fiber::send_to(int descriptor, std::string_view packet, const Address& address, const detail::Host& source,
+                    error_code& error) noexcept {
+  if (!runs_here()) return detail::blocking().send_to(descriptor, packet, address, source, error);
   take_turns();
   std::optional<time_point> limit;
   for (milliseconds pause(1);; pause = std::min(2 * pause, milliseconds(50))) {
     ssize_t count = -1;
     do {
-      count = detail::send_packet(descriptor, packet, address, MSG_DONTWAIT);
+      count = detail::send_packet(descriptor, packet, address, source, MSG_DONTWAIT);
     } while (count < 0 && errno == EINTR);
     error = count < 0 ? detail::last_system_error() : error_code();
     if (count >= 0 || !detail::would_block()) return;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/descriptor.hpp>
+#include <sockserv/detail/packet_info.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/options.hpp>
 #include <sockserv/request.hpp>
@@ -69,16 +70,19 @@ class ServerSocket {
     std::unique_ptr<char[]> memory;
     std::array<sockaddr_storage, largest> senders;
     std::array<iovec, largest> spaces;
+    std::array<PacketInfoSpace, largest> infos;
     std::array<mmsghdr, largest> headers;
     std::size_t next = 0;
     std::size_t count = 0;
   };
 
+  void ask_for_packet_info(int descriptor, const Address& address);
   bool fill_inbox(std::size_t max_packet_size, bool ahead);
   void set_option(int level, int option, int value, const char* name);
 
   Descriptor socket_;
   int type_;
+  bool has_packet_info_ = false;  // the kernel says where datagrams arrive
   std::unique_ptr<Inbox> inbox_;  // where datagrams land; used by whoever accepts
   std::string path_;
   dev_t device_ = 0;

@@ -21,6 +21,7 @@ class io_context;
 
 namespace sockserv::detail {
 
+struct Host;
 class LiveRequest;
 class LiveRequests;
 
@@ -60,8 +61,9 @@ class Waiting {
   virtual std::size_t send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
                                 error_code& error) noexcept;
 
-  /// Sends one datagram.
-  virtual void send_to(int descriptor, std::string_view packet, const Address& address, error_code& error) noexcept = 0;
+  /// Sends one datagram, from that source if one is given.
+  virtual void send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,
+                       error_code& error) noexcept = 0;
 
   /// Limits how long each operation without a deadline may wait; no value: forever.
   virtual void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept = 0;

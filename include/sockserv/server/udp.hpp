@@ -7,6 +7,8 @@ namespace sockserv {
 /// Serves UDP datagrams over IPv4 or IPv6, one at a time; the handler is a `DatagramRequestHandler` or a
 /// `BaseRequestHandler<DatagramRequest>`. It derives from TCPServer as in Python, since all but the socket is the same.
 ///
+/// On a wildcard address it answers each client from the address that this client asked at; see `DatagramSocket`.
+///
 /// Datagrams longer than `ServerOptions::max_packet_size` are cut and say so; empty ones are requests like any other.
 /// Construction, errors and thread safety as for TCPServer.
 template <class Handler>
