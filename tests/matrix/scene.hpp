@@ -103,7 +103,7 @@ struct Scene {
 
 /// A server that has begun to serve.
 template <class Server>
-Scene stage(sockserv::ServerOptions options = {}) {
+Scene stage(sockserv::ServerOptions options = {}, const sockserv::Address& ip = support::loopback()) {
   Scene scene;
   scene.streams = std::is_same_v<typename Server::request_type, sockserv::StreamRequest>;
   using Handler = typename Server::RequestHandlerClass;
@@ -116,8 +116,7 @@ Scene stage(sockserv::ServerOptions options = {}) {
   constexpr bool on_fibers = requires(Server server) { server.loops; };
   scene.concurrent = scene.processes || pooled || on_fibers || requires(Server server) { server.max_threads; };
   scene.folder = std::make_unique<support::TemporaryFolder>();
-  const sockserv::Address address =
-      scene.is_ip ? sockserv::Address("127.0.0.1", 0) : sockserv::Address(*scene.folder / "server");
+  const sockserv::Address address = scene.is_ip ? ip : sockserv::Address(*scene.folder / "server");
   [[maybe_unused]] const std::size_t max_connections = options.max_connections;
   std::size_t workers = 0;
   using Counted = std::conditional_t<preforked, CountingWorkers<Server>, Counting<Server>>;

@@ -159,6 +159,10 @@ void DatagramClient::close() {
   socket_.reset();
 }
 
+void DatagramClient::connect() {
+  check(::connect(socket_.get(), server_.data(), server_.size()) == 0, "client: connect");
+}
+
 void DatagramClient::send(std::string_view packet) {
   const ssize_t count =
       retry([&] { return ::sendto(socket_.get(), packet.data(), packet.size(), 0, server_.data(), server_.size()); });

@@ -104,12 +104,15 @@ class DatagramClient {
   DatagramClient(const DatagramClient&) = delete;
   DatagramClient& operator=(const DatagramClient&) = delete;
 
+  /// Receives from now on only what the server sends from the very address that this client asks, as most clients do.
+  void connect();
   void send(std::string_view packet);
   std::string receive();
   /// A reply that comes within a moment, for the tests that expect none.
   std::optional<std::string> receive_soon();
   /// Goes away, even where a forked child has a copy of the descriptor.
   void close();
+  int fileno() const { return socket_.get(); }
   Address address() const;
 
  private:
