@@ -8,6 +8,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <cstring>
 #include <ostream>
+#include <sockserv/detail/text.hpp>
 #include <stdexcept>
 
 #include "detail/resolve.hpp"
@@ -112,9 +113,7 @@ std::string Address::to_string() const {
     // A peer names itself as it likes, and this goes into logs and on screens.
     std::string text = path();
     if (text.front() == '\0') text.front() = '@';
-    std::replace_if(
-        text.begin(), text.end(), [](unsigned char byte) { return byte < ' ' || byte == 0x7f; }, '?');
-    return text;
+    return detail::printable(text);
   }
   const std::string host = this->host();
   const bool brackets = host.find(':') != host.npos;

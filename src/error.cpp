@@ -5,6 +5,7 @@
 #include <boost/core/demangle.hpp>
 #include <boost/thread/exceptions.hpp>
 #include <cerrno>
+#include <sockserv/detail/text.hpp>
 #include <typeinfo>
 
 namespace sockserv {
@@ -157,7 +158,7 @@ std::string describe(const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const std::exception& exception) {
     const char* const what = exception.what();  // which an override may leave null
-    return boost::core::demangle(typeid(exception).name()) + ": " + (what ? what : "(no message)");
+    return boost::core::demangle(typeid(exception).name()) + ": " + (what ? printable(what) : "(no message)");
   } catch (...) {
     const std::type_info* type = abi::__cxa_current_exception_type();
     return "an exception of type " + (type ? boost::core::demangle(type->name()) : std::string("unknown"));

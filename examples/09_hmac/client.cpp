@@ -24,7 +24,7 @@ using std::chrono::seconds;
 /// False if there is none, because the server has ended the connection.
 bool print_answer(sockserv::MessageStream& messages) {
   const auto answer = messages.receive();
-  if (answer) std::cout << example::printable(std::string(*answer)) << std::endl;
+  if (answer) std::cout << example::printable(*answer) << std::endl;
   return answer.has_value();
 }
 

@@ -41,11 +41,11 @@ void print(int descriptor, std::string_view bytes) {
 /// The exit code that a result stands for; says what else there is to say.
 int exit_code_of(const Json& result) {
   if (result.contains("error")) {
-    throw std::runtime_error("no command: " + example::printable(result["error"].get<std::string>()));
+    throw std::runtime_error("no command: " + result["error"].get<std::string>());
   }
   if (result.contains("limit")) {
-    std::cerr << "10_command_client: ended by the server: over its limit of " << result["limit"].get<std::string>()
-              << '\n';
+    std::cerr << "10_command_client: ended by the server: over its limit of "
+              << example::printable(result["limit"].get<std::string>()) << '\n';
   }
   return result.contains("signal") ? 128 + result["signal"].get<int>() : result.at("exit").get<int>();
 }
@@ -90,7 +90,7 @@ int main(int argc, char** argv) {
       if (!directory.empty()) request["directory"] = directory;
       return remote::run(server, authentication, request);
     } catch (const std::exception& error) {
-      std::cerr << "10_command_client: " << error.what() << '\n';
+      std::cerr << "10_command_client: " << example::printable(error.what()) << '\n';
       return remote::exit_no_command;
     }
   });

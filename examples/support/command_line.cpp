@@ -15,6 +15,8 @@
 #include <string>
 #include <system_error>
 
+#include "printable.hpp"
+
 namespace example {
 namespace {
 
@@ -89,7 +91,7 @@ int run_program(int argc, char** argv, std::string_view purpose, const std::func
     write_last_line(message.str());
     return exit_usage;
   } catch (const std::exception& error) {
-    write_last_line(program + ": " + error.what() + '\n');
+    write_last_line(program + ": " + printable(error.what()) + '\n');
     return sockserv::exit_error;
   }
 }

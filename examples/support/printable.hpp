@@ -1,15 +1,9 @@
 #pragma once
 
-#include <algorithm>
-#include <string>
+#include <sockserv/detail/text.hpp>
 
 namespace example {
 
-/// The text without what could control a terminal: for text of somebody else's that is to be shown.
-inline std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
-  return text;
-}
+using sockserv::detail::printable;
 
 }  // namespace example

@@ -126,7 +126,8 @@ std::exception_ptr error_of(Body&& body) {
   }
 }
 
-/// "std::out_of_range: what() says this", whatever was thrown.
+/// "std::out_of_range: what() says this", whatever was thrown. Control characters in `what()`, which may quote what a
+/// client sent, are shown as "?", line ends among them.
 std::string describe(const std::exception_ptr& error);
 
 }  // namespace detail

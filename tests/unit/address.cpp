@@ -102,6 +102,9 @@ TEST_CASE("a path that fills its field has no room for a final NUL") {
 
 TEST_CASE("control characters do not reach logs and screens") {
   CHECK(Address("/run/a\nb\x1b[1m").to_string() == "/run/a?b?[1m");
+  CHECK(Address("/run/\x9b\u009b2J").to_string() == "/run/??2J");  // C1, as a byte and in UTF-8
+  CHECK(Address(std::string_view("\0a\x9b\0b", 5)).to_string() == "@a??b");
+  CHECK(Address("/run/w\u00f6rld").to_string() == "/run/w\u00f6rld");
 }
 
 }  // namespace

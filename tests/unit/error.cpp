@@ -74,4 +74,12 @@ TEST_CASE("any error can be described") {
   CHECK(detail::describe(std::make_exception_ptr(42)) == "an exception of type int");
 }
 
+TEST_CASE("an error that quotes control characters is described without them") {
+  const auto describe = [](const char* what) {
+    return detail::describe(std::make_exception_ptr(std::out_of_range(what)));
+  };
+  CHECK(describe("no such name: \x1b[2J\n\x9b\xc2\x9b") == "std::out_of_range: no such name: ?[2J???");
+  CHECK(describe("no such name: w\u00f6rld") == "std::out_of_range: no such name: w\u00f6rld");
+}
+
 }  // namespace
