@@ -3,7 +3,8 @@
 //     demo_server --mixin threading     and     nc 127.0.0.1 9000
 //
 // Both kinds of handler read from rfile and write to wfile, so the same code serves either. Send the line
-// "who" over several connections, and see which process and which thread answer under each mixin.
+// "who" over several connections, and see which process and which thread answer under each mixin. A packet in upper
+// case gets no reply: it may be another such server's reply, and the two would answer each other indefinitely.
 
 #include <unistd.h>
 
@@ -21,6 +22,9 @@ std::string who_am_i() {
 template <class Base>
 struct Upper : Base {
   void handle() override {
+    if constexpr (requires { this->packet; }) {
+      if (boost::to_upper_copy(this->packet) == this->packet) return;
+    }
     for (std::string_view line : this->rfile) {
       this->wfile.write(line == "who\n" ? who_am_i() : boost::to_upper_copy(std::string(line)));
     }

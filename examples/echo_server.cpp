@@ -7,6 +7,12 @@
 //
 // Open two clients at a time. Without a mixin the second one waits until the first has closed; with one, both
 // are served at once. The handlers do not change.
+//
+// Two echo servers over UDP can keep each other busy: one packet that claims to come from the other is enough, and goes
+// back and forth until it is lost. This is the known loop of RFC 862's service (CERT CA-1996-01). What an echo server
+// sends back is a valid question by nature, so the content of a packet cannot tell. This server ignores senders that
+// are likely to be servers: those with a port below 1024, where the known services are, and those with its own port
+// number. That does not stop a loop with a server at another port. Do not run a UDP echo server on an open network.
 
 #include <sockserv.hpp>
 #include <string_view>
@@ -19,8 +25,15 @@ struct EchoLines : sockserv::StreamRequestHandler {
   }
 };
 
+/// Returns true if a packet's sender is likely to be a server, which may answer the answer.
+bool is_likely_server(const sockserv::Address& sender, const sockserv::Address& self) {
+  return sender.is_ip() && (sender.port() < 1024 || sender.port() == self.port());
+}
+
 struct EchoPacket : sockserv::DatagramRequestHandler {
-  void handle() override { wfile.write(packet); }
+  void handle() override {
+    if (!is_likely_server(client_address, server.server_address())) wfile.write(packet);
+  }
 };
 
 int main(int argc, char** argv) {

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <iostream>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "support/by_hand.hpp"
+#include "support/printable.hpp"
 
 using by_hand::check;
 
@@ -28,6 +30,11 @@ std::vector<std::uint16_t> port_arguments(int argc, char** argv) {
   }
   if (ports.empty()) ports.push_back(9000);
   return ports;
+}
+
+bool was_asked(const sockaddr_in& server, const std::vector<std::uint16_t>& ports) {
+  const bool is_near = server.sin_addr.s_addr == htonl(INADDR_LOOPBACK);
+  return is_near && std::find(ports.begin(), ports.end(), ntohs(server.sin_port)) != ports.end();
 }
 
 int main(int argc, char** argv) {
@@ -59,8 +66,9 @@ int main(int argc, char** argv) {
       return 1;
     }
     check(size, "recvfrom");
-    std::cout << by_hand::to_string(server)
-              << " says: " << std::string_view(buffer.data(), static_cast<std::size_t>(size)) << '\n';
+    if (!was_asked(server, ports)) continue;  // anybody can send to this socket
+    const std::string_view answer(buffer.data(), static_cast<std::size_t>(size));
+    std::cout << by_hand::to_string(server) << " says: " << example::printable(answer) << '\n';
     ++answers;
   }
   // snippet end

@@ -5,16 +5,33 @@
 // There is no connection, so there is nothing to listen for, to accept or to close: this one socket hears all clients
 // (many to one), and recvfrom says whose each datagram is. A datagram arrives whole, once, or not at all; two never
 // become one, as they may in TCP. An empty one is a datagram, too, and not the end of anything.
+//
+// No answer is answered: otherwise two such servers, and one datagram that claims to come from one of them, would keep
+// each other busy indefinitely.
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <iostream>
 #include <string>
+#include <string_view>
 
 #include "support/by_hand.hpp"
 
 using by_hand::check;
+
+// snippet: no answer to answers
+/// What each answer holds, and no question should.
+constexpr std::string_view mark = " bytes from ";
+
+/// Returns true if an answer of such a server is in the datagram, also in capitals, as 07_udp_server sends it back.
+bool holds_answer(std::string_view datagram) {
+  const auto same_letter = [](unsigned char left, char right) { return std::tolower(left) == right; };
+  return std::search(datagram.begin(), datagram.end(), mark.begin(), mark.end(), same_letter) != datagram.end();
+}
+// snippet end
 
 int main(int argc, char** argv) {
   const std::uint16_t port = by_hand::port_argument(argc, argv, by_hand::End::server);
@@ -37,10 +54,11 @@ int main(int argc, char** argv) {
     const ssize_t size = check(
         ::recvfrom(socket, buffer.data(), buffer.size(), MSG_TRUNC, reinterpret_cast<sockaddr*>(&client), &length),
         "recvfrom");
-    const std::size_t kept = std::min(static_cast<std::size_t>(size), buffer.size());
+    const std::string_view kept(buffer.data(), std::min(static_cast<std::size_t>(size), buffer.size()));
+    if (holds_answer(kept)) continue;
 
-    const std::string answer = "datagram " + std::to_string(number) + " here, " + std::to_string(size) +
-                               " bytes from " + by_hand::to_string(client) + ": " + std::string(buffer.data(), kept);
+    std::string answer = "datagram " + std::to_string(number) + " here, " + std::to_string(size);
+    answer.append(mark).append(by_hand::to_string(client)).append(": ").append(kept);
     // All or nothing: there are no short sends. An error concerns this datagram only.
     if (::sendto(socket, answer.data(), answer.size(), 0, reinterpret_cast<sockaddr*>(&client), length) == -1) {
       std::perror("sendto");

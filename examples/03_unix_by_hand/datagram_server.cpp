@@ -3,6 +3,9 @@
 //     03_unix_datagram_server [PATH]     and     03_unix_datagram_client [PATH]
 //     echo hello | nc -Uu -w1 /tmp/by_hand.datagram
 //
+// It answers everything, its own answers included, which 02_udp_server must not do: here nobody can send in the name of
+// another, because the system says whose name it is.
+//
 // Unlike UDP, nothing gets lost or overtaken: whoever sends to a socket whose queue is full waits. And a client that
 // has not bound its socket to a name cannot be answered. Debian's nc binds one in /tmp, without being asked; Python's
 // socket does not: python3 -c 'import socket as s; s.socket(s.AF_UNIX, s.SOCK_DGRAM).sendto(b"hello",

@@ -31,7 +31,9 @@ struct WhoForLines : sockserv::StreamRequestHandler {
 };
 
 struct WhoForPackets : sockserv::DatagramRequestHandler {
-  void handle() override { wfile.write(who_ran_it()); }
+  void handle() override {
+    if (packet.starts_with("who")) wfile.write(who_ran_it());  // a reply of another such server does not
+  }
 };
 // snippet end
 
@@ -39,5 +41,6 @@ struct WhoForPackets : sockserv::DatagramRequestHandler {
 int main(int argc, char** argv) {
   return example::serve_any<WhoForLines, WhoForPackets>(
       argc, argv,
-      {.purpose = "Answers every line or packet with who ran the handler.", .listen = "tcp://127.0.0.1:9000"});
+      {.purpose = "Answers every line, and every packet that begins with \"who\",\nwith who ran the handler.",
+       .listen = "tcp://127.0.0.1:9000"});
 }

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "support/by_hand.hpp"
+#include "support/printable.hpp"
 
 using by_hand::check;
 
@@ -38,7 +39,7 @@ int main(int argc, char** argv) {
     const ssize_t size = ::recv(socket, answer.data(), answer.size(), 0);
     if (size == -1 && (errno == EAGAIN || errno == EINTR)) continue;
     check(size, "recv", by_hand::to_string(server));
-    std::cout << std::string_view(answer.data(), static_cast<std::size_t>(size)) << '\n';
+    std::cout << example::printable({answer.data(), static_cast<std::size_t>(size)}) << '\n';
     ::close(socket);
     return 0;
   }

@@ -6,11 +6,12 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import threading
 import unittest
 
 from case import IO_MODELS, Case, break_off, everything, one_at_a_time, port_of, receive
-from server import Server, eventually, program, run, scratch
+from server import PATIENCE, Server, eventually, program, run, scratch
 
 SERVERS = ("01_tcp_server", "02_udp_server", "05_sticky_server", "05_framed_server",
            *(f"06_{model}_server" for model in IO_MODELS))
@@ -139,6 +140,19 @@ class UDP(Case):
                              [b"datagram %d here, %d bytes from " % pair for pair in ((1, 3), (2, 3), (3, 0), (4, 3000))])
             self.assertEqual(answers[3].count(b"x"), 1024)  # the rest did not fit, and is lost
             server.end(signal.SIGTERM)
+
+    def test_the_client_takes_no_answer_of_a_stranger(self):
+        with (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+              socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger):
+            server.bind(("127.0.0.1", 0))
+            server.settimeout(PATIENCE)
+            port = server.getsockname()[1]
+            with subprocess.Popen([program("02_udp_client"), str(port)], stdout=subprocess.PIPE) as client:
+                _, address = server.recvfrom(100)
+                stranger.sendto(b"stranger", address)
+                server.sendto(b"hello \x1b\x9b\xc2\x9b", address)
+                self.assertEqual(client.stdout.read(), b"127.0.0.1:%d says: hello ???\n" % port)
+                self.assertEqual(client.wait(PATIENCE), 0)
 
     def test_nobody_answers(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:

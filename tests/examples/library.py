@@ -3,11 +3,12 @@
 import re
 import signal
 import socket
+import subprocess
 import time
 import unittest
 
 from case import Case, one_at_a_time, port_of
-from server import Server, program, run, scratch
+from server import PATIENCE, Server, program, run, scratch
 
 CLIENTS = 3
 ANSWER = r"process (\d+) thread (\d+) stack (0x[0-9a-f]+)"
@@ -91,11 +92,22 @@ class TimeServer(Case):
 
     def test_answers_are_short_or_none(self):
         with Server("13_time_server", "--listen", "udp://127.0.0.1:0") as server, server.client() as client:
-            for packet in (b"%999999999d", b"%c" * 1000, b"x" * 65, b"\0"):
+            for packet in (b"%999999999d", b"%c" * 1000, b"%H" + b"x" * 63, b"\0"):
                 client.send(packet)  # no answer
-            client.send(b"x" * 64)
-            self.assertEqual(client.recv(200), b"x" * 64)
+            client.send(b"100 %%")  # the answer would be a question
+            client.send(b"x" * 64)  # what could be an answer is no question
+            client.send(b"%H" + b"x" * 62)
+            self.assertRegex(client.recv(200), b"^[0-2][0-9]x{62}$")
             server.end(signal.SIGTERM)
+
+    def test_the_client_prints_no_control_characters(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("127.0.0.1", 0))
+            server.settimeout(PATIENCE)
+            with subprocess.Popen([program("13_time_client"), str(server.getsockname()[1])],
+                                  stdout=subprocess.PIPE) as client:
+                server.sendto(b"\x1b[2J\x9b2J\xc2\x9b2J noon", server.recvfrom(100)[1])
+                self.assertEqual(client.stdout.read(), b"?[2J?2J?2J noon\n")
 
     def test_no_server(self):
         result = run(program("13_time_client"), "1")  # nobody has the port that tcpmux had
