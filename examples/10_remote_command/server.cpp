@@ -41,6 +41,8 @@ Limits limits;
 /// For the server, which says so in its log.
 sockserv::peer_gone_error gone(const char* why) { return {sockserv::errc::end_of_stream, why}; }
 
+constexpr const char* not_wanted = "the client does not want the command any more";
+
 // snippet: handler
 struct Remote : sockserv::MessageRequestHandler {
   std::optional<Command> command;
@@ -54,6 +56,8 @@ struct Remote : sockserv::MessageRequestHandler {
   void handle() override {
     const auto message = messages.receive();
     if (!message) return;
+    // What came right behind the order lies in rfile, where nobody who asks the socket would find it.
+    if (!rfile.peek(0).empty()) throw gone(not_wanted);
     try {
       command.emplace(order_of(*message, limits.shell), std::chrono::seconds(limits.time), request.fileno());
     } catch (const Failure& failure) {
@@ -82,7 +86,7 @@ struct Remote : sockserv::MessageRequestHandler {
     bool too_much = false;
     for (bool ended = false; !ended;) {
       command->wait();
-      if (command->is_interrupted()) throw gone("the client does not want the command any more");
+      if (command->is_interrupted()) throw gone(not_wanted);
       ended = command->has_ended();  // before the output is read: what is there then is all
       for (const Kind stream : {Kind::standard_output, Kind::standard_error}) {
         std::string_view piece = command->read(stream);

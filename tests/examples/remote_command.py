@@ -397,6 +397,18 @@ class Details(CommandCase):
             none_running(mark)
             server.end(signal.SIGTERM)
 
+    def test_what_comes_right_behind_the_order_ends_the_command_too(self):
+        mark = long_time()
+        order = json.dumps({"command": ["sleep", mark]}).encode()
+        with self.server() as server:
+            for behind in (b"x", struct.pack("!I", len(order)) + order):
+                with self.subTest(behind), Raw(server) as client:
+                    client.socket.sendall(struct.pack("!I", len(order)) + order + behind)
+                    self.assertEqual(client.file.read(), b"")
+                    self.assertEqual(running(mark), [])
+            eventually(lambda: server.errors().count("the client does not want the command any more") == 2)
+            server.end(signal.SIGTERM)
+
     def test_the_server_is_ended_at_once(self):
         """By a second signal, while it drains."""
         mark = long_time()
