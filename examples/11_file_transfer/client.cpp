@@ -49,8 +49,9 @@ class Progress {
   int shown_ = -1;
 };
 
-/// True if the server has said something, or the connection has ended.
+/// True if the server has said something, which may lie in `rfile` already, or the connection has ended.
 bool has_spoken(sockserv::Connection& connection) {
+  if (!connection.rfile.peek(0).empty()) return true;
   pollfd server{connection.request.fileno(), POLLIN, 0};
   return ::poll(&server, 1, 0) == 1;
 }
@@ -61,8 +62,9 @@ void report(const std::string& what, std::uint64_t size, std::uint64_t from) {
 
 // snippet: put
 void put(sockserv::Connection& connection, sockserv::MessageStream& messages, const std::string& path) {
-  const File file(example::Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC)), path);
   const std::string name = std::filesystem::path(path).filename();
+  check_name(name);
+  const File file(open_plain(AT_FDCWD, path, O_RDONLY | O_NOCTTY), path);
   const std::uint64_t size = file.size();
   Sha256 whole;
   file.hash(whole, 0, size);
@@ -111,7 +113,7 @@ void get(sockserv::Connection& connection, sockserv::MessageStream& messages, co
     }
   }
   part.complete(name, sha256(answer));
-  report("got " + name, size, from);
+  report("got " + printable(name), size, from);
 }
 
 /// What the command line says.

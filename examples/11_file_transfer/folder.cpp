@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <sockserv/detail/text.hpp>
 #include <system_error>
 #include <utility>
 
@@ -13,7 +14,7 @@ namespace transfer {
 
 void fail(std::string_view action, std::string_view name) {
   const std::string reason = std::generic_category().message(errno);
-  throw Failure("cannot " + std::string(action) + " " + printable(std::string(name)) + ": " + reason);
+  throw Failure("cannot " + std::string(action) + " " + printable(name) + ": " + reason);
 }
 
 // snippet: names
@@ -27,6 +28,22 @@ void check_name(const std::string& name) {
   if (name.find('\0') != name.npos) refuse("has a NUL in it");
   if (name.find('/') != name.npos) refuse("is a path; files go by their names in the server's one folder");
   if (name.front() == '.') refuse("begins with a dot");
+  if (!sockserv::detail::is_utf8(name)) refuse("is not UTF-8, and JSON carries no other; rename the file");
+}
+// snippet end
+
+// snippet: look first
+example::Descriptor open_plain(int folder, const std::string& path, int flags) {
+  const example::Descriptor found(::openat(folder, path.c_str(), O_PATH | O_CLOEXEC | (flags & O_NOFOLLOW)));
+  struct stat status {};
+  if (!found || ::fstat(found.get(), &status) != 0) return {};
+  if (S_ISLNK(status.st_mode)) {
+    errno = ELOOP;
+    return {};
+  }
+  if (!S_ISREG(status.st_mode)) throw Failure(printable(path) + " is no plain file");
+  const std::string same = "/proc/self/fd/" + std::to_string(found.get());  // whatever has the path by now
+  return example::Descriptor(::open(same.c_str(), (flags & ~O_NOFOLLOW) | O_CLOEXEC));
 }
 // snippet end
 

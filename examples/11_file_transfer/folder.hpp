@@ -31,9 +31,15 @@ class Failure : public std::runtime_error {
 /// Throws a Failure about the system call that has just failed: "cannot write x: No space left on device".
 [[noreturn]] void fail(std::string_view action, std::string_view name);
 
-/// Throws a Failure unless a file may have this name: no path, and no dot in front, which `.` and `..` have, and the
-/// parts of files that are not complete.
+/// Throws a Failure unless a file may have this name: no path, no dot in front, which `.` and `..` have, and the parts
+/// of files that are not complete, and UTF-8, because JSON would turn two names that are not into one.
 void check_name(const std::string& name);
+
+/// Opens a plain file; `flags` are those of open(2), among them O_NOFOLLOW for the last component of the path. Returns
+/// no descriptor, and the reason in errno, if that fails. Anything but a plain file is not opened, because opening has
+/// effects: on a named pipe it waits for the other end, or lets that go on; what it does on a device, the device says.
+/// @throws Failure if it is no plain file.
+example::Descriptor open_plain(int folder, const std::string& path, int flags);
 
 /// An open file.
 class File {

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <utility>
 
 namespace transfer {
 
@@ -16,13 +17,23 @@ Part::Part(const Folder& folder, const std::string& name) : folder_(folder), fil
   size_ = size;
 }
 
+Part::~Part() {
+  const bool was_moved = file_.descriptor() == -1;
+  if (!was_moved && size_ == 0) remove();
+}
+
 // snippet: lock
 /// The lock belongs to the open file, so it ends with that, however it does. It may be had only once the name is
 /// another file's, because who had it before has completed or removed the part; then that other file is meant.
 File Part::open_locked(const Folder& folder, const std::string& name) {
   for (;;) {
-    constexpr int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-    File file(example::Descriptor(::openat(folder.descriptor(), name.c_str(), flags, 0666)), name);
+    example::Descriptor found = open_plain(folder.descriptor(), name, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+    if (!found && errno == ENOENT) {
+      constexpr int flags = O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC;
+      found = example::Descriptor(::openat(folder.descriptor(), name.c_str(), flags, 0666));
+      if (!found && errno == EEXIST) continue;  // another transfer has made it since
+    }
+    File file(std::move(found), name);
     if (::flock(file.descriptor(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) fail("lock", name);
       throw Failure("this file is being transferred already; try again later");
@@ -71,16 +82,27 @@ void Part::complete(const std::string& name, const std::string& expected_sha256)
     throw Failure("the bytes of " + printable(name) + " have the SHA-256 " + actual + ", not " + expected_sha256 +
                   " as announced; they have been thrown away");
   }
-  // On the disk before it has its name, so that not even a power cut leaves half a file there.
-  if (::fsync(file_.descriptor()) != 0) fail("write to the disk", file_.name());
+  // On the disk before it has its name, so that not even a power cut leaves half a file there. After a failure the
+  // kernel takes the lost pages for written, so the next fsync would succeed: the part is of no use any more.
+  if (::fsync(file_.descriptor()) != 0) {
+    const int reason = errno;
+    remove();
+    errno = reason;
+    fail("write to the disk", file_.name());
+  }
   folder_.check_room(name);
   if (::renameat(folder_.descriptor(), file_.name().c_str(), folder_.descriptor(), name.c_str()) != 0) {
     fail("put in place", name);
   }
-  if (::fsync(folder_.descriptor()) != 0) fail("write to the disk the name of", name);
+  has_name_ = false;
+  // EINVAL: this file system does not synchronize folders, and is not expected to.
+  if (::fsync(folder_.descriptor()) != 0 && errno != EINVAL) fail("write to the disk the name of", name);
 }
 // snippet end
 
-void Part::remove() noexcept { ::unlinkat(folder_.descriptor(), file_.name().c_str(), 0); }
+/// Once only: after that the name may be that of another transfer's part.
+void Part::remove() noexcept {
+  if (std::exchange(has_name_, false)) ::unlinkat(folder_.descriptor(), file_.name().c_str(), 0);
+}
 
 }  // namespace transfer

@@ -12,13 +12,18 @@ namespace transfer {
 /// the file finds it complete, in its old or its new version, or not at all.
 ///
 /// A part whose transfer breaks off stays, and the next one goes on with it. (If nobody ever does, it stays for good: a
-/// server that runs for long removes old ones now and then, `find -name '.*.part' -mtime +7 -delete`.) While somebody
-/// works on it, it is locked.
+/// server that runs for long removes old ones now and then, `find -name '.*.part' -mtime +7 -delete`.) A part without a
+/// byte does not stay: requests that are refused, and clients that send nothing, leave nothing. While somebody works on
+/// it, it is locked.
 class Part {
  public:
   /// Opens the part of that name in the folder, which must outlive this, or makes it; reads and hashes what is there.
   /// @throws Failure if somebody else works on it, or for what the file system says.
   Part(const Folder& folder, const std::string& name);
+  Part(Part&&) = default;
+  Part& operator=(Part&&) = delete;
+  /// Removes the part if it is empty.
+  ~Part();
 
   /// How many bytes are there.
   std::uint64_t size() const noexcept { return size_; }
@@ -39,6 +44,7 @@ class Part {
 
   const Folder& folder_;
   File file_;
+  bool has_name_ = true;  // that of a part, which `remove` takes away
   std::uint64_t size_ = 0;
   Sha256 sha256_;
 };

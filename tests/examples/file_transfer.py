@@ -473,6 +473,69 @@ class Refusals(Transfer):
             self.client_fails(server.url, "get", "link", "--directory", self.mine, says="symbolic link")
             self.client_fails(server.url, "put", self.make(".hidden", b"x"), says="begins with a dot")
             server.end(signal.SIGTERM)
+        self.assertEqual(sorted(os.listdir(self.mine)), [".hidden", "link"])
+
+    def test_names_that_are_not_utf_8_are_refused_and_not_made_one(self):
+        with self.serve() as server:
+            for name in (b"\xff", b"\xfe", b"a\xc3", b"\xed\xa0\x80"):
+                path = os.fsencode(self.mine) + b"/" + name
+                with open(path, "wb") as file:
+                    file.write(name)
+                for arguments in (("put", path), ("get", name, "--directory", self.mine)):
+                    result = run(program("11_file_client"), "--server", server.url, *arguments, errors="replace")
+                    self.assert_fails(1, result, "is not UTF-8", "rename the file")
+            server.end(signal.SIGTERM)
+        self.assertEqual(os.listdir(self.files), [])
+
+    def test_what_is_no_plain_file_is_not_opened(self):
+        with self.serve() as server:
+            os.mkfifo(self.mine / "pipe")
+            os.mkfifo(self.mine / ".file.part")
+            (self.files / "file").write_bytes(b"content")
+            writer = os.open(self.mine / "pipe", os.O_RDWR)  # so that an open for reading would find its bytes
+            try:
+                os.write(writer, b"for somebody else")
+                self.client_fails(server.url, "put", self.mine / "pipe", says="no plain file")
+                os.set_blocking(writer, False)
+                self.assertEqual(os.read(writer, 100), b"for somebody else")
+            finally:
+                os.close(writer)
+            self.client_fails(server.url, "put", self.mine / "pipe", says="no plain file")  # nobody has the other end
+            self.client_fails(server.url, "put", "/dev/null", says="no plain file")
+            self.client_fails(server.url, "put", self.mine, says="no plain file")
+            self.client_fails(server.url, "put", self.mine / "none", says="No such file")
+            self.client_fails(server.url, "get", "file", "--directory", self.mine, says="no plain file")
+            self.make("plain", b"x")
+            (self.mine / "link").symlink_to("plain")  # of one's own, which may be followed
+            self.client(server.url, "put", self.mine / "link")
+            server.end(signal.SIGTERM)
+        self.assertEqual((self.files / "link").read_bytes(), b"x")
+
+    def test_requests_that_are_refused_leave_nothing_behind(self):
+        with self.serve() as server:
+            for number in range(3):
+                self.client_fails(server.url, "get", f"none{number}", "--directory", self.mine, says="No such file")
+            with server.client() as connection:
+                ask(connection, order_to_put("file", b"content"))
+                send(connection, {"from": 1})
+                self.assertIn("goes on at byte 0", receive_message(connection)["error"])
+                connection.sendall(b"ontent")
+                self.assertEqual(ask(connection, order_to_get("none"))["error"], "cannot open none: No such file or directory")
+                self.assertEqual(os.listdir(self.files), [])
+            server.end(signal.SIGTERM)
+        self.assertEqual(os.listdir(self.mine), [])
+
+    def test_clients_that_send_nothing_leave_nothing_behind(self):
+        for mixin in ("threading", "fiber", "forking"):
+            with self.subTest(mixin), self.serve(mixin=mixin) as server:
+                for content in (b"a", b"b", b"c"):
+                    with server.client() as connection:
+                        ask(connection, order_to_put("file", content))
+                        self.assertTrue(self.part("file", content).exists())  # and it is locked
+                        if content != b"a":
+                            send(connection, {"from": 0})
+                eventually(lambda: os.listdir(self.files) == [])
+                server.end(signal.SIGTERM)
 
 
 class Together(Transfer):
