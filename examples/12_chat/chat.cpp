@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <system_error>
 
 #include "support/printable.hpp"
@@ -14,27 +15,13 @@
 namespace chat {
 namespace {
 
+constexpr std::size_t longest_name = 20;
+
 /// Names of members and rooms.
 bool is_name(const std::string& name) {
-  return !name.empty() && name.size() <= 20 && std::all_of(name.begin(), name.end(), [](char c) {
+  return !name.empty() && name.size() <= longest_name && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
   });
-}
-
-/// Sends what can be sent without waiting; true if nothing is left.
-bool send_some(Member& member) noexcept {
-  while (!member.queue.empty()) {
-    constexpr int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-    const ssize_t sent = ::send(member.request.fileno(), member.queue.data(), member.queue.size(), flags);
-    if (sent >= 0) {
-      member.queue.erase(0, static_cast<std::size_t>(sent));
-    } else if (errno == EAGAIN) {
-      return false;
-    } else if (errno != EINTR) {
-      member.queue.clear();  // the client has gone, as its handler will find
-    }
-  }
-  return true;
 }
 
 /// Makes the member's handler find the end of the stream.
@@ -76,7 +63,7 @@ void Chat::join(Member& member) {
 
 bool Chat::obey(Member& member, std::string_view line) {
   while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
-  const std::string text = example::printable(std::string(line));
+  const std::string text = example::printable(line);
   const std::scoped_lock lock(mutex_);
   if (member.dropped || text == "/quit") return false;
   if (text.starts_with('/')) {
@@ -90,6 +77,7 @@ bool Chat::obey(Member& member, std::string_view line) {
 
 std::string Chat::leave(Member& member) {
   const std::scoped_lock lock(mutex_);
+  while (!member.dropped && put_names(member)) continue;
   exit(member);
   std::erase(unsent_, &member);
   std::string rest = std::move(member.queue);
@@ -109,6 +97,7 @@ void Chat::close() noexcept {
 void Chat::enter(Member& member, const std::string& room) {
   rooms_[room].push_back(&member);
   member.room = room;
+  member.entry = ++entries_;
   tell(member, "* you are " + member.nick + " in " + room);
   tell_others(member, "* " + member.nick + " has come");
 }
@@ -124,7 +113,7 @@ void Chat::command_from(Member& member, const std::string& command, const std::s
   if (command == "/nick") {
     rename(member, argument);
   } else if (command == "/who") {
-    tell(member, "* in " + member.room + ": " + names_in(member.room));
+    list_names(member);
   } else if (command != "/join") {
     tell(member, "* there are /nick NAME, /join ROOM, /who and /quit");
   } else if (!is_name(argument)) {
@@ -150,10 +139,58 @@ bool Chat::is_taken(const std::string& nick) const {
   });
 }
 
-std::string Chat::names_in(const std::string& room) const {
-  std::string names;
-  for (const Member* const member : rooms_.at(room)) names += (names.empty() ? "" : ", ") + member->nick;
-  return names;
+// snippet: names
+void Chat::list_names(Member& member) {
+  if (member.listing) return tell(member, "* the names that you asked for are still on their way");
+  member.listing.emplace().room = member.room;
+  if (member.queue.empty()) deliver(member);
+}
+
+/// Returns the next line of a listing; empty if it is complete.
+std::string Chat::next_names(Member::Listing& listing) const {
+  const auto room = rooms_.find(listing.room);
+  if (room == rooms_.end()) return {};
+  std::string line;
+  const auto entered_before = [](const Member* member, std::uint64_t entry) { return member->entry < entry; };
+  auto each = std::lower_bound(room->second.begin(), room->second.end(), listing.next, entered_before);
+  for (; each != room->second.end() && line.size() + longest_name + 3 <= longest_line; ++each) {
+    line += (line.empty() ? "* in " + listing.room + ": " : ", ") + (*each)->nick;
+    listing.next = (*each)->entry + 1;
+  }
+  return line;
+}
+// snippet end
+
+/// Puts the next line of names that a member has asked for into its queue. Returns false if there is none.
+bool Chat::put_names(Member& member) const noexcept {
+  if (!member.listing) return false;
+  try {
+    if (const std::string line = next_names(*member.listing); !line.empty()) {
+      member.queue += line + '\n';
+      return true;
+    }
+  } catch (const std::bad_alloc&) {
+    // The answer ends here: the writer serves other members, too.
+  }
+  member.listing.reset();
+  return false;
+}
+
+/// Sends what can be sent without waiting; true if nothing is left.
+bool Chat::send_some(Member& member) const noexcept {
+  while (!member.queue.empty() || put_names(member)) {
+    constexpr int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    const ssize_t sent = ::send(member.request.fileno(), member.queue.data(), member.queue.size(), flags);
+    if (sent >= 0) {
+      member.queue.erase(0, static_cast<std::size_t>(sent));
+    } else if (errno == EAGAIN) {
+      return false;
+    } else if (errno != EINTR) {  // the client has gone, as its handler will find
+      member.queue.clear();
+      member.listing.reset();
+    }
+  }
+  return true;
 }
 
 // snippet: tell
@@ -166,7 +203,12 @@ void Chat::tell(Member& member, const std::string& line) {
   }
   const bool is_first = member.queue.empty();
   member.queue += line + '\n';
-  if (!is_first || send_some(member)) return;
+  if (is_first) deliver(member);
+}
+
+/// Sends what can be sent without waiting, and leaves the rest to the writer.
+void Chat::deliver(Member& member) {
+  if (send_some(member)) return;
   unsent_.push_back(&member);
   wake_writer();
 }

@@ -17,14 +17,20 @@
 /// - Dropping a member shuts its socket down for receiving, so that its handler finds the end of the stream and leaves
 ///   like any other. Once it has left, the writer knows it no more; then the handler sends the rest itself, for as long
 ///   as it likes, since that holds up nobody.
+/// - The names in a room may be more than a queue holds. So they go out in lines, and a line of them enters the queue
+/// only
+///   when the queue is empty: whoever asks is not dropped because of the answer, and one that does not read costs no
+///   memory for it.
 /// - A member's socket stays open while it is in a room, for its handler closes it only after `leave`. (The writer may
 ///   wait for a number that has become another socket's since; then it is woken for nothing.)
 ///
 /// The handlers must run in one process: in threads or on fibers.
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <sockserv.hpp>
 #include <string>
 #include <string_view>
@@ -40,12 +46,20 @@ inline constexpr std::size_t queue_limit = 65536;
 
 /// One client; its handler has it. All but `request` is the chat's, and guarded by its lock.
 struct Member {
+  /// The names in a room that this member has asked for, as far as they have not been put into its queue.
+  struct Listing {
+    std::string room;
+    std::uint64_t next = 0;  ///< The first entry of the room that has not been named yet.
+  };
+
   explicit Member(sockserv::StreamRequest& connection) : request(connection) {}
 
   sockserv::StreamRequest& request;
   std::string nick;
   std::string room;
-  std::string queue;     ///< What it has still to be sent.
+  std::uint64_t entry = 0;  ///< Members who entered a room earlier have lower numbers.
+  std::string queue;        ///< What it has still to be sent.
+  std::optional<Listing> listing;
   bool dropped = false;  ///< It has read too slowly.
 };
 
@@ -74,7 +88,11 @@ class Chat {
   void command_from(Member& member, const std::string& command, const std::string& argument);
   void rename(Member& member, const std::string& nick);
   bool is_taken(const std::string& nick) const;
-  std::string names_in(const std::string& room) const;
+  void list_names(Member& member);
+  std::string next_names(Member::Listing& listing) const;
+  bool put_names(Member& member) const noexcept;
+  bool send_some(Member& member) const noexcept;
+  void deliver(Member& member);
   void tell(Member& member, const std::string& line);
   void tell_others(const Member& member, const std::string& line);
   void wake_writer() noexcept;
@@ -84,6 +102,7 @@ class Chat {
   std::map<std::string, Room> rooms_;
   Room unsent_;  // those who have something in their queues
   std::size_t guests_ = 0;
+  std::uint64_t entries_ = 0;  // into rooms
   bool closed_ = false;
   bool ending_ = false;
 
