@@ -38,7 +38,7 @@ template <class Send, class Receive>
   try {
     receive_lines();
   } catch (const boost::system::system_error& error) {
-    std::cerr << "12_chat_client: " << error.what() << '\n';
+    std::cerr << "12_chat_client: " << example::printable(error.what()) << '\n';
     code = EXIT_FAILURE;
   }
   std::cout << std::flush;
@@ -54,12 +54,14 @@ void chat_over_tcp(const sockserv::Address& server) {
       },
       [&] {
         while (const auto line = connection.rfile.readline()) {
-          std::cout << example::printable(std::string(line->substr(0, line->find('\n')))) << std::endl;
+          std::cout << example::printable(line->substr(0, line->find('\n'))) << std::endl;
         }
       });
 }
 
-void chat_over_udp(const sockserv::Address& server) {
+// snippet: keep alive
+void chat_over_udp(const sockserv::Address& server, seconds keep_alive) {
+  using Clock = std::chrono::steady_clock;
   sockserv::DatagramEndpoint endpoint(server);
   endpoint.send("");  // who has not said anything hears nothing
   converse(
@@ -68,27 +70,41 @@ void chat_over_udp(const sockserv::Address& server) {
         std::_Exit(EXIT_SUCCESS);  // nobody will tell that there is nothing more to come
       },
       [&] {
-        for (;;) {
+        // However much is heard meanwhile, and from whom: the server counts what it hears from this end.
+        for (auto next = Clock::now() + keep_alive;;) {
+          const auto left = next - Clock::now();
+          if (left <= Clock::duration::zero()) {
+            endpoint.send("");  // or the server forgets who is listening
+            next = Clock::now() + keep_alive;
+            continue;
+          }
           try {
-            const auto packet = endpoint.receive(seconds(20));
+            const auto packet = endpoint.receive(left);
             if (packet.sender == endpoint.getpeername()) std::cout << example::printable(packet.content) << std::endl;
           } catch (const sockserv::timeout_error&) {
-            endpoint.send("");  // or the server forgets who is listening
+            continue;
           }
         }
       });
 }
+// snippet end
 
 }  // namespace
 
 int main(int argc, char** argv) {
   std::string url = "tcp://127.0.0.1:9000";
+  int keep_alive = 20;
   const auto declare = [&](CLI::App& app) {
     app.add_option("--server", url, "The server, as it says where it listens")->type_name("URL")->capture_default_str();
+    app.add_option("--keep-alive", keep_alive,
+                   "Over UDP: how often to tell the server that this client listens;\nmore often than its --lately")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(1, 86'400))
+        ->capture_default_str();
   };
   return example::run_program(argc, argv, "Says what you type, and shows what others say.", declare, [&] {
     const sockserv::Address server = example::server_address(url);
-    example::scheme_of(url) == "udp" ? chat_over_udp(server) : chat_over_tcp(server);
+    example::scheme_of(url) == "udp" ? chat_over_udp(server, seconds(keep_alive)) : chat_over_tcp(server);
     return 0;
   });
 }

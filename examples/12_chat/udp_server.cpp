@@ -7,13 +7,16 @@
 //
 // There is no queue, and none is needed: a packet for which a client's socket has no room is lost, and that is all. The
 // sender of a packet can be a lie, and then a stranger gets what others say; a server for the open network would have a
-// new sender answer a question first. Here they are few, so that one packet makes no more than so many others.
+// new sender answer a question first. Here they are few, so that one packet makes no more than so many others. And what
+// such a server sends is not relayed, or else two of them could keep each other busy indefinitely.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <boost/asio/ip/address.hpp>
 #include <chrono>
 #include <sockserv.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "support/printable.hpp"
@@ -33,16 +36,35 @@ struct Speaker {
 };
 std::vector<Speaker> speakers;  // without a lock, since without a mixin packets are handled one after the other
 
+// snippet: no speech
+constexpr std::string_view refusal = "* too many are speaking; try again later";
+
+/// Returns true if a packet is what such a server sends: a line that is relayed already ("ADDRESS: …", as
+/// `Address::to_string` has it), or the refusal, also where others quote that.
+bool is_from_relay(std::string_view packet) {
+  if (packet.starts_with("* ") || packet.find(refusal) != packet.npos) return true;
+  std::string_view host = packet.substr(0, packet.find(": "));
+  const std::size_t colon = host.rfind(':');
+  if (colon == host.npos) return false;
+  host = host.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  sockserv::error_code error;
+  boost::asio::ip::make_address(host, error);
+  return !error;
+}
+// snippet end
+
 // snippet: relay
 struct Relay : sockserv::DatagramRequestHandler {
   void handle() override {
+    if (is_from_relay(packet)) return;
     const Clock::time_point now = Clock::now();
     std::erase_if(speakers, [&](const Speaker& each) { return now - each.last > std::chrono::seconds(lately); });
     auto sender = std::find_if(speakers.begin(), speakers.end(),
                                [&](const Speaker& each) { return each.address == client_address; });
     if (sender == speakers.end()) {
       if (speakers.size() == most_speakers) {
-        wfile.write("* too many are speaking; try again later");
+        wfile.write(refusal);
         return;
       }
       sender = speakers.insert(speakers.end(), {client_address, {}, now});

@@ -143,6 +143,10 @@ class Rooms(Case):
                 self.assertTrue(bob.line().startswith(answer), order)
             bob.say("\x1b[2J\x07\0\x7f")
             self.assertEqual(ann.line(), "guest-2: ?[2J???")
+            bob.say("\x9b2J\x85wörld 你好")  # C1
+            self.assertEqual(ann.line(), "guest-2: ?2J?wörld 你好")
+            bob.socket.sendall(b"\x9b2J\x80\x9f\n")  # the same set as bytes
+            self.assertEqual(ann.line(), "guest-2: ?2J??")
             with Member(server) as third:
                 self.assertEqual(third.greeting, "* you are guest-3 in lobby")
         server.end(signal.SIGTERM)
@@ -360,6 +364,28 @@ class UDP(Case):
             self.assertEqual(clients[99].recv(1000), said)
             server.end(signal.SIGTERM)
 
+    def test_control_characters_are_not_relayed(self):
+        with self.serve() as server, server.client() as ann, server.client() as bob:
+            ann.send(b"")
+            said = self.say(bob, b"\x9b2J\xc2\x9b2J\x85 w\xc3\xb6rld \xa0\xff")
+            self.assertEqual(ann.recv(1000), said.replace(b"\xc2\x9b", b"?").replace(b"\x9b", b"?").replace(b"\x85", b"?"))
+            server.end(signal.SIGTERM)
+
+    def test_what_a_relay_says_is_not_relayed_and_counts_for_nothing(self):
+        relayed = (b"127.0.0.1:9000: hello", b"[::1]:9000: hello", b"[fe80::1%eth0]:9000: 127.0.0.1:1: hello", b"1.2.3.4:5: ",
+                   b"* too many are speaking; try again later", b"* anything", b"[FE80::1]:9000: HELLO",
+                   b"datagram 1 here, 40 bytes from 127.0.0.1:9000: * too many are speaking; try again later")
+        said_by_people = (b"10:30: lunch", b"at 127.0.0.1:9000: nothing", b"*shrug*", b": ", b"127.0.0.1", b"[x]:1: y", b":1: z")
+        with self.serve() as server, server.client() as ann, server.client() as relay:
+            ann.send(b"")
+            for text in relayed:
+                relay.send(text)
+            ann.send(b"nobody hears this")
+            self.assertEqual(at_once(relay), b"")
+            for text in said_by_people:
+                self.assertEqual((text, self.say(relay, text)), (text, ann.recv(1000)))
+            server.end(signal.SIGTERM)
+
     def test_one_that_has_gone_is_no_trouble(self):
         with self.serve() as server, server.client() as ann, server.client() as bob:
             with server.client() as gone:
@@ -383,6 +409,32 @@ class UDP(Case):
                 client.stdin.close()
                 self.assertEqual(client.wait(PATIENCE), 0)
             server.end(signal.SIGTERM)
+
+    def test_the_client_keeps_telling_that_it_listens_whatever_it_hears(self):
+        with (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+              socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger):
+            server.bind(("127.0.0.1", 0))
+            for speaker in (server, stranger):
+                with self.subTest(stranger=speaker is stranger):
+                    server.settimeout(PATIENCE)
+                    url = "udp://127.0.0.1:%d" % server.getsockname()[1]
+                    command = [program("12_chat_client"), "--server", url, "--keep-alive", "1"]
+                    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+                        packet, address = server.recvfrom(100)
+                        self.assertEqual(packet, b"")  # by which it comes in
+                        server.settimeout(0.05)
+
+                        def has_told():
+                            speaker.sendto(b"heard", address)  # at least twenty times a second
+                            with contextlib.suppress(TimeoutError):
+                                self.assertEqual(server.recv(100), b"")
+                                return True
+                        for _ in range(2):
+                            eventually(has_told)
+                        client.stdin.close()
+                        heard = client.stdout.read().splitlines()
+                        self.assertEqual(set(heard), {b"heard"} if speaker is server else set())
+                        self.assertEqual(client.wait(PATIENCE), 0)
 
 
 if __name__ == "__main__":
