@@ -7,6 +7,7 @@
 #include <boost/asio/error.hpp>
 #include <cerrno>
 #include <limits>
+#include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/server_socket.hpp>
 #include <sockserv/options.hpp>
 #include <stdexcept>
@@ -95,6 +96,14 @@ std::size_t StreamRequest::receive_more(detail::InputBuffer& buffer, std::size_t
 std::size_t StreamRequest::send_some(std::span<const iovec> buffers, error_code& error) noexcept {
   const auto send = [&](auto deadline) { return waiting_->send(fileno(), buffers, deadline, error); };
   const std::size_t count = limits_ ? within_limits({}, send, error) : send(detail::Waiting::no_deadline);
+  live_.sent(count);
+  return count;
+}
+
+std::size_t StreamRequest::send_some_unless_input(std::span<const iovec> buffers, error_code& error) noexcept {
+  const auto send = [&](auto deadline) { return waiting_->send_unless_input(fileno(), buffers, deadline, error); };
+  const auto own_deadline = timeout_ ? detail::deadline_after(*timeout_) : detail::Waiting::no_deadline;
+  const std::size_t count = limits_ ? within_limits({}, send, error) : send(own_deadline);
   live_.sent(count);
   return count;
 }

@@ -91,6 +91,35 @@ class StreamRequest {
   std::size_t send(boost::asio::const_buffer bytes);
   std::size_t send(boost::asio::const_buffer bytes, error_code& error) noexcept;
 
+  /// The same, for peers that may send all they have before they receive: waits for room no longer than until there is
+  /// something to receive. Then it returns 0 without an error, and the next receive does not wait.
+  ///
+  ///     while (!answers.empty()) {
+  ///       const std::size_t sent = request.send_unless_input(boost::asio::buffer(answers));
+  ///       if (sent == 0) break;  // read on
+  ///       answers.erase(0, sent);
+  ///     }
+  ///
+  /// What `rfile` has already received does not count as something to receive. A handler limits the answers that it
+  /// collects in this way, for instance by `send()` with a time limit.
+  template <detail::ConstBufferSequence Buffers>
+  std::size_t send_unless_input(const Buffers& buffers, error_code& error) noexcept {
+    error.clear();
+    std::size_t count = 0;
+    for_chunks(buffers, [&](std::span<const iovec> chunk) {
+      count = send_some_unless_input(chunk, error);
+      return false;
+    });
+    return count;
+  }
+  template <detail::ConstBufferSequence Buffers>
+  std::size_t send_unless_input(const Buffers& buffers) {
+    error_code error;
+    const std::size_t sent = send_unless_input(buffers, error);
+    detail::check(error, "send_unless_input");
+    return sent;
+  }
+
   /// Sends everything; returns how many bytes that were (on an error: how many had been sent before it).
   std::size_t sendall(std::string_view bytes);
   std::size_t sendall(std::string_view bytes, error_code& error) noexcept;
@@ -230,11 +259,12 @@ class StreamRequest {
   void enter_uncounted(detail::LiveRequests& all) { live_.enter_uncounted(all, fileno()); }
   void wait_by(detail::Waiting& waiting) noexcept;
 
-  // All that waits comes down to these four. `item`: how much there is already of what is waited for; see
+  // All that waits comes down to these five. `item`: how much there is already of what is waited for; see
   // ClientLimits.
   std::size_t receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept;
   std::size_t receive_more(detail::InputBuffer& buffer, std::size_t item, bool is_idle, error_code& error);
   std::size_t send_some(std::span<const iovec> buffers, error_code& error) noexcept;
+  std::size_t send_some_unless_input(std::span<const iovec> buffers, error_code& error) noexcept;
   std::size_t send_some_of_file(int file, std::uint64_t offset, std::size_t count, error_code& error) noexcept;
 
   std::size_t send_chunk(std::span<iovec> chunk, error_code& error) noexcept;

@@ -5,6 +5,8 @@
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/server/abstract.hpp>
 
+#include "transfer.hpp"
+
 namespace sockserv::detail {
 namespace {
 
@@ -34,6 +36,11 @@ std::size_t ClientWaiting::receive(int descriptor, std::span<const iovec> buffer
 std::size_t ClientWaiting::send(int descriptor, std::span<const iovec> buffers, time_point deadline,
                                 error_code& error) noexcept {
   return waiting_of_caller().send_elsewhere(descriptor, buffers, until(deadline), error);
+}
+
+std::size_t ClientWaiting::send_unless_input(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                             error_code& error) noexcept {
+  return send_until_input(until(deadline), waiting_of_caller(), descriptor, buffers, error);
 }
 
 void ClientWaiting::send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <sockserv/address.hpp>
+#include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/packet_info.hpp>
 #include <sockserv/detail/waiting.hpp>
 #include <sockserv/error.hpp>
@@ -127,6 +128,17 @@ inline std::size_t send_until(Waiting::time_point deadline, Waiting& waiting, in
                               std::span<const iovec> buffers, error_code& error) noexcept {
   return retry_until(
       deadline, waiting, descriptor, POLLOUT, [&] { return send_from(descriptor, buffers, MSG_DONTWAIT); }, error);
+}
+
+/// The same, but returns 0 without an error if there is no room and something to receive.
+inline std::size_t send_until_input(Waiting::time_point deadline, Waiting& waiting, int descriptor,
+                                    std::span<const iovec> buffers, error_code& error) noexcept {
+  for (;;) {
+    const std::size_t count = retry([&] { return send_from(descriptor, buffers, MSG_DONTWAIT); }, error);
+    if (error != errc::timed_out) return count;
+    waiting.wait_until_ready(descriptor, POLLIN | POLLOUT, deadline, error);
+    if (error || is_readable(descriptor)) return 0;
+  }
 }
 
 }  // namespace sockserv::detail

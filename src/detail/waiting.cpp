@@ -38,6 +38,11 @@ class Blocking final : public Waiting {
     return send_until(deadline, *this, descriptor, buffers, error);
   }
 
+  std::size_t send_unless_input(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                error_code& error) noexcept override {
+    return send_until_input(deadline, *this, descriptor, buffers, error);
+  }
+
   std::size_t send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
                         error_code& error) noexcept override {
     const bool may_wait = deadline == no_deadline;

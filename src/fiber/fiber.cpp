@@ -152,7 +152,8 @@ bool Fiber::happened(std::uint32_t events) noexcept {
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) writable_ = true;
   // The end of the stream is no byte, and urgent data splits what is read: both are found by reading on.
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) short_read_empties_ = false;
-  const bool may_go_on = (parked_ == Parked::to_receive && readable_) || (parked_ == Parked::to_send && writable_);
+  const bool may_go_on = (parked_ == Parked::to_receive && readable_) || (parked_ == Parked::to_send && writable_) ||
+                         (parked_ == Parked::to_receive_or_send && (readable_ || writable_));
   if (may_go_on) parked_ = Parked::not_parked;
   return may_go_on;
 }

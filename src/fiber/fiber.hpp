@@ -78,6 +78,8 @@ class Fiber final : public detail::Waiting {
                            error_code& error) override;
   std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
                    error_code& error) noexcept override;
+  std::size_t send_unless_input(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                error_code& error) noexcept override;
   std::size_t send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
                         error_code& error) noexcept override;
   void send_to(int descriptor, std::string_view packet, const Address& address, const detail::Host& source,
@@ -102,6 +104,7 @@ class Fiber final : public detail::Waiting {
     idle,        ///< Has no task.
     to_receive,
     to_send,
+    to_receive_or_send,
     to_be_woken,
   };
 

@@ -138,6 +138,30 @@ std::size_t Fiber::send(int descriptor, std::span<const iovec> buffers, time_poi
   return send_by([&] { return detail::send_from(descriptor, buffers, MSG_DONTWAIT); }, descriptor, deadline, error);
 }
 
+std::size_t Fiber::send_unless_input(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                     error_code& error) noexcept {
+  if (!runs_here()) return detail::blocking().send_unless_input(descriptor, buffers, until(deadline), error);
+  take_turns();
+  error.clear();
+  std::optional<time_point> limit;
+  for (;;) {
+    if (writable_) {
+      const ssize_t count = detail::send_from(descriptor, buffers, MSG_DONTWAIT);
+      if (count >= 0) return static_cast<std::size_t>(count);
+      if (errno == EINTR) continue;
+      if (!detail::would_block()) {
+        error = detail::last_system_error();
+        return 0;
+      }
+      writable_ = false;
+    }
+    readable_ = detail::is_readable(descriptor);
+    if (readable_) return 0;
+    if (!limit) limit = until(deadline);
+    if (!park_for_readiness(descriptor, Parked::to_receive_or_send, *limit, error)) return 0;
+  }
+}
+
 std::size_t Fiber::send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
                              error_code& error) noexcept {
   if (!runs_here()) return detail::blocking().send_file(descriptor, file, offset, count, until(deadline), error);
@@ -197,7 +221,10 @@ void Fiber::wait_until_ready(int descriptor, short events, time_point deadline, 
   if (error) return;
   const bool readable = std::exchange(readable_, false);
   const bool writable = std::exchange(writable_, false);
-  if (!park(events == POLLIN ? Parked::to_receive : Parked::to_send, deadline)) error = errc::timed_out;
+  const Parked parked = events == POLLIN    ? Parked::to_receive
+                        : events == POLLOUT ? Parked::to_send
+                                            : Parked::to_receive_or_send;
+  if (!park(parked, deadline)) error = errc::timed_out;
   readable_ = readable_ || readable;
   writable_ = writable_ || writable;
 }

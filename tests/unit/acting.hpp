@@ -52,6 +52,11 @@ std::string told_by(Action action) {
 template <class Server>
 constexpr bool is_fiber_server = std::is_same_v<Server, FiberTCPServer<Actor>>;
 
+/// Every mixin, for TEST_CASE_TEMPLATE.
+#define SERVERS_OF_ACTORS                                                                           \
+  TCPServer<Actor>, ThreadingTCPServer<Actor>, ForkingTCPServer<Actor>, ThreadPoolTCPServer<Actor>, \
+      FiberTCPServer<Actor>, PreForkingTCPServer<Actor>, PreForkingFiberTCPServer<Actor>
+
 }  // namespace acting
 
 TYPE_TO_STRING(sockserv::TCPServer<acting::Actor>);
@@ -60,3 +65,4 @@ TYPE_TO_STRING(sockserv::ForkingTCPServer<acting::Actor>);
 TYPE_TO_STRING(sockserv::PreForkingTCPServer<acting::Actor>);
 TYPE_TO_STRING(sockserv::ThreadPoolTCPServer<acting::Actor>);
 TYPE_TO_STRING(sockserv::FiberTCPServer<acting::Actor>);
+TYPE_TO_STRING(sockserv::PreForkingFiberTCPServer<acting::Actor>);

@@ -15,8 +15,6 @@
 #include "support/support.hpp"
 #include "unit/acting.hpp"
 
-TYPE_TO_STRING(sockserv::PreForkingFiberTCPServer<acting::Actor>);
-
 namespace {
 
 using namespace acting;
@@ -41,10 +39,6 @@ struct SomeFile {
   std::string content;
   Descriptor descriptor;
 };
-
-#define SERVERS_OF_ACTORS                                                                           \
-  TCPServer<Actor>, ThreadingTCPServer<Actor>, ForkingTCPServer<Actor>, ThreadPoolTCPServer<Actor>, \
-      FiberTCPServer<Actor>, PreForkingTCPServer<Actor>, PreForkingFiberTCPServer<Actor>
 
 TEST_CASE_TEMPLATE("sendfile: a file arrives as it is, and so does what is sent before and after", Server,
                    SERVERS_OF_ACTORS) {

@@ -21,6 +21,8 @@ class ClientWaiting final : public Waiting {
                       error_code& error) noexcept override;
   std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
                    error_code& error) noexcept override;
+  std::size_t send_unless_input(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                error_code& error) noexcept override;
   void send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,
                error_code& error) noexcept override;
   void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override;

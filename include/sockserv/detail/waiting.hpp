@@ -55,6 +55,13 @@ class Waiting {
   virtual std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
                            error_code& error) noexcept = 0;
 
+  /// The same, but returns 0 without an error if there is no room yet and something to receive (or the end of it). By
+  /// way of `send()`, for peers that never wait for the program to receive.
+  virtual std::size_t send_unless_input(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                        error_code& error) noexcept {
+    return send(descriptor, buffers, deadline, error);
+  }
+
   /// Sends some of the next `count` bytes that `file` has at `offset`, and waits until that is possible; returns how
   /// many were sent. 0 without an error: the file has none there. By way of a buffer, through `send()`; strategies that
   /// have a socket leave the bytes in the kernel.
@@ -78,8 +85,8 @@ class Waiting {
   virtual std::size_t send_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
                                      error_code& error) noexcept;
 
-  /// Waits until a descriptor is ready for `events`: POLLIN or POLLOUT of poll(2). It may be over sooner, so the caller
-  /// tries again what it waits for.
+  /// Waits until a descriptor is ready for one of `events`: POLLIN, POLLOUT of poll(2), or both. It may return sooner,
+  /// so the caller tries again what it waits for.
   virtual void wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept;
   /// @}
 
