@@ -4,6 +4,7 @@
 #include <array>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <limits>
+#include <sockserv/this_request.hpp>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,10 @@ namespace {
 /// How often the store is swept, and how much: it takes a millisecond or so.
 constexpr std::chrono::milliseconds sweep_interval(100);
 constexpr std::size_t keys_in_a_sweep = 100'000;
+
+/// A request of more than this takes long.
+constexpr std::size_t few_arguments = 1000;
+constexpr std::size_t few_bytes = std::size_t{1} << 20;
 
 /// No command's name is longer.
 constexpr std::size_t longest_name = 16;
@@ -40,6 +45,29 @@ void unknown_command(Arguments arguments, Reply& reply) {
   }
   reply.error("ERR unknown command '" + std::string(shown(arguments.front())) +
               "', with args beginning with: " + shown_arguments);
+}
+
+/// True if a key of the request is longer than the limit; that is the reply.
+bool has_too_long_key(const Command& command, const Session& session, Arguments arguments, Reply& reply) {
+  if (command.first_key == 0) return false;
+  const std::size_t limit = session.shared.answer_limits.key_size;
+  const std::size_t count = command.last_key < 0 ? arguments.size() : static_cast<std::size_t>(command.last_key) + 1;
+  for (auto key = static_cast<std::size_t>(command.first_key); key < count;
+       key += static_cast<std::size_t>(command.key_step)) {
+    if (arguments[key].size() > limit) {
+      reply.error("ERR key is longer than " + std::to_string(limit) + " bytes");
+      return true;
+    }
+  }
+  return false;
+}
+
+/// True if a request may take so long that others should not wait for it.
+bool takes_long(const Command& command, Arguments arguments) {
+  if (command.on_all_keys || arguments.size() > few_arguments) return true;
+  std::size_t size = 0;
+  for (const std::string_view argument : arguments) size += argument.size();
+  return size > few_bytes;
 }
 
 }  // namespace
@@ -75,7 +103,12 @@ void execute(Session& session, Arguments arguments, Reply& reply) {
   const Command* const command = find_command(arguments.front());
   if (!command) return unknown_command(arguments, reply);
   if (!command->takes(arguments.size())) return wrong_arity(command->name, reply);
-  command->run(session, arguments, reply);
+  if (has_too_long_key(*command, session, arguments, reply)) return;
+  if (takes_long(*command, arguments)) {
+    sockserv::this_request::offload([&] { command->run(session, arguments, reply); });
+  } else {
+    command->run(session, arguments, reply);
+  }
 }
 
 void wrong_arity(std::string_view command, Reply& reply) {
@@ -88,6 +121,13 @@ void unknown_subcommand(std::string_view command, std::string_view subcommand, R
 }
 
 void syntax_error(Reply& reply) { reply.error("ERR syntax error"); }
+
+bool is_too_long_pattern(std::string_view pattern, const Session& session, Reply& reply) {
+  const std::size_t limit = session.shared.answer_limits.pattern_size;
+  if (pattern.size() <= limit) return false;
+  reply.error("ERR pattern is longer than " + std::to_string(limit) + " bytes");
+  return true;
+}
 
 std::optional<std::int64_t> integer_argument(std::string_view argument, Reply& reply) {
   const auto value = parse_integer(argument);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "resp.hpp"
+
 namespace kv {
 
 const ExpiryUnit* find_expiry_unit(std::string_view option) noexcept {

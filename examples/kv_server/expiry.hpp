@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-#include "resp.hpp"
+#include "reply.hpp"
 #include "store.hpp"
 
 namespace kv {

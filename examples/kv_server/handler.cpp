@@ -33,7 +33,7 @@ void Handler::answer_all(std::string_view& bytes) {
       execute(session_, *arguments, replies_);
       ++answered;
       if (session_.ended) break;
-      if (replies_.bytes().size() >= most_replies) send_replies();
+      if (replies_.size() >= most_replies) send_replies();
     }
   } catch (const ProtocolError& error) {
     replies_.error(std::string("ERR ") + error.what());
@@ -43,9 +43,7 @@ void Handler::answer_all(std::string_view& bytes) {
 }
 
 void Handler::send_replies() {
-  if (replies_.bytes().empty()) return;
-  wfile.write(replies_.bytes());
-  replies_.clear();
+  while (!replies_.empty()) replies_.remove_prefix(request.write_some(replies_.buffers()));
 }
 
 }  // namespace kv

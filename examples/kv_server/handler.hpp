@@ -17,7 +17,7 @@ class Handler : public sockserv::StreamRequestHandler {
   void answer_all(std::string_view& bytes);
   void send_replies();
 
-  Session session_{server_as<Shared>(), server};
+  Session session_{server_as<Shared>(), server, client_address};
   RequestParser parser_{session_.shared.limits};
   Reply replies_;
 };

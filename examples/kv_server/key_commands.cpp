@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "commands.hpp"
 #include "expiry.hpp"
@@ -92,17 +92,32 @@ void persist(Session& session, Arguments arguments, Reply& reply) {
   reply.integer(session.shared.store.expire(arguments[1], never, {.if_any = true}));
 }
 
-void reply_keys(const std::vector<std::string>& found, Reply& reply) {
-  reply.array(found.size());
-  for (const std::string& key : found) reply.bulk(key);
-}
+/// The keys that match a pattern.
+class Matches {
+ public:
+  explicit Matches(std::string_view pattern) : pattern_(pattern) {}
+
+  void add(std::string_view key) {
+    if (!glob_matches(pattern_, key)) return;
+    keys_.bulk(key);
+    ++count_;
+  }
+  void move_to(Reply& reply) {
+    reply.array(count_);
+    reply.append(std::move(keys_));
+  }
+
+ private:
+  std::string_view pattern_;
+  Reply keys_;
+  std::size_t count_ = 0;
+};
 
 void keys(Session& session, Arguments arguments, Reply& reply) {
-  std::vector<std::string> found;
-  session.shared.store.for_each_key([&](std::string_view key) {
-    if (glob_matches(arguments[1], key)) found.emplace_back(key);
-  });
-  reply_keys(found, reply);
+  if (is_too_long_pattern(arguments[1], session, reply)) return;
+  Matches found(arguments[1]);
+  session.shared.store.for_each_key([&](std::string_view key) { found.add(key); });
+  found.move_to(reply);
 }
 
 /// As Redis reads a cursor: by strtoull, but no space may be in front.
@@ -130,20 +145,21 @@ void scan(Session& session, Arguments arguments, Reply& reply) {
       count = *value;
     } else if (equal_ignoring_case(options[0], "match")) {
       pattern = options[1];
+      if (is_too_long_pattern(pattern, session, reply)) return;
     } else if (equal_ignoring_case(options[0], "type")) {
       of_other_type = !equal_ignoring_case(options[1], "string");  // there are no others
     } else {
       return syntax_error(reply);
     }
   }
-  std::vector<std::string> found;
+  Matches found(pattern);
   const std::uint64_t next =
       session.shared.store.scan(*cursor, static_cast<std::size_t>(count), [&](std::string_view key) {
-        if (!of_other_type && glob_matches(pattern, key)) found.emplace_back(key);
+        if (!of_other_type) found.add(key);
       });
   reply.array(2);
   reply.bulk(std::to_string(next));
-  reply_keys(found, reply);
+  found.move_to(reply);
 }
 
 void dbsize(Session& session, Arguments, Reply& reply) {
@@ -174,13 +190,13 @@ constexpr Command key_table[] = {
     {"persist", 2, 1, 1, 1, "write fast", "keyspace write fast", "key", "Has a key not expire", "2.2.0", "generic",
      persist},
     {"keys", 2, 0, 0, 0, "readonly", "keyspace read slow dangerous", "pattern", "The keys that match a pattern",
-     "1.0.0", "generic", keys},
+     "1.0.0", "generic", keys, true},
     {"scan", -2, 0, 0, 0, "readonly", "keyspace read slow", "cursor [MATCH pattern] [COUNT count] [TYPE type]",
-     "Some of the keys, and where to go on", "2.8.0", "generic", scan},
+     "Some of the keys, and where to go on", "2.8.0", "generic", scan, true},
     {"dbsize", 1, 0, 0, 0, "readonly fast", "keyspace read fast", "", "How many keys there are", "1.0.0", "server",
      dbsize},
     {"flushdb", -1, 0, 0, 0, "write", "keyspace write slow dangerous", "[ASYNC|SYNC]", "Removes all keys", "1.0.0",
-     "server", flushdb},
+     "server", flushdb, true},
 };
 
 }  // namespace

@@ -1,17 +1,12 @@
 #include "resp.hpp"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 
 namespace kv {
 namespace {
 
-constexpr std::string_view line_break = "\r\n";
-
-/// More bytes of replies, or arguments, than this are not kept room for: a client that is idle should take little
-/// memory.
-constexpr std::size_t kept_bytes = 1024;
+/// No more arguments than this are kept room for: a client that is idle should take little memory.
 constexpr std::size_t kept_arguments = 64;
 
 bool is_space(char c) noexcept { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -187,44 +182,9 @@ bool RequestParser::parse_inline(std::string_view bytes) {
   }
 }
 
-void Reply::error(std::string_view text) {
-  const std::size_t begin = bytes_.size();
-  line('-', text);
-  const auto broken = [](char c) { return c == '\r' || c == '\n'; };
-  std::replace_if(bytes_.begin() + static_cast<std::ptrdiff_t>(begin),
-                  bytes_.end() - static_cast<std::ptrdiff_t>(line_break.size()), broken, ' ');
-}
-
-void Reply::bulk(std::string_view bytes) {
-  number('$', static_cast<std::int64_t>(bytes.size()));
-  bytes_ += bytes;
-  bytes_ += line_break;
-}
-
-void Reply::clear() noexcept {
-  if (bytes_.capacity() > kept_bytes) {
-    bytes_ = std::string();
-  } else {
-    bytes_.clear();
-  }
-}
-
-void Reply::line(char type, std::string_view text) {
-  bytes_ += type;
-  bytes_ += text;
-  bytes_ += line_break;
-}
-
-void Reply::number(char type, std::int64_t value) {
-  std::array<char, 24> text;
-  text[0] = type;
-  char* end = std::to_chars(text.data() + 1, text.data() + text.size(), value).ptr;
-  *end++ = '\r';
-  *end++ = '\n';
-  bytes_.append(text.data(), end);
-}
-
 std::optional<std::int64_t> parse_integer(std::string_view text) noexcept {
+  constexpr std::size_t longest = 20;  // so that nobody is held up by a million digits
+  if (text.size() > longest) return std::nullopt;
   const std::string_view digits = text.substr(text.starts_with('-') ? 1 : 0);
   if (digits.starts_with('0') && text.size() > 1) return std::nullopt;
   std::int64_t value = 0;

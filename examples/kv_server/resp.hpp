@@ -1,7 +1,7 @@
 #pragma once
 
-/// RESP2, the protocol of Redis, as computation on bytes: requests are taken out of what has arrived, replies are put
-/// together. Nothing here knows of a socket.
+/// Requests of RESP2, the protocol of Redis, as computation on bytes: they are taken out of what has arrived. Nothing
+/// here knows of a socket.
 
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +13,9 @@
 #include <vector>
 
 namespace kv {
+
+/// What ends a line.
+inline constexpr std::string_view line_break = "\r\n";
 
 /// A request: the command's name and its arguments; at least the name.
 using Arguments = std::span<const std::string_view>;
@@ -68,34 +71,6 @@ class RequestParser {
   std::vector<Place> places_;            // of the arguments
   std::vector<std::string> words_;       // of an inline request
   std::vector<std::string_view> views_;  // what parse() returns
-};
-
-/// Puts replies together, one behind the other.
-class Reply {
- public:
-  /// +OK
-  void status(std::string_view text) { line('+', text); }
-  /// -ERR …, of one line: what breaks it becomes a space. `text` begins with the kind of error.
-  void error(std::string_view text);
-  /// :1
-  void integer(std::int64_t value) { number(':', value); }
-  /// A string of any bytes, with its length in front.
-  void bulk(std::string_view bytes);
-  /// No string.
-  void null() { bytes_ += "$-1\r\n"; }
-  /// An array, whose elements are the replies that follow.
-  void array(std::size_t size) { number('*', static_cast<std::int64_t>(size)); }
-
-  /// All that has been put together since `clear()`.
-  std::string_view bytes() const noexcept { return bytes_; }
-  /// Forgets it, and gives back what a large reply has taken.
-  void clear() noexcept;
-
- private:
-  void line(char type, std::string_view text);
-  void number(char type, std::int64_t value);
-
-  std::string bytes_;
 };
 
 /// The integer that a text is, in the one way to write it: no plus sign, no leading zeros, no spaces.

@@ -218,9 +218,12 @@ std::string lower_case(std::string_view text) {
 void config(Session& session, Arguments arguments, Reply& reply) {
   if (!equal_ignoring_case(arguments[1], "get")) return unknown_subcommand("CONFIG", arguments[1], reply);
   if (arguments.size() < 3) return wrong_arity("config|get", reply);
+  const Arguments patterns = arguments.subspan(2);
+  for (const std::string_view pattern : patterns) {
+    if (is_too_long_pattern(pattern, session, reply)) return;
+  }
   std::vector<Setting> found;
   for (const Setting& setting : settings(session)) {
-    const Arguments patterns = arguments.subspan(2);
     if (std::any_of(patterns.begin(), patterns.end(),
                     [&](std::string_view pattern) { return glob_matches(lower_case(pattern), setting.name); })) {
       found.push_back(setting);

@@ -1,6 +1,7 @@
 #include "store.hpp"
 
 #include <algorithm>
+#include <new>
 #include <random>
 #include <utility>
 
@@ -14,12 +15,12 @@ std::uint64_t random_word() {
   return std::uint64_t{device()} << 32 | device();
 }
 
-/// Without keeping much more memory than it takes.
-void assign(std::string& value, std::string_view bytes) {
-  if (value.capacity() > 2 * bytes.size() + 64) {
-    value = std::string(bytes);
-  } else {
-    value.assign(bytes);
+/// Sees to it that a value that is large is freed later.
+void keep_for_later(const Value& value, std::vector<SharedBytes>& removed) noexcept {
+  try {
+    if (SharedBytes shared = value.shared()) removed.push_back(std::move(shared));
+  } catch (const std::bad_alloc&) {
+    // It is freed at once.
   }
 }
 
@@ -34,42 +35,41 @@ Store::Store(Clock clock) : clock_(std::move(clock)), hash_key_{random_word(), r
 
 bool Store::set(std::string_view key, std::string_view value, const SetOptions& options) {
   const Sought wanted = sought(key);
-  const std::scoped_lock lock(mutex_);
+  SharedBytes shared = Value::share(value);
+  Lock lock(*this);
   Segment& segment = segment_of(wanted);
-  const auto found = find(wanted, segment);
+  const auto found = find(wanted, segment, lock);
   const bool exists = found != segment.entries.end();
   if (options.see_old) options.see_old(exists ? &found->second.value : nullptr);
   if (options.condition == (exists ? SetCondition::if_absent : SetCondition::if_present)) return false;
-  Entry& entry = put(wanted, value, segment, found);
+  Entry& entry = put(wanted, value, shared, segment, found);
   if (options.expires_at) set_expiry(entry, *options.expires_at, segment);
   return true;
 }
 
 std::size_t Store::erase(std::span<const std::string_view> keys) {
-  const std::scoped_lock lock(mutex_);
   std::size_t erased = 0;
-  for (const std::string_view key : keys) {
-    const Sought wanted = sought(key);
-    Segment& segment = segment_of(wanted);
-    if (const auto found = find(wanted, segment); found != segment.entries.end()) {
-      remove(segment, found);
+  for_each(keys, [&](const Sought& key, Lock& lock) {
+    Segment& segment = segment_of(key);
+    if (const auto found = find(key, segment, lock); found != segment.entries.end()) {
+      remove(segment, found, lock);
       ++erased;
     }
-  }
+  });
   return erased;
 }
 
 std::size_t Store::count(std::span<const std::string_view> keys) {
   std::size_t found = 0;
-  read(keys, [&](const std::string* value) { found += value != nullptr; });
+  read(keys, [&](const Value* value) { found += value != nullptr; });
   return found;
 }
 
 bool Store::expire(std::string_view key, Time time, ExpiryCondition condition) {
   const Sought wanted = sought(key);
-  const std::scoped_lock lock(mutex_);
+  Lock lock(*this);
   Segment& segment = segment_of(wanted);
-  const auto found = find(wanted, segment);
+  const auto found = find(wanted, segment, lock);
   if (found == segment.entries.end()) return false;
   Entry& entry = found->second;
   const Time before = entry.expires_at;
@@ -78,7 +78,7 @@ bool Store::expire(std::string_view key, Time time, ExpiryCondition condition) {
   if (condition.if_later && time <= before) return false;
   if (condition.if_earlier && time >= before) return false;
   if (time <= clock_()) {
-    remove(segment, found);
+    remove(segment, found, lock);
   } else {
     set_expiry(entry, time, segment);
   }
@@ -87,40 +87,49 @@ bool Store::expire(std::string_view key, Time time, ExpiryCondition condition) {
 
 std::optional<Time> Store::expires_at(std::string_view key) {
   const Sought wanted = sought(key);
-  const std::scoped_lock lock(mutex_);
+  Lock lock(*this);
   Segment& segment = segment_of(wanted);
-  const auto found = find(wanted, segment);
+  const auto found = find(wanted, segment, lock);
   return found == segment.entries.end() ? std::nullopt : std::optional(found->second.expires_at);
 }
 
 std::uint64_t Store::scan(std::uint64_t cursor, std::size_t count, const std::function<void(std::string_view)>& see) {
-  // The cursor is a hash: it goes through all that a hash can be, in order, and a key's never changes. So no key is
-  // left out, however the tables are laid out by then.
+  constexpr std::uint64_t end = std::uint64_t{1} << cursor_bits;
+  std::vector<std::string> keys;
+  while (cursor < end && count > 0) {
+    keys.clear();
+    cursor = copy_keys(cursor, count, keys);
+    for (const std::string& key : keys) see(key);
+  }
+  return cursor < end ? cursor : 0;
+}
+
+/// Copies keys of one segment, `count` at the most but for those at the same place, and returns where to go on. `count`
+/// becomes how many more are wanted.
+///
+/// A cursor is a place among all hashes: the upper bits of one. It goes through them in order, and a key's hash never
+/// changes. So no key is left out, however the tables are laid out by then.
+std::uint64_t Store::copy_keys(std::uint64_t cursor, std::size_t& count, std::vector<std::string>& keys) {
+  constexpr int shift = cursor_bits - segment_bits;
+  const std::uint64_t index = cursor >> shift;
   const std::scoped_lock lock(mutex_);
   const Time now = clock_();
   std::vector<const Entries::value_type*> candidates;
-  for (std::uint64_t index = cursor >> segment_shift; index < segment_count; ++index) {
-    candidates.clear();
-    for (const auto& candidate : segments_[index].entries) {
-      if (candidate.first.hash >= cursor) candidates.push_back(&candidate);
-    }
-    std::uint64_t last = std::numeric_limits<std::uint64_t>::max();
-    const bool too_many = candidates.size() > count;
-    if (too_many) {
-      const auto last_of_them = candidates.begin() + static_cast<std::ptrdiff_t>(count) - 1;
-      std::nth_element(candidates.begin(), last_of_them, candidates.end(),
-                       [](auto one, auto other) { return one->first.hash < other->first.hash; });
-      last = (*last_of_them)->first.hash;
-    }
-    for (const auto* candidate : candidates) {
-      if (candidate->first.hash <= last && candidate->second.expires_at > now) see(candidate->first.text);
-    }
-    if (too_many) return last + 1;
-    count -= candidates.size();
-    cursor = (index + 1) << segment_shift;
-    if (count == 0) return cursor;
+  for (const auto& candidate : segments_[index].entries) {
+    if (place_of(candidate.first) >= cursor) candidates.push_back(&candidate);
   }
-  return 0;
+  std::uint64_t next = (index + 1) << shift;
+  if (candidates.size() > count) {
+    const auto last = candidates.begin() + static_cast<std::ptrdiff_t>(count) - 1;
+    std::nth_element(candidates.begin(), last, candidates.end(),
+                     [](auto one, auto other) { return one->first.hash < other->first.hash; });
+    next = place_of((*last)->first) + 1;
+  }
+  for (const auto* candidate : candidates) {
+    if (place_of(candidate->first) < next && candidate->second.expires_at > now) keys.push_back(candidate->first.text);
+  }
+  count -= std::min(count, candidates.size());
+  return next;
 }
 
 Store::Figures Store::figures() {
@@ -140,12 +149,12 @@ std::size_t Store::sweep(std::size_t limit) {
   std::size_t removed = 0;
   std::size_t looked_at = 0;
   for (std::size_t i = 0; i < segment_count && looked_at < limit; ++i) {
-    const std::scoped_lock lock(mutex_);  // anew each time, lest others wait for long
+    Lock lock(*this);  // anew each time, so that others wait for a part only
     Segment& segment = segments_[swept_];
     swept_ = (swept_ + 1) % segment_count;
     if (segment.earliest > now) continue;
     looked_at += segment.entries.size();
-    removed += remove_expired(segment, now);
+    removed += remove_expired(segment, now, lock);
   }
   return removed;
 }
@@ -153,30 +162,27 @@ std::size_t Store::sweep(std::size_t limit) {
 Store::Sought Store::sought(std::string_view key) const noexcept { return {key, siphash(hash_key_, key)}; }
 
 /// Where a key is, unless it has expired: then it is removed.
-Store::Entries::iterator Store::find(const Sought& key, Segment& segment) {
+Store::Entries::iterator Store::find(const Sought& key, Segment& segment, Lock& lock) {
   const auto found = segment.entries.find(key);
   if (found == segment.entries.end() || found->second.expires_at == never || found->second.expires_at > clock_()) {
     return found;
   }
-  remove(segment, found);
+  remove(segment, found, lock);
   ++figures_.expired;
   return segment.entries.end();
 }
 
-const std::string* Store::value_of(std::string_view key) {
-  const Sought wanted = sought(key);
-  Segment& segment = segment_of(wanted);
-  const auto found = find(wanted, segment);
-  return found == segment.entries.end() ? nullptr : &found->second.value;
-}
-
-/// Writes a value: over the one that has been found, if one has.
-Store::Entry& Store::put(const Sought& key, std::string_view value, Segment& segment, Entries::iterator found) {
+/// Writes a value, which `shared` is if it is large: over the one that has been found, if one has. `shared` becomes
+/// what to free when the lock has been released.
+Store::Entry& Store::put(const Sought& key, std::string_view value, SharedBytes& shared, Segment& segment,
+                         Entries::iterator found) {
   if (found != segment.entries.end()) {
-    assign(found->second.value, value);
+    found->second.value.set(value, shared);
     return found->second;
   }
-  const auto made = segment.entries.emplace(Key{std::string(key.text), key.hash}, Entry{std::string(value)}).first;
+  Entry entry;
+  entry.value.set(value, shared);
+  const auto made = segment.entries.emplace(Key{std::string(key.text), key.hash}, std::move(entry)).first;
   ++figures_.keys;
   return made->second;
 }
@@ -188,19 +194,23 @@ void Store::set_expiry(Entry& entry, Time time, Segment& segment) noexcept {
   segment.earliest = std::min(segment.earliest, time);
 }
 
-void Store::remove(Segment& segment, Entries::iterator position) noexcept {
+void Store::remove(Segment& segment, Entries::iterator position, Lock& lock) noexcept {
   figures_.expiring -= position->second.expires_at != never;
   --figures_.keys;
+  keep_for_later(position->second.value, lock.removed);
   segment.entries.erase(position);
 }
 
-std::size_t Store::remove_expired(Segment& segment, Time now) {
+std::size_t Store::remove_expired(Segment& segment, Time now, Lock& lock) {
   segment.earliest = never;
   const auto has_expired = [&](const Entries::value_type& candidate) {
     const Time time = candidate.second.expires_at;
-    if (time <= now) return true;
-    segment.earliest = std::min(segment.earliest, time);
-    return false;
+    if (time > now) {
+      segment.earliest = std::min(segment.earliest, time);
+      return false;
+    }
+    keep_for_later(candidate.second.value, lock.removed);
+    return true;
   };
   const std::size_t removed = boost::unordered::erase_if(segment.entries, has_expired);
   figures_.keys -= removed;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <boost/container/small_vector.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 #include <chrono>
 #include <cstddef>
@@ -14,6 +16,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "value.hpp"
 
 namespace kv {
 
@@ -33,7 +37,7 @@ struct SetOptions {
   SetCondition condition = SetCondition::always;
   std::optional<Time> expires_at = never;  ///< No value: as before.
   /// If there is one, it is shown the value before, even if nothing is written; null: there was none.
-  std::function<void(const std::string*)> see_old = {};
+  std::function<void(const Value*)> see_old = {};
 };
 
 /// When `Store::expire` sets a time: all that are true must hold.
@@ -49,11 +53,15 @@ struct ExpiryCondition {
 /// A key that has expired is gone: whoever looks for it removes it, and `sweep()` removes those that nobody looks for.
 ///
 /// @par Thread safety
-/// Safe. One lock guards all of it, so each operation is atomic, also on several keys. What a function given to an
-/// operation does, it does under the lock: it must neither wait nor use the store.
+/// Safe. One lock guards all of it. Nobody holds it for long: an operation on more than `keys_at_a_time` keys takes it
+/// several times, operations on all keys take it for each part of the store, and the bytes of large values are neither
+/// copied nor freed under it. Up to `keys_at_a_time` keys, each operation on keys is atomic.
 class Store {
  public:
   using Clock = std::function<Time()>;
+  /// How many keys an operation looks for before it lets others have their turn.
+  static constexpr std::size_t keys_at_a_time = 1000;
+
   struct Figures {
     std::size_t keys = 0;
     std::size_t expiring = 0;   ///< Those of them that have a time.
@@ -62,27 +70,34 @@ class Store {
 
   explicit Store(Clock clock = system_time);
 
-  /// Shows the values of keys, in their order.
+  /// Shows the values of keys, in their order; null: there is none. `see` runs under the lock: it must neither wait nor
+  /// use the store.
   template <class Function>
   void read(std::span<const std::string_view> keys, Function&& see) {
-    const std::scoped_lock lock(mutex_);
-    for (const std::string_view key : keys) see(value_of(key));
+    for_each(keys, [&](const Sought& key, Lock& lock) {
+      Segment& segment = segment_of(key);
+      const auto found = find(key, segment, lock);
+      see(found == segment.entries.end() ? nullptr : &found->second.value);
+    });
   }
 
   /// Sets a key's value; false if the condition forbids it.
   bool set(std::string_view key, std::string_view value, const SetOptions& options = {});
 
-  /// Has a function make a new value of a key's (null: there is none). If it makes one, that is set, and expires as the
-  /// old one. Returns whether it made one.
+  /// Has a function make a new value of a key's (null: there is none), under the lock. If it makes one, that is set,
+  /// and expires as the old one. Returns whether it made one.
   template <class Function>
   bool change(std::string_view key, Function&& make) {
     const Sought wanted = sought(key);
-    const std::scoped_lock lock(mutex_);
+    SharedBytes shared;
+    Lock lock(*this);
     Segment& segment = segment_of(wanted);
-    const auto found = find(wanted, segment);
+    const auto found = find(wanted, segment, lock);
     const std::optional<std::string_view> value = make(found == segment.entries.end() ? nullptr : &found->second.value);
-    if (value) put(wanted, *value, segment, found);
-    return value.has_value();
+    if (!value) return false;
+    shared = Value::share(*value);
+    put(wanted, *value, shared, segment, found);
+    return true;
   }
 
   /// Removes keys; returns how many of them were there.
@@ -95,22 +110,19 @@ class Store {
   /// When a key expires; nothing if there is none.
   std::optional<Time> expires_at(std::string_view key);
 
-  /// Shows all keys, in no order.
-  template <class Function>
-  void for_each_key(Function&& see) {
-    const std::scoped_lock lock(mutex_);
-    const Time now = clock_();
-    for (const Segment& segment : segments_) {
-      for (const auto& [key, entry] : segment.entries) {
-        if (entry.expires_at > now) see(std::string_view(key.text));
-      }
-    }
+  /// Shows all keys, in no order. A key that is there all the time is shown; one that comes or goes meanwhile may be
+  /// shown or not. `see` runs without the lock.
+  void for_each_key(const std::function<void(std::string_view)>& see) {
+    scan(0, std::numeric_limits<std::size_t>::max(), see);
   }
 
   /// Shows some keys, about `count` of them, and returns where to go on; 0: that was all. Begins at 0. A key that is
   /// there from the first of these calls to the last is shown, whatever is added or removed meanwhile. One that comes
-  /// or goes may be shown or not.
+  /// or goes may be shown or not. `see` runs without the lock.
+  ///
+  /// A cursor has at most `cursor_bits` bits: as many as a number of JavaScript, of Lua or of JSON keeps.
   std::uint64_t scan(std::uint64_t cursor, std::size_t count, const std::function<void(std::string_view)>& see);
+  static constexpr int cursor_bits = 53;
 
   Figures figures();
   /// Removes all keys.
@@ -134,7 +146,7 @@ class Store {
     std::uint64_t hash;
   };
   struct Entry {
-    std::string value;
+    Value value;
     Time expires_at = never;
   };
   /// The table goes by the upper bits, which within a segment are the same for all keys; so it is given the halves
@@ -164,14 +176,41 @@ class Store {
   static constexpr int segment_shift = 64 - segment_bits;
   static constexpr std::size_t segment_count = std::size_t{1} << segment_bits;
 
+  /// Holds the lock. The large values that are removed meanwhile are freed when it has released the lock.
+  struct Lock {
+    explicit Lock(Store& store) : held(store.mutex_) {}
+    std::vector<SharedBytes> removed;
+    std::scoped_lock<std::mutex> held;
+  };
+
+  /// Calls `act(Sought, Lock&)` for each key, under a lock that others can take now and then.
+  template <class Function>
+  void for_each(std::span<const std::string_view> keys, Function&& act) {
+    if (keys.size() == 1) {  // most requests
+      const Sought wanted = sought(keys.front());
+      Lock lock(*this);
+      return act(wanted, lock);
+    }
+    while (!keys.empty()) {
+      const auto some = keys.first(std::min(keys.size(), keys_at_a_time));
+      keys = keys.subspan(some.size());
+      boost::container::small_vector<Sought, 4> wanted;
+      for (const std::string_view key : some) wanted.push_back(sought(key));
+      Lock lock(*this);
+      for (const Sought& key : wanted) act(key, lock);
+    }
+  }
+
+  std::uint64_t copy_keys(std::uint64_t cursor, std::size_t& count, std::vector<std::string>& keys);
+  static std::uint64_t place_of(const Key& key) noexcept { return key.hash >> (64 - cursor_bits); }
+
   Sought sought(std::string_view key) const noexcept;
   Segment& segment_of(const Sought& key) noexcept { return segments_[key.hash >> segment_shift]; }
-  Entries::iterator find(const Sought& key, Segment& segment);
-  const std::string* value_of(std::string_view key);
-  Entry& put(const Sought& key, std::string_view value, Segment& segment, Entries::iterator found);
+  Entries::iterator find(const Sought& key, Segment& segment, Lock& lock);
+  Entry& put(const Sought& key, std::string_view value, SharedBytes& shared, Segment& segment, Entries::iterator found);
   void set_expiry(Entry& entry, Time time, Segment& segment) noexcept;
-  void remove(Segment& segment, Entries::iterator position) noexcept;
-  std::size_t remove_expired(Segment& segment, Time now);
+  void remove(Segment& segment, Entries::iterator position, Lock& lock) noexcept;
+  std::size_t remove_expired(Segment& segment, Time now, Lock& lock);
 
   const Clock clock_;
   const std::array<std::uint64_t, 2> hash_key_;

@@ -11,7 +11,7 @@
 namespace kv {
 namespace {
 
-void reply_value(const std::string* value, Reply& reply) {
+void reply_value(const Value* value, Reply& reply) {
   if (value) {
     reply.bulk(*value);
   } else {
@@ -20,12 +20,20 @@ void reply_value(const std::string* value, Reply& reply) {
 }
 
 void get(Session& session, Arguments arguments, Reply& reply) {
-  session.shared.store.read(arguments.subspan(1), [&](const std::string* value) { reply_value(value, reply); });
+  session.shared.store.read(arguments.subspan(1), [&](const Value* value) { reply_value(value, reply); });
 }
 
 void mget(Session& session, Arguments arguments, Reply& reply) {
+  const std::size_t limit = session.shared.answer_limits.values_size;
+  const Reply::End end = reply.end();
+  const std::size_t before = reply.size();
   reply.array(arguments.size() - 1);
-  get(session, arguments, reply);
+  session.shared.store.read(arguments.subspan(1), [&](const Value* value) {
+    if (reply.size() - before <= limit) reply_value(value, reply);
+  });
+  if (reply.size() - before <= limit) return;
+  reply.cut(end);
+  reply.error("ERR the values have more than " + std::to_string(limit) + " bytes; ask for fewer at a time");
 }
 
 /// The options of SET.
@@ -89,7 +97,7 @@ void set(Session& session, Arguments arguments, Reply& reply) {
     options.expires_at = expiry_argument(asked, store.now(), reply);
     if (!options.expires_at) return;
   }
-  if (asked.get) options.see_old = [&](const std::string* value) { reply_value(value, reply); };
+  if (asked.get) options.see_old = [&](const Value* value) { reply_value(value, reply); };
   const bool written = store.set(arguments[1], arguments[2], options);
   if (asked.get) return;
   if (written) {
@@ -101,8 +109,8 @@ void set(Session& session, Arguments arguments, Reply& reply) {
 
 void add(Session& session, std::string_view key, std::int64_t amount, Reply& reply) {
   std::array<char, std::numeric_limits<std::int64_t>::digits10 + 3> text;
-  session.shared.store.change(key, [&](const std::string* old) -> std::optional<std::string_view> {
-    const auto value = old ? integer_argument(*old, reply) : std::optional<std::int64_t>(0);
+  session.shared.store.change(key, [&](const Value* old) -> std::optional<std::string_view> {
+    const auto value = old ? integer_argument(old->bytes(), reply) : std::optional<std::int64_t>(0);
     if (!value) return std::nullopt;
     std::int64_t sum = 0;
     if (__builtin_add_overflow(*value, amount, &sum)) {

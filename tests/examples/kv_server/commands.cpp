@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <kv_server/handler.hpp>
 #include <sockserv.hpp>
 #include <string>
@@ -66,6 +67,33 @@ TEST_CASE("a server has limits of its own on requests") {
   ask.server.limits.argument_size = 10;
   CHECK(ask("*1\r\n$11\r\n") == "-ERR Protocol error: invalid bulk length\r\n");
   CHECK(ask("CONFIG GET proto-max-bulk-len\r\n") == "*2\r\n$18\r\nproto-max-bulk-len\r\n$2\r\n10\r\n");
+}
+
+TEST_CASE("keys and patterns have a limit") {
+  Conversation ask;
+  ask.server.answer_limits.key_size = 5;
+  ask.server.answer_limits.pattern_size = 5;
+  const std::string key_error = "-ERR key is longer than 5 bytes\r\n";
+  CHECK(ask("SET 12345 value\r\nGET 12345\r\n") == "+OK\r\n$5\r\nvalue\r\n");
+  for (const std::string_view request :
+       {"GET 123456", "SET 123456 1", "DEL a b 123456", "MGET 123456 a", "INCRBY 123456 1"}) {
+    CHECK_MESSAGE(ask(std::string(request) + "\r\n") == key_error, request);
+  }
+  CHECK(ask("KEYS ????*\r\n") == "*1\r\n$5\r\n12345\r\n");
+  const std::string pattern_error = "-ERR pattern is longer than 5 bytes\r\n";
+  for (const std::string_view request : {"KEYS 12345*", "SCAN 0 MATCH 12345*", "CONFIG GET save 12345*"}) {
+    CHECK_MESSAGE(ask(std::string(request) + "\r\n") == pattern_error, request);
+  }
+  CHECK(ask("ECHO 123456\r\nSET a 123456\r\n") == "$6\r\n123456\r\n+OK\r\n");
+}
+
+TEST_CASE("the values of one answer have a limit") {
+  Conversation ask;
+  ask.server.answer_limits.values_size = 20'000;
+  ask("SET large " + std::string(5000, 'x') + "\r\n");
+  CHECK(ask("MGET large large large\r\n").size() > 15'000);
+  CHECK(ask("MGET large large large large\r\nPING\r\n") ==
+        "-ERR the values have more than 20000 bytes; ask for fewer at a time\r\n+PONG\r\n");
 }
 
 TEST_CASE("requests are counted") {

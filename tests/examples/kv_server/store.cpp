@@ -21,8 +21,8 @@ struct Timed {
 
   std::optional<std::string> get(std::string_view key) {
     std::optional<std::string> found;
-    store.read({&key, 1}, [&](const std::string* value) {
-      if (value) found = *value;
+    store.read({&key, 1}, [&](const Value* value) {
+      if (value) found = value->bytes();
     });
     return found;
   }
@@ -67,7 +67,7 @@ TEST_CASE("keys and values have any bytes and any length") {
 TEST_CASE("set heeds its condition, and shows what was there before") {
   Timed timed;
   std::vector<std::string> seen;
-  const auto see = [&](const std::string* value) { seen.push_back(value ? *value : "nothing"); };
+  const auto see = [&](const Value* value) { seen.emplace_back(value ? value->bytes() : "nothing"); };
   CHECK_FALSE(timed.store.set("key", "1", {.condition = SetCondition::if_present, .see_old = see}));
   CHECK(timed.store.set("key", "2", {.condition = SetCondition::if_absent, .see_old = see}));
   CHECK_FALSE(timed.store.set("key", "3", {.condition = SetCondition::if_absent, .see_old = see}));
@@ -106,7 +106,7 @@ TEST_CASE("a key is gone at its time, for whoever looks for it") {
   set();
   CHECK(timed.store.scan(0, 10, [](std::string_view) { FAIL("an expired key was shown"); }) == 0);
   set();
-  CHECK(timed.store.change("key", [](const std::string* value) {
+  CHECK(timed.store.change("key", [](const Value* value) {
     CHECK(value == nullptr);
     return std::string_view("new");
   }));
@@ -119,7 +119,7 @@ TEST_CASE("setting a key forgets its time unless that is to be kept, and changin
   CHECK(timed.store.figures().expiring == 1);
   CHECK(timed.store.set("key", "new", {.expires_at = std::nullopt}));
   CHECK(timed.store.expires_at("key") == timed.now + 10);
-  CHECK(timed.store.change("key", [](const std::string*) { return std::string_view("newer"); }));
+  CHECK(timed.store.change("key", [](const Value*) { return std::string_view("newer"); }));
   CHECK(timed.store.expires_at("key") == timed.now + 10);
   CHECK(timed.store.set("key", "newest"));
   CHECK(timed.store.expires_at("key") == never);
@@ -130,16 +130,16 @@ TEST_CASE("setting a key forgets its time unless that is to be kept, and changin
 
 TEST_CASE("change sets what the function makes, if it makes something") {
   Timed timed;
-  CHECK(timed.store.change("key", [](const std::string* old) -> std::optional<std::string_view> {
+  CHECK(timed.store.change("key", [](const Value* old) -> std::optional<std::string_view> {
     CHECK(old == nullptr);
     return "one";
   }));
-  CHECK_FALSE(timed.store.change("key", [](const std::string* old) -> std::optional<std::string_view> {
-    CHECK(*old == "one");
+  CHECK_FALSE(timed.store.change("key", [](const Value* old) -> std::optional<std::string_view> {
+    CHECK(old->bytes() == "one");
     return std::nullopt;
   }));
   CHECK(timed.get("key") == "one");
-  CHECK_FALSE(timed.store.change("other", [](const std::string*) { return std::optional<std::string_view>(); }));
+  CHECK_FALSE(timed.store.change("other", [](const Value*) { return std::optional<std::string_view>(); }));
   CHECK(timed.get("other") == std::nullopt);
 }
 
@@ -227,6 +227,74 @@ TEST_CASE("scanning shows each key once, about as many at a time as is asked for
   }
 }
 
+TEST_CASE("a cursor is a number that a double keeps") {
+  Timed timed;
+  for (int i = 0; i < 5000; ++i) timed.store.set(key_number(i), "");
+  std::uint64_t cursor = 0;
+  do {
+    cursor = timed.store.scan(cursor, 1, [](std::string_view) {});
+    CHECK(cursor < std::uint64_t{1} << 53);
+    CHECK(static_cast<std::uint64_t>(static_cast<double>(cursor)) == cursor);
+  } while (cursor != 0);
+}
+
+TEST_CASE("who is shown keys may use the store") {
+  Timed timed;
+  for (int i = 0; i < 100; ++i) timed.store.set(key_number(i), "");
+  const auto erase = [&](std::string_view key) { CHECK(timed.erase(key)); };
+  const std::uint64_t cursor = timed.store.scan(0, 50, erase);
+  CHECK(timed.store.figures().keys == 50);
+  CHECK(timed.store.scan(cursor, 1000, erase) == 0);
+  CHECK(timed.store.figures().keys == 0);
+  timed.store.set("key", "");
+  timed.store.for_each_key(erase);
+  CHECK(timed.store.figures().keys == 0);
+}
+
+TEST_CASE("operations take any number of keys") {
+  Timed timed;
+  std::vector<std::string> texts;
+  for (std::size_t i = 0; i < 3 * Store::keys_at_a_time + 1; ++i) texts.push_back(key_number(static_cast<int>(i)));
+  const std::vector<std::string_view> keys(texts.begin(), texts.end());
+  for (const std::string_view key : keys) timed.store.set(key, key);
+  std::size_t next = 0;
+  timed.store.read(keys, [&](const Value* value) { CHECK(value->bytes() == keys[next++]); });
+  CHECK(next == keys.size());
+  CHECK(timed.store.count(keys) == keys.size());
+  CHECK(timed.store.erase(keys) == keys.size());
+  CHECK(timed.store.count(keys) == 0);
+}
+
+TEST_CASE("a large value can be kept, whatever becomes of its key") {
+  Timed timed;
+  const std::string large(Value::most_in_place + 1, 'x');
+  timed.store.set("key", large);
+  SharedBytes kept;
+  const std::string_view key = "key";
+  timed.store.read({&key, 1}, [&](const Value* value) { kept = value->shared(); });
+  CHECK(*kept == large);
+  CHECK(kept.use_count() == 2);
+  SUBCASE("it is set to a small one") { timed.store.set("key", "small"); }
+  SUBCASE("it is set to another large one") { timed.store.set("key", large + "x"); }
+  SUBCASE("it is changed") {
+    timed.store.change("key", [](const Value*) { return std::optional<std::string_view>("1"); });
+  }
+  SUBCASE("it is removed") { timed.erase("key"); }
+  SUBCASE("it expires, and is looked for") {
+    timed.store.expire("key", timed.now + 1);
+    ++timed.now;
+    CHECK(timed.get("key") == std::nullopt);
+  }
+  SUBCASE("it expires, and is swept") {
+    timed.store.expire("key", timed.now + 1);
+    ++timed.now;
+    CHECK(timed.store.sweep(10) == 1);
+  }
+  SUBCASE("all keys are removed") { timed.store.clear(); }
+  CHECK(kept.use_count() == 1);
+  CHECK(*kept == large);
+}
+
 TEST_CASE("scanning an empty store ends at once, and any cursor is one") {
   Timed timed;
   const auto nothing = [](std::string_view) { FAIL("there is no key"); };
@@ -301,8 +369,8 @@ TEST_CASE("threads share a store, and no change of theirs is lost") {
     threads.emplace_back([&store, i] {
       std::string text;
       for (int j = 0; j < 2000; ++j) {
-        store.change("sum", [&](const std::string* old) -> std::optional<std::string_view> {
-          text = std::to_string(old ? std::stoi(*old) + 1 : 1);
+        store.change("sum", [&](const Value* old) -> std::optional<std::string_view> {
+          text = std::to_string(old ? std::stoi(std::string(old->bytes())) + 1 : 1);
           return text;
         });
         const std::string key = key_number(i * 10'000 + j);
@@ -315,7 +383,7 @@ TEST_CASE("threads share a store, and no change of theirs is lost") {
   }
   for (std::thread& thread : threads) thread.join();
   const std::string_view key = "sum";
-  store.read({&key, 1}, [](const std::string* value) { CHECK(*value == "8000"); });
+  store.read({&key, 1}, [](const Value* value) { CHECK(value->bytes() == "8000"); });
 }
 
 }  // namespace
