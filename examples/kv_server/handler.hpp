@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <sockserv/handler.hpp>
 #include <string_view>
 
@@ -16,10 +17,15 @@ class Handler : public sockserv::StreamRequestHandler {
  private:
   void answer_all(std::string_view& bytes);
   void send_replies();
+  bool may_answer() const noexcept;
+  void wait_for_reader();
+  void give_up();
+  void send_the_rest();
 
   Session session_{server_as<Shared>(), server, client_address};
   RequestParser parser_{session_.shared.limits};
   Reply replies_;
+  std::size_t send_at_ = 0;  // how many bytes of replies there are when they are sent, or sent again
 };
 
 /// A server of `Handler`, with the store that all its connections share. A mixin goes around it; not one that forks,

@@ -20,6 +20,7 @@ namespace {
 
 /// As the command line says.
 kv::RequestLimits limits;
+kv::AnswerLimits answer_limits;
 
 template <class Base>
 class Server : public kv::KeyValueServer<Base> {
@@ -27,6 +28,7 @@ class Server : public kv::KeyValueServer<Base> {
   Server(const sockserv::Address& address, sockserv::ServerOptions options)
       : kv::KeyValueServer<Base>(address, std::move(options)) {
     this->limits = ::limits;
+    this->answer_limits = ::answer_limits;
   }
 };
 
@@ -48,6 +50,11 @@ int main(int argc, char** argv) {
   add_servers<sockserv::UnixStreamServer<kv::Handler>>("unix", choices);
   const auto declare_options = [](CLI::App& app) {
     app.add_option("--max-bulk", limits.argument_size, "The longest key or value, in bytes")
+        ->type_name("BYTES")
+        ->check(CLI::Range(1, 1 << 30))
+        ->capture_default_str();
+    app.add_option("--max-unread", answer_limits.unread,
+                   "How much of its answers may wait for a client that sends on\nwithout reading them")
         ->type_name("BYTES")
         ->check(CLI::Range(1, 1 << 30))
         ->capture_default_str();

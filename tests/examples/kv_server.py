@@ -363,6 +363,24 @@ class Load(Case):
                 client.send(array([b"SET", b"key", b"x" * 1001]))
                 self.assertEqual(client.receive(), b"-ERR Protocol error: invalid bulk length\r\n")
 
+    def test_a_client_may_send_its_whole_pipeline_before_it_reads(self):
+        count = 20_000
+        value = b"x" * 1000
+        answer = b"$1000\r\n" + value + b"\r\n"
+        for mixin in ("none", "threading", "thread_pool", "fiber"):
+            with self.subTest(mixin), kv_server(mixin) as server, Client(server.client()) as client:
+                client.send(count * array([b"ECHO", value]))
+                for _ in range(count):
+                    self.assertEqual(client.receive(), answer)
+
+    def test_a_client_that_reads_nothing_is_closed_at_the_limit(self):
+        with kv_server("fiber", "--max-unread", "100000") as server, Client(server.client()) as client:
+            port = client.connection.getsockname()[1]
+            with self.assertRaises((ConnectionResetError, BrokenPipeError)):
+                while True:
+                    client.send(1000 * array([b"ECHO", b"x" * 1000]))
+            self.assertIn(f"closed the connection of 127.0.0.1:{port}: it has sent requests", server.errors())
+
     def test_a_search_for_keys_holds_up_nobody(self):
         """Neither the store's lock nor the thread that fibers share."""
         for mixin, options in (("threading", []), ("fiber", ["--workers", "1"])):
@@ -393,7 +411,7 @@ class Load(Case):
                 eventually(lambda: client.ask(b"DBSIZE") == b":1\r\n")
 
     def test_what_makes_no_sense_is_refused(self):
-        for arguments in (["--mixin", "forking"], ["--max-bulk", "0"], ["--busy-poll", "1001"],
+        for arguments in (["--mixin", "forking"], ["--max-bulk", "0"], ["--max-unread", "0"], ["--busy-poll", "1001"],
                           ["--listen", "udp://127.0.0.1:0"]):
             self.assert_fails(2, run(os.path.join(os.environ["SOCKSERV_BIN"], "kv_server"), *arguments), arguments[0])
 
