@@ -47,6 +47,27 @@ void unknown_command(Arguments arguments, Reply& reply) {
               "', with args beginning with: " + shown_arguments);
 }
 
+/// True if this is no request of a client's but a line of an HTTP request: that of its method, or its Host. Redis looks
+/// for POST and Host only.
+bool is_http(Arguments arguments) {
+  const std::string_view first = arguments.front();
+  constexpr std::string_view host = "host:";
+  constexpr std::string_view version = "http/";
+  return equal_ignoring_case(first, "post") || equal_ignoring_case(first.substr(0, host.size()), host) ||
+         (arguments.size() > 2 && equal_ignoring_case(arguments.back().substr(0, version.size()), version));
+}
+
+/// Closes the connection without an answer: a web page may have its reader's browser send commands in a request's body.
+void refuse_http(Session& session, Reply& reply) {
+  session.ended = true;
+  reply.clear();
+  if (!session.shared.may_log()) return;
+  session.server.log(sockserv::LogLevel::warning,
+                     "possible security attack: " + session.client_address.to_string() +
+                         " sent an HTTP request, perhaps a browser on behalf of a web page; closed the connection "
+                         "without running what follows");
+}
+
 /// True if a key of the request is longer than the limit; that is the reply.
 bool has_too_long_key(const Command& command, const Session& session, Arguments arguments, Reply& reply) {
   if (command.first_key == 0) return false;
@@ -101,8 +122,10 @@ const Command* find_command(std::string_view name) {
 
 void execute(Session& session, Arguments arguments, Reply& reply) {
   const Command* const command = find_command(arguments.front());
-  if (!command) return unknown_command(arguments, reply);
-  if (!command->takes(arguments.size())) return wrong_arity(command->name, reply);
+  if (!command || !command->takes(arguments.size())) {
+    if (is_http(arguments)) return refuse_http(session, reply);
+    return command ? wrong_arity(command->name, reply) : unknown_command(arguments, reply);
+  }
   if (has_too_long_key(*command, session, arguments, reply)) return;
   if (takes_long(*command, arguments)) {
     sockserv::this_request::offload([&] { command->run(session, arguments, reply); });

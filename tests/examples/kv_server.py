@@ -395,6 +395,19 @@ class Load(Case):
                     client.connection.setblocking(False)
                     self.assertRaises(BlockingIOError, client.connection.recv, 1)
 
+    def test_an_http_request_runs_nothing(self):
+        for mixin in ("none", "threading", "thread_pool", "fiber"):
+            with self.subTest(mixin), kv_server(mixin) as server:
+                for begin in (b"POST / HTTP/1.1\r\nHost: localhost\r\n", b"post /\r\n",
+                              b"GET / HTTP/1.1\r\nhost: localhost\r\n", b"PUT /a HTTP/1.1\r\n",
+                              b"Accept: *\r\nHOST:localhost\r\n"):
+                    with Client(server.client()) as browser, contextlib.suppress(ConnectionResetError):
+                        browser.send(begin + b"Content-Length: 15\r\n\r\nSET pwned yes\r\n")
+                        self.assertNotIn(b"+OK", everything(browser.connection))
+                with Client(server.client()) as client:
+                    self.assertEqual(client.ask(b"GET", b"pwned"), b"$-1\r\n")
+                self.assertRegex(server.errors(), r"possible security attack: 127\.0\.0\.1:\d+ sent an HTTP request")
+
     def test_a_client_that_floods_is_cut_off(self):
         with kv_server("fiber") as server, Client(server.client()) as client:
             with contextlib.suppress(ConnectionResetError, BrokenPipeError):

@@ -69,6 +69,28 @@ TEST_CASE("a server has limits of its own on requests") {
   CHECK(ask("CONFIG GET proto-max-bulk-len\r\n") == "*2\r\n$18\r\nproto-max-bulk-len\r\n$2\r\n10\r\n");
 }
 
+TEST_CASE("an HTTP request ends the conversation, and nothing behind it runs") {
+  Conversation ask;
+  for (const std::string_view begin :
+       {"POST / HTTP/1.1\r\n", "post /\r\n", "Host: a\r\n", "HOST:a\r\n", "GET / HTTP/1.1\r\n", "get /a b http/1.0\r\n",
+        "PUT / HTTP/1.1\r\n", "DELETE /a HTTP/1.1\r\n", "OPTIONS * HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n",
+        "*1\r\n$4\r\nPOST\r\n", "PING\r\nPOST / HTTP/1.1\r\n"}) {
+    CHECK_MESSAGE(ask(std::string(begin) + "\r\nSET pwned yes\r\n") == "", begin);
+  }
+  CHECK(ask("GET pwned\r\n") == "$-1\r\n");
+  CHECK(ask("SET POST HTTP/1.1\r\nGET Host:\r\nGET POST\r\n") == "+OK\r\n$-1\r\n$8\r\nHTTP/1.1\r\n");
+}
+
+TEST_CASE("an HTTP request is logged with its client, once a second") {
+  std::string lines;
+  const auto log = [&](auto, std::string_view line) { lines.append(line).append("\n"); };
+  Conversation ask{.server = Server({"127.0.0.1", 0}, {.bind_and_activate = false, .log = log})};
+  ask("POST / HTTP/1.1\r\n");
+  ask("POST / HTTP/1.1\r\n");
+  CHECK(lines.starts_with("possible security attack: 127.0.0.1:49152 sent an HTTP request"));
+  CHECK(std::count(lines.begin(), lines.end(), '\n') == 1);
+}
+
 TEST_CASE("keys and patterns have a limit") {
   Conversation ask;
   ask.server.answer_limits.key_size = 5;
