@@ -42,6 +42,8 @@ std::string clients_section(Session& session) {
          field("maxclients", session.server.options().max_connections);
 }
 
+std::string persistence_section(Session&) { return field("loading", "0"); }
+
 std::string stats_section(Session& session) {
   const sockserv::ServerStats stats = session.server.stats();
   return field("total_connections_received", stats.accepted) +
@@ -49,6 +51,8 @@ std::string stats_section(Session& session) {
          field("total_net_output_bytes", stats.bytes_out) + field("rejected_connections", stats.rejected) +
          field("expired_keys", session.shared.store.figures().expired);
 }
+
+std::string replication_section(Session&) { return field("role", "master") + field("connected_slaves", "0"); }
 
 std::string keyspace_section(Session& session) {
   const Store::Figures figures = session.shared.store.figures();
@@ -64,7 +68,9 @@ struct Section {
 };
 constexpr Section sections[] = {{"server", "# Server\r\n", server_section},
                                 {"clients", "# Clients\r\n", clients_section},
+                                {"persistence", "# Persistence\r\n", persistence_section},
                                 {"stats", "# Stats\r\n", stats_section},
+                                {"replication", "# Replication\r\n", replication_section},
                                 {"keyspace", "# Keyspace\r\n", keyspace_section}};
 
 bool asks_for(Arguments names, const Section& section) {

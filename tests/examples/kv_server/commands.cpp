@@ -118,6 +118,16 @@ TEST_CASE("the values of one answer have a limit") {
         "-ERR the values have more than 20000 bytes; ask for fewer at a time\r\n+PONG\r\n");
 }
 
+TEST_CASE("a client's name is its own") {
+  Conversation ask;
+  CHECK(ask("CLIENT SETNAME me\r\nCLIENT GETNAME\r\n") == "+OK\r\n$2\r\nme\r\n");
+  CHECK(ask("CLIENT GETNAME\r\n") == "$-1\r\n");
+  CHECK(ask("CLIENT SETNAME " + std::string(1025, 'x') + "\r\n") ==
+        "-ERR Client names cannot have more than 1024 bytes.\r\n");
+  CHECK(ask("CLIENT SETINFO LIB-NAME a\r\nclient setinfo lib-ver 1\r\n") == "+OK\r\n+OK\r\n");
+  CHECK(ask("CLIENT SETINFO a b\r\n") == "-ERR Unrecognized option 'a'\r\n");
+}
+
 TEST_CASE("requests are counted") {
   Conversation ask;
   ask("PING\r\nPING\r\n");
