@@ -51,7 +51,8 @@ template <class Operation>
     cut_off(*limit, error);
     return 0;
   }
-  auto deadline = limits_.deadline(begun, timeout_, item.value_or(0));
+  const auto timeout = item ? timeouts_.receive : timeouts_.send;
+  auto deadline = limits_.deadline(begun, timeout, item.value_or(0));
   for (;;) {
     const std::size_t count = operation(deadline.at);
     if (error != errc::timed_out) {
@@ -59,7 +60,7 @@ template <class Operation>
       return count;
     }
     // Another thread may have heard from the client meanwhile.
-    deadline = limits_.deadline(begun, timeout_, item.value_or(0));
+    deadline = limits_.deadline(begun, timeout, item.value_or(0));
     if (steady_clock::now() < deadline.at) continue;
     if (deadline.meaning != errc::timed_out) cut_off(deadline.meaning, error);
     return 0;
@@ -224,25 +225,26 @@ std::size_t StreamRequest::sendfile(int file, std::uint64_t offset, std::optiona
   return sent;
 }
 
-void StreamRequest::settimeout(std::optional<duration> limit) {
+void StreamRequest::settimeout(std::optional<duration> limit, int how) {
   error_code error;
-  settimeout(limit, error);
+  settimeout(limit, how, error);
   detail::check(error, "settimeout");
 }
 
-void StreamRequest::settimeout(std::optional<duration> limit, error_code& error) {
+void StreamRequest::settimeout(std::optional<duration> limit, int how, error_code& error) {
   if (limit && *limit <= duration::zero()) {
     throw std::invalid_argument("settimeout: a time limit must be positive; no limit is std::nullopt");
   }
-  waiting_->set_timeout(fileno(), limit, error);
-  if (!error) timeout_ = limit;
+  waiting_->set_timeout(fileno(), limit, how, error);
+  if (!error) timeouts_.set(limit, how);
 }
 
 void StreamRequest::wait_by(detail::Waiting& waiting) noexcept {
-  if (timeout_) {  // a hook has set it before
+  if (timeouts_.receive || timeouts_.send) {  // a hook has set them before
     error_code ignored;
-    waiting_->set_timeout(fileno(), std::nullopt, ignored);
-    waiting.set_timeout(fileno(), timeout_, ignored);
+    waiting_->set_timeout(fileno(), std::nullopt, SHUT_RDWR, ignored);
+    waiting.set_timeout(fileno(), timeouts_.receive, SHUT_RD, ignored);
+    waiting.set_timeout(fileno(), timeouts_.send, SHUT_WR, ignored);
   }
   waiting_ = &waiting;
 }

@@ -47,6 +47,6 @@ void ScriptedClient::send_to(int, std::string_view packet, const Address& addres
   }
 }
 
-void ScriptedClient::set_timeout(int, std::optional<duration>, error_code& error) noexcept { error.clear(); }
+void ScriptedClient::set_timeout(int, std::optional<duration>, int, error_code& error) noexcept { error.clear(); }
 
 }  // namespace sockserv::detail

@@ -198,11 +198,18 @@ class StreamRequest {
   /// @}
 
   /// Limits how long each receive or send may wait; no value (the default): forever. The limit is per system call:
-  /// a peer that sends a byte at a time is never over it. (`ServerOptions` has limits for such a peer.)
+  /// a peer that sends a byte at a time is never over it. (`ServerOptions` has limits for such a peer.) `how` says what
+  /// is limited: `SHUT_RDWR` both (the default), `SHUT_RD` receives, `SHUT_WR` sends.
   /// @throws std::invalid_argument unless the limit is positive.
-  void settimeout(std::optional<duration> limit);
-  void settimeout(std::optional<duration> limit, error_code& error);
-  std::optional<duration> gettimeout() const noexcept { return timeout_; }
+  /// @{
+  void settimeout(std::optional<duration> limit, int how = SHUT_RDWR);
+  void settimeout(std::optional<duration> limit, error_code& error) { settimeout(limit, SHUT_RDWR, error); }
+  void settimeout(std::optional<duration> limit, int how, error_code& error);
+  /// @}
+  /// The limit of receives (`SHUT_RD`), or of sends (`SHUT_WR`).
+  std::optional<duration> gettimeout(int how = SHUT_RD) const noexcept {
+    return how == SHUT_WR ? timeouts_.send : timeouts_.receive;
+  }
 
   /// Sends small writes at once instead of waiting for more (TCP_NODELAY); nothing on a Unix socket.
   void set_no_delay(bool on);
@@ -277,7 +284,7 @@ class StreamRequest {
   detail::ClientLimits limits_;
   detail::Descriptor socket_;
   detail::Waiting* waiting_;
-  std::optional<duration> timeout_;
+  detail::TimeLimits timeouts_;
   Address peer_;
 };
 

@@ -36,7 +36,7 @@ class ScriptedClient final : public Waiting {
                    error_code& error) noexcept override;
   void send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,
                error_code& error) noexcept override;
-  void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override;
+  void set_timeout(int descriptor, std::optional<duration> limit, int how, error_code& error) noexcept override;
 
   /// All that was sent on the stream.
   std::string output;

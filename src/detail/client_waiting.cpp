@@ -30,17 +30,17 @@ LiveRequests* requests_of_caller() noexcept {
 
 std::size_t ClientWaiting::receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
                                    error_code& error) noexcept {
-  return waiting_of_caller().receive_elsewhere(descriptor, buffers, until(deadline), error);
+  return waiting_of_caller().receive_elsewhere(descriptor, buffers, earlier(deadline, limits_.receive), error);
 }
 
 std::size_t ClientWaiting::send(int descriptor, std::span<const iovec> buffers, time_point deadline,
                                 error_code& error) noexcept {
-  return waiting_of_caller().send_elsewhere(descriptor, buffers, until(deadline), error);
+  return waiting_of_caller().send_elsewhere(descriptor, buffers, earlier(deadline, limits_.send), error);
 }
 
 std::size_t ClientWaiting::send_unless_input(int descriptor, std::span<const iovec> buffers, time_point deadline,
                                              error_code& error) noexcept {
-  return send_until_input(until(deadline), waiting_of_caller(), descriptor, buffers, error);
+  return send_until_input(earlier(deadline, limits_.send), waiting_of_caller(), descriptor, buffers, error);
 }
 
 void ClientWaiting::send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,
@@ -48,13 +48,9 @@ void ClientWaiting::send_to(int descriptor, std::string_view packet, const Addre
   waiting_of_caller().send_to(descriptor, packet, address, source, error);
 }
 
-void ClientWaiting::set_timeout(int, std::optional<duration> limit, error_code& error) noexcept {
-  timeout_ = limit;
+void ClientWaiting::set_timeout(int, std::optional<duration> limit, int how, error_code& error) noexcept {
+  limits_.set(limit, how);
   error.clear();
-}
-
-Waiting::time_point ClientWaiting::until(time_point deadline) const noexcept {
-  return timeout_ ? std::min(deadline, deadline_after(*timeout_)) : deadline;
 }
 
 }  // namespace sockserv::detail

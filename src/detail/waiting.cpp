@@ -59,7 +59,7 @@ class Blocking final : public Waiting {
     retry([&] { return send_packet(descriptor, packet, address, source, 0); }, error);
   }
 
-  void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override {
+  void set_timeout(int descriptor, std::optional<duration> limit, int how, error_code& error) noexcept override {
     // A zero timeval means no limit, so a limit below a microsecond becomes one microsecond.
     const auto microseconds =
         limit ? std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::microseconds>(*limit).count()) : 0;
@@ -67,9 +67,11 @@ class Blocking final : public Waiting {
     value.tv_sec = microseconds / 1'000'000;
     value.tv_usec = microseconds % 1'000'000;
     error.clear();
-    for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) {
+    const auto set = [&](int option) {
       if (::setsockopt(descriptor, SOL_SOCKET, option, &value, sizeof value) != 0) error = last_system_error();
-    }
+    };
+    if (how != SHUT_WR) set(SO_RCVTIMEO);
+    if (how != SHUT_RD) set(SO_SNDTIMEO);
   }
 };
 

@@ -66,7 +66,7 @@ void Fiber::end() noexcept {
 void Fiber::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
   task_ = std::move(task);
   visible_task_.store(task_.get(), std::memory_order_release);
-  timeout_.reset();
+  limits_ = {};
   watched_ = -1;
   readable_ = writable_ = true;
   short_read_empties_ = loop_.short_read_empties();

@@ -84,7 +84,7 @@ class Fiber final : public detail::Waiting {
                         error_code& error) noexcept override;
   void send_to(int descriptor, std::string_view packet, const Address& address, const detail::Host& source,
                error_code& error) noexcept override;
-  void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override;
+  void set_timeout(int descriptor, std::optional<duration> limit, int how, error_code& error) noexcept override;
   std::size_t receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
                                 error_code& error) noexcept override;
   std::size_t send_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
@@ -121,7 +121,6 @@ class Fiber final : public detail::Waiting {
   std::optional<std::size_t> try_to_receive(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept;
   void take_turns() noexcept;
   bool runs_here() const noexcept;
-  time_point until(time_point deadline) const noexcept;
   void go_on() noexcept;
 
   // What each switch and each wait touches comes first, to be close together.
@@ -142,7 +141,7 @@ class Fiber final : public detail::Waiting {
   bool ending_ = false;
   std::uint8_t turns_left_ = 0;
   time_point deadline_ = no_deadline;  // of the present wait
-  std::optional<duration> timeout_;
+  detail::TimeLimits limits_;
 
   std::unique_ptr<detail::FiberTask> task_;
   std::atomic<const detail::FiberTask*> visible_task_ = nullptr;

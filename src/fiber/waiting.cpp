@@ -37,11 +37,6 @@ std::size_t size_of(std::span<const iovec> buffers) noexcept {
 
 bool Fiber::runs_here() const noexcept { return loop_.is_running(*this); }
 
-/// The earlier of that deadline and the handler's own time limit.
-Fiber::time_point Fiber::until(time_point deadline) const noexcept {
-  return timeout_ ? std::min(deadline, detail::deadline_after(*timeout_)) : deadline;
-}
-
 bool Fiber::park_for_readiness(int descriptor, Parked parked, time_point deadline, error_code& error) noexcept {
   if (watched_ != descriptor || descriptor < 0) {  // a closed one is refused
     error = loop_.watch(descriptor, *this);
@@ -74,7 +69,7 @@ std::optional<std::size_t> Fiber::try_to_receive(int descriptor, std::span<const
 
 std::size_t Fiber::receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
                            error_code& error) noexcept {
-  const time_point limit = until(deadline);
+  const time_point limit = detail::earlier(deadline, limits_.receive);
   if (!runs_here()) {
     // Never by a call that blocks: where the fiber sends from a file, the socket is one that does not, for moments.
     return detail::receive_until(limit, detail::blocking(), descriptor, buffers, error);
@@ -89,8 +84,9 @@ std::size_t Fiber::receive(int descriptor, std::span<const iovec> buffers, time_
 
 std::size_t Fiber::receive_more(int descriptor, detail::InputBuffer& buffer, detail::LiveRequest* idle,
                                 time_point deadline, error_code& error) {
-  if (!runs_here()) return Waiting::receive_more(descriptor, buffer, idle, until(deadline), error);
-  const time_point limit = until(deadline);
+  if (!runs_here())
+    return Waiting::receive_more(descriptor, buffer, idle, detail::earlier(deadline, limits_.receive), error);
+  const time_point limit = detail::earlier(deadline, limits_.receive);
   take_turns();
   error.clear();
   for (;;) {
@@ -118,7 +114,7 @@ std::size_t Fiber::send_by(const Attempt& attempt, int descriptor, time_point de
   std::optional<time_point> limit;  // most need not wait, and so not look at the clock
   for (;;) {
     if (!writable_) {
-      if (!limit) limit = until(deadline);
+      if (!limit) limit = detail::earlier(deadline, limits_.send);
       if (!park_for_readiness(descriptor, Parked::to_send, *limit, error)) return 0;
     }
     const ssize_t count = attempt();
@@ -134,13 +130,14 @@ std::size_t Fiber::send_by(const Attempt& attempt, int descriptor, time_point de
 
 std::size_t Fiber::send(int descriptor, std::span<const iovec> buffers, time_point deadline,
                         error_code& error) noexcept {
-  if (!runs_here()) return detail::blocking().send(descriptor, buffers, until(deadline), error);
+  if (!runs_here()) return detail::blocking().send(descriptor, buffers, detail::earlier(deadline, limits_.send), error);
   return send_by([&] { return detail::send_from(descriptor, buffers, MSG_DONTWAIT); }, descriptor, deadline, error);
 }
 
 std::size_t Fiber::send_unless_input(int descriptor, std::span<const iovec> buffers, time_point deadline,
                                      error_code& error) noexcept {
-  if (!runs_here()) return detail::blocking().send_unless_input(descriptor, buffers, until(deadline), error);
+  if (!runs_here())
+    return detail::blocking().send_unless_input(descriptor, buffers, detail::earlier(deadline, limits_.send), error);
   take_turns();
   error.clear();
   std::optional<time_point> limit;
@@ -157,14 +154,16 @@ std::size_t Fiber::send_unless_input(int descriptor, std::span<const iovec> buff
     }
     readable_ = detail::is_readable(descriptor);
     if (readable_) return 0;
-    if (!limit) limit = until(deadline);
+    if (!limit) limit = detail::earlier(deadline, limits_.send);
     if (!park_for_readiness(descriptor, Parked::to_receive_or_send, *limit, error)) return 0;
   }
 }
 
 std::size_t Fiber::send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
                              error_code& error) noexcept {
-  if (!runs_here()) return detail::blocking().send_file(descriptor, file, offset, count, until(deadline), error);
+  if (!runs_here())
+    return detail::blocking().send_file(descriptor, file, offset, count, detail::earlier(deadline, limits_.send),
+                                        error);
   const std::size_t turn = std::min(count, longest_turn_of_file);
   const auto attempt = [&] { return detail::send_from_file(descriptor, file, offset, turn, false); };
   const std::size_t sent = send_by(attempt, descriptor, deadline, error);
@@ -186,15 +185,15 @@ void Fiber::send_to(int descriptor, std::string_view packet, const Address& addr
     } while (count < 0 && errno == EINTR);
     error = count < 0 ? detail::last_system_error() : error_code();
     if (count >= 0 || !detail::would_block()) return;
-    if (!limit) limit = detail::deadline_after(timeout_.value_or(longest_reply_wait));
+    if (!limit) limit = detail::deadline_after(limits_.send.value_or(longest_reply_wait));
     if (cut_off_ || steady_clock::now() >= *limit) break;
     park(Parked::to_be_woken, detail::deadline_after(pause));
   }
   error = errc::timed_out;
 }
 
-void Fiber::set_timeout(int, std::optional<duration> limit, error_code& error) noexcept {
-  timeout_ = limit;
+void Fiber::set_timeout(int, std::optional<duration> limit, int how, error_code& error) noexcept {
+  limits_.set(limit, how);
   error.clear();
 }
 

@@ -137,7 +137,7 @@ class Script final : public Waiting {
     return on_send(buffers, deadline, error);
   }
   void send_to(int, std::string_view, const Address&, const detail::Host&, error_code&) noexcept override {}
-  void set_timeout(int, std::optional<duration>, error_code& error) noexcept override { error.clear(); }
+  void set_timeout(int, std::optional<duration>, int, error_code& error) noexcept override { error.clear(); }
 
   static std::size_t wait_for(Waiting::time_point deadline, error_code& error) {
     std::this_thread::sleep_until(deadline);

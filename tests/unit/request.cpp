@@ -114,6 +114,22 @@ TEST_CASE("a time limit throws timeout_error, and can be taken away") {
   CHECK_THROWS_AS(here.recv(1), timeout_error);
 }
 
+TEST_CASE("a time limit of receives is none of sends, and the other way round") {
+  auto [here, there] = connected_pair();
+  here.settimeout(5ms, SHUT_RD);
+  CHECK(here.gettimeout() == 5ms);
+  CHECK(here.gettimeout(SHUT_WR) == std::nullopt);
+  CHECK_THROWS_AS(here.recv(1), timeout_error);
+  here.settimeout(std::nullopt, SHUT_RD);
+  here.settimeout(6ms, SHUT_WR);
+  CHECK(here.gettimeout() == std::nullopt);
+  CHECK(here.gettimeout(SHUT_WR) == 6ms);
+  CHECK_THROWS_AS(here.sendall(std::string(1 << 22, 'x')), timeout_error);
+  here.settimeout(7ms);
+  CHECK(here.gettimeout(SHUT_RD) == 7ms);
+  CHECK(here.gettimeout(SHUT_WR) == 7ms);
+}
+
 TEST_CASE("a peer that has gone is a peer_gone_error, and no signal") {
   auto [here, there] = connected_pair();
   there.close();

@@ -25,12 +25,10 @@ class ClientWaiting final : public Waiting {
                                 error_code& error) noexcept override;
   void send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,
                error_code& error) noexcept override;
-  void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept override;
+  void set_timeout(int descriptor, std::optional<duration> limit, int how, error_code& error) noexcept override;
 
  private:
-  time_point until(time_point deadline) const noexcept;
-
-  std::optional<duration> timeout_;
+  TimeLimits limits_;
 };
 
 }  // namespace sockserv::detail

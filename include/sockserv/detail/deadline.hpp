@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <optional>
 
 namespace sockserv::detail {
 
@@ -14,6 +16,12 @@ std::chrono::steady_clock::time_point deadline_after(
   if (wait <= wait.zero()) return start;
   if (wait >= clock::time_point::max() - start) return clock::time_point::max();
   return start + std::chrono::duration_cast<clock::duration>(wait);
+}
+
+/// The earlier of a deadline and the end of a time limit, if there is one, that starts now.
+inline std::chrono::steady_clock::time_point earlier(
+    std::chrono::steady_clock::time_point deadline, std::optional<std::chrono::steady_clock::duration> limit) noexcept {
+  return limit ? std::min(deadline, deadline_after(*limit)) : deadline;
 }
 
 }  // namespace sockserv::detail

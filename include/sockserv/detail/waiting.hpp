@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <chrono>
@@ -24,6 +25,20 @@ namespace sockserv::detail {
 struct Host;
 class LiveRequest;
 class LiveRequests;
+
+/// How long each receive and each send of a connection may wait; no value: indefinitely.
+struct TimeLimits {
+  using duration = std::chrono::steady_clock::duration;
+
+  std::optional<duration> receive = {};
+  std::optional<duration> send = {};
+
+  /// Sets one of the two or both: `how` is `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR`, as for shutdown(2).
+  void set(std::optional<duration> limit, int how) noexcept {
+    if (how != SHUT_WR) receive = limit;
+    if (how != SHUT_RD) send = limit;
+  }
+};
 
 /// How a request waits: the one seam between what handlers do and who runs them.
 ///
@@ -72,8 +87,9 @@ class Waiting {
   virtual void send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,
                        error_code& error) noexcept = 0;
 
-  /// Limits how long each operation without a deadline may wait; no value: forever.
-  virtual void set_timeout(int descriptor, std::optional<duration> limit, error_code& error) noexcept = 0;
+  /// Limits how long each receive, each send or either (`how`, as in `TimeLimits::set`) without a deadline may wait; no
+  /// value: indefinitely.
+  virtual void set_timeout(int descriptor, std::optional<duration> limit, int how, error_code& error) noexcept = 0;
 
   /// @name Other sockets than the request's
   /// Which a handler has for itself: a connection to another server, say.

@@ -309,6 +309,21 @@ TEST_CASE("fiber: a time limit that passes throws, loses nothing, and can be tak
   CHECK(server.stats().handler_errors == 0);
 }
 
+TEST_CASE("fiber: receives and sends have each a time limit") {
+  OneLoop server([](StreamRequestHandler& handler) {
+    handler.request.settimeout(1h, SHUT_RD);
+    handler.request.settimeout(5ms, SHUT_WR);
+    CHECK_THROWS_AS(handler.request.sendall(std::string(more_than_fits, 'x')), timeout_error);
+    handler.request.settimeout(5ms, SHUT_RD);
+    handler.request.settimeout(1h, SHUT_WR);
+    CHECK_THROWS_AS(handler.rfile.readline(), timeout_error);
+  });
+  const ServerThread background(server);
+  StreamClient client(server.server_address());
+  CHECK(eventually([&] { return server.stats().completed == 1; }));
+  CHECK(server.stats().handler_errors == 0);
+}
+
 TEST_CASE("fiber: a time limit that a hook has set before there was a fiber is in force") {
   struct Limits : OneLoop {
     Limits()
