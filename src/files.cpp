@@ -102,6 +102,14 @@ void InputFile::skip(std::size_t count) {
   buffer_.consume(count);
 }
 
+InputFile::OneItem::OneItem(InputFile& file) noexcept : request_(file.request_) {
+  if (request_) request_->limits_.begin_item(file.buffer_.unread().size());
+}
+
+InputFile::OneItem::~OneItem() {
+  if (request_) request_->limits_.end_item();
+}
+
 int InputFile::fileno() const noexcept { return request_ ? request_->fileno() : -1; }
 
 int OutputFile::fileno() const noexcept { return request_ ? request_->fileno() : -1; }

@@ -52,7 +52,7 @@ template <class Operation>
     return 0;
   }
   const auto timeout = item ? timeouts_.receive : timeouts_.send;
-  auto deadline = limits_.deadline(begun, timeout, item.value_or(0));
+  auto deadline = limits_.deadline(begun, timeout, item);
   for (;;) {
     const std::size_t count = operation(deadline.at);
     if (error != errc::timed_out) {
@@ -60,7 +60,7 @@ template <class Operation>
       return count;
     }
     // Another thread may have heard from the client meanwhile.
-    deadline = limits_.deadline(begun, timeout, item.value_or(0));
+    deadline = limits_.deadline(begun, timeout, item);
     if (steady_clock::now() < deadline.at) continue;
     if (deadline.meaning != errc::timed_out) cut_off(deadline.meaning, error);
     return 0;

@@ -70,6 +70,19 @@ class InputFile {
   /// @throws std::invalid_argument if there are not so many at hand; none is read then.
   void skip(std::size_t count);
 
+  /// While one exists, all that its file reads is a single item to `ServerOptions::min_receive_rate`: for what a client
+  /// sends in pieces, such as a body in chunks. The file must outlive it, and has at most one at a time.
+  class OneItem {
+   public:
+    explicit OneItem(InputFile& file) noexcept;
+    OneItem(const OneItem&) = delete;
+    OneItem& operator=(const OneItem&) = delete;
+    ~OneItem();
+
+   private:
+    StreamRequest* const request_;
+  };
+
   /// The connection's descriptor; -1 for a packet.
   int fileno() const noexcept;
 

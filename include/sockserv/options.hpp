@@ -63,7 +63,8 @@ struct ServerOptions {
 
   /// How fast an item must arrive that a handler waits for and that has begun to: a line, say, or the bytes that
   /// `read(n)` or `recv_exactly` wants. On average since the item's first byte, in bytes per second, after a second's
-  /// grace. Clients that wait between items are not concerned. 0: no limit.
+  /// grace. Clients that wait between items are not concerned. What arrives in pieces is one item where the handler
+  /// reads it under an `InputFile::OneItem`. 0: no limit.
   std::size_t min_receive_rate = 0;
 
   /// Where messages go. Must not be empty.

@@ -12,7 +12,7 @@ ClientLimits::ClientLimits(const ServerOptions& options, time_point accepted) no
 }
 
 ClientLimits::Deadline ClientLimits::deadline(time_point begun, std::optional<duration> timeout,
-                                              std::size_t item) noexcept {
+                                              std::optional<std::size_t> item) noexcept {
   Deadline first;
   const auto consider = [&](time_point at, errc meaning) {
     if (at < first.at) first = {at, meaning};
@@ -22,12 +22,15 @@ ClientLimits::Deadline ClientLimits::deadline(time_point begun, std::optional<du
     const time_point progress{duration(std::atomic_ref(last_progress_).load(std::memory_order_relaxed))};
     consider(deadline_after(*options_->idle_timeout, std::max(begun, progress)), errc::idle_too_long);
   }
-  if (options_->min_receive_rate > 0 && item > 0) consider(rate_deadline(begun, item), errc::too_slow);
+  if (options_->min_receive_rate > 0 && item) {
+    const std::uint64_t size = one_item_at_ ? received_ - *one_item_at_ : *item;
+    if (size > 0) consider(rate_deadline(begun, size), errc::too_slow);
+  }
   if (timeout) consider(deadline_after(*timeout, begun), errc::timed_out);
   return first;
 }
 
-ClientLimits::time_point ClientLimits::rate_deadline(time_point begun, std::size_t item) noexcept {
+ClientLimits::time_point ClientLimits::rate_deadline(time_point begun, std::uint64_t item) noexcept {
   const std::uint64_t at = received_ - item;
   if (at != item_at_) {
     item_at_ = at;

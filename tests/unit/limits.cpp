@@ -205,6 +205,31 @@ TEST_CASE("min_receive_rate concerns the rest of an item, however it is read, an
   }
 }
 
+TEST_CASE("min_receive_rate concerns all that is read as one item, also where a piece of it ends") {
+  const auto read_two_lines = [](Does& handler) {
+    handler.rfile.readline();
+    handler.rfile.readline();
+  };
+  const auto limited_reads = [](const std::function<void(Does&)>& read) {
+    Scripted server({.min_receive_rate = 1});
+    std::vector<bool> limited;
+    std::string_view input = "a\nb\n";
+    server.script.on_receive = [&](std::span<const iovec> buffers, Waiting::time_point deadline, error_code&) {
+      limited.push_back(deadline != Waiting::no_deadline);
+      *static_cast<char*>(buffers[0].iov_base) = input.front();
+      input.remove_prefix(1);
+      return 1;
+    };
+    server.serve(read);
+    return limited;
+  };
+  CHECK(limited_reads(read_two_lines) == std::vector{false, true, false, true});
+  CHECK(limited_reads([&](Does& handler) {
+          const InputFile::OneItem both(handler.rfile);
+          read_two_lines(handler);
+        }) == std::vector{false, true, true, true});
+}
+
 TEST_CASE("a client that takes what one thread sends is not idle for another that waits to receive") {
   Scripted server({.idle_timeout = 10ms});
   int waits = 0;

@@ -38,8 +38,12 @@ class ClientLimits {
   explicit operator bool() const noexcept { return options_ != nullptr; }
 
   /// The deadline of a wait that has begun at `begun`. `timeout` is the handler's own limit. `item` is how much there
-  /// is already of what the handler waits for the rest of; 0 if nothing, or if it waits to send.
-  Deadline deadline(time_point begun, std::optional<duration> timeout, std::size_t item) noexcept;
+  /// is already of what the handler waits for the rest of; no value if it waits to send.
+  Deadline deadline(time_point begun, std::optional<duration> timeout, std::optional<std::size_t> item) noexcept;
+
+  /// From here on, all that comes is one item, until `end_item()`. `unread` bytes of it have been received already.
+  void begin_item(std::size_t unread) noexcept { one_item_at_ = received_ - unread; }
+  void end_item() noexcept { one_item_at_.reset(); }
 
   /// The client has sent something at that time, or taken something.
   void has_sent(std::size_t bytes, time_point now) noexcept;
@@ -51,7 +55,7 @@ class ClientLimits {
   bool note_passed(errc limit) noexcept;
 
  private:
-  time_point rate_deadline(time_point begun, std::size_t item) noexcept;
+  time_point rate_deadline(time_point begun, std::uint64_t item) noexcept;
 
   const ServerOptions* options_ = nullptr;
   time_point end_ = time_point::max();
@@ -61,6 +65,7 @@ class ClientLimits {
   std::uint64_t received_ = 0;
   std::uint64_t item_at_ = std::numeric_limits<std::uint64_t>::max();
   time_point item_begun_{};
+  std::optional<std::uint64_t> one_item_at_;
 
   // Of both threads, as atomic_ref.
   time_point::rep last_progress_ = std::numeric_limits<time_point::rep>::min();

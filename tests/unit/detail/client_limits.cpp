@@ -70,6 +70,26 @@ TEST_CASE("min_receive_rate: on average since an item's first byte, after a grac
   CHECK(limits.deadline(accepted + 30s, std::nullopt, 10).at == accepted + 30s + grace + 100ms);
 }
 
+TEST_CASE("min_receive_rate: an item that comes in pieces has one beginning, and one grace") {
+  const ServerOptions options{.min_receive_rate = 100};
+  ClientLimits limits(options, accepted);
+  const auto grace = ClientLimits::rate_grace;
+  limits.has_sent(30, accepted);
+  limits.begin_item(0);
+  CHECK(limits.deadline(accepted, std::nullopt, 0).at == never);  // of this item nothing has come yet
+  limits.has_sent(10, accepted + 20s);
+  CHECK(limits.deadline(accepted + 20s, std::nullopt, 0).at == accepted + 20s + grace + 100ms);
+  limits.has_sent(10, accepted + 21s);
+  CHECK(limits.deadline(accepted + 21s, std::nullopt, 3).at == accepted + 20s + grace + 200ms);
+  CHECK(limits.deadline(accepted + 21s, std::nullopt, std::nullopt).at == never);  // for a send
+  limits.end_item();
+  CHECK(limits.deadline(accepted + 22s, std::nullopt, 0).at == never);
+
+  limits.has_sent(10, accepted + 30s);
+  limits.begin_item(4);  // of which 4 bytes lay behind the item before
+  CHECK(limits.deadline(accepted + 30s, std::nullopt, 0).at == accepted + 30s + grace + 40ms);
+}
+
 TEST_CASE("a rate that only a huge number of bytes can have is no overflow") {
   const ServerOptions options{.min_receive_rate = 1};
   ClientLimits limits(options, accepted);
