@@ -1,5 +1,6 @@
 #include "body.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -35,13 +36,18 @@ std::string_view next_line(sockserv::InputFile& rfile) {
   return *line;
 }
 
-/// The size that a chunk begins with. What may follow it (RFC 9112, 7.1.1) has no meaning here.
+/// The size that a chunk begins with. Extensions may follow it, and white space may stand in front of their semicolon
+/// (RFC 9112, 7.1.1); they have no meaning here. White space alone is refused: some take it for part of the size.
 std::uint64_t size_of_chunk(std::string_view line) {
   std::uint64_t size = 0;
   const char* const end = line.data() + line.size();
   const auto [rest, error] = std::from_chars(line.data(), end, size, 16);
   if (error == std::errc::result_out_of_range) return static_cast<std::uint64_t>(-1);
-  if (error != std::errc() || (rest != end && *rest != ';')) throw BadRequest("a chunk does not begin with its size");
+  const std::string_view behind = line.substr(static_cast<std::size_t>(rest - line.data()));
+  const std::string_view extensions = behind.substr(std::min(behind.find_first_not_of(" \t"), behind.size()));
+  if (error != std::errc() || (!behind.empty() && !extensions.starts_with(';'))) {
+    throw BadRequest("a chunk does not begin with its size");
+  }
   return size;
 }
 
@@ -65,6 +71,7 @@ std::string receive_chunks(sockserv::InputFile& rfile, std::uint64_t most) {
 }  // namespace
 
 std::string receive_body(sockserv::InputFile& rfile, const Head& head, std::uint64_t most) {
+  const sockserv::InputFile::OneItem body(rfile);  // the least rate is that of the body, not of each chunk
   if (head.chunked) return receive_chunks(rfile, most);
   check_size(head.content_length, most);
   return rfile.read_exactly(head.content_length);

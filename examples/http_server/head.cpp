@@ -8,6 +8,9 @@
 #include <charconv>
 #include <functional>
 #include <string>
+#include <utility>
+
+#include "authority.hpp"
 
 namespace web {
 namespace {
@@ -18,12 +21,12 @@ using boost::system::error_code;
 using http::field;
 using http::status;
 
-std::string_view view_of(BeastView text) { return {text.data(), text.size()}; }
-
 /// Beast's parser, which tells what it finds; it keeps nothing and so takes no memory.
 class Parser final : public http::basic_parser<true> {
  public:
-  Parser(std::string_view text, const HeadLimits& limits, Head& head) : text_(text), limits_(limits), head_(head) {
+  /// Parses `text`; the views that it gives are those of `original`, which has the same length.
+  Parser(std::string_view text, std::string_view original, const HeadLimits& limits, Head& head)
+      : text_(text), original_(original), limits_(limits), head_(head) {
     header_limit(static_cast<std::uint32_t>(limits.size));
     body_limit(boost::none);
   }
@@ -31,7 +34,7 @@ class Parser final : public http::basic_parser<true> {
  private:
   void on_request_impl(http::verb method, BeastView, BeastView target, int version, error_code&) override {
     head_.method = method;
-    head_.target = view_of(target);
+    head_.target = view_of_original(target);
     head_.minor_version = version - 10;
   }
   void on_field_impl(field name, BeastView name_sent, BeastView value, error_code&) override {
@@ -40,7 +43,7 @@ class Parser final : public http::basic_parser<true> {
       throw Refusal(status::request_header_fields_too_large,
                     "more than " + std::to_string(limits_.fields) + " header fields");
     }
-    head_.fields.push_back({name, view_of(value)});
+    head_.fields.push_back({name, view_of_original(value)});
   }
   void on_header_impl(error_code&) override {}
 
@@ -61,24 +64,46 @@ class Parser final : public http::basic_parser<true> {
     return std::find(behind_name, value.data(), '\n') != value.data();
   }
 
+  std::string_view view_of_original(BeastView part) const {
+    return part.empty() ? std::string_view()
+                        : original_.substr(static_cast<std::size_t>(part.data() - text_.data()), part.size());
+  }
+
   const std::string_view text_;
+  const std::string_view original_;
   const HeadLimits& limits_;
   Head& head_;
 };
 
-/// True if a version follows method and target: one that is none of ours, if Beast says so, and not mere nonsense.
-bool has_version(std::string_view first_line) {
+/// Returns the version that follows method and target; empty if there is none.
+std::string_view version_of(std::string_view first_line) {
   const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
   const std::size_t target = first_line.find(' ');
   const std::size_t end = target == first_line.npos ? target : first_line.find(' ', target + 1);
-  if (end == first_line.npos) return false;
+  if (end == first_line.npos) return {};
   const std::string_view version = first_line.substr(end + 1);
-  return version.size() == 8 && version.starts_with("HTTP/") && is_digit(version[5]) && version[6] == '.' &&
-         is_digit(version[7]);
+  const bool is_version = version.size() == 8 && version.starts_with("HTTP/") && is_digit(version[5]) &&
+                          version[6] == '.' && is_digit(version[7]);
+  return is_version ? version : std::string_view();
+}
+
+error_code parse(std::string_view text, std::string_view original, const HeadLimits& limits, Head& head) {
+  Parser parser(text, original, limits, head);
+  error_code error;
+  parser.put({text.data(), text.size()}, error);
+  return error;
+}
+
+/// RFC 9110, 2.5: a later minor version is served as the latest that the server knows. Beast knows none beyond 1.1, so
+/// it is given a copy.
+error_code parse_as_1_1(std::string_view text, const HeadLimits& limits, Head& head) {
+  std::string copy(text);
+  copy[head.first_line.size() - 1] = '1';
+  return parse(copy, text, limits, head);
 }
 
 [[noreturn]] void refuse_as(const error_code& error, std::string_view first_line) {
-  if (error == http::error::bad_version && has_version(first_line)) {
+  if (error == http::error::bad_version && !version_of(first_line).empty()) {
     throw Refusal(status::http_version_not_supported, "this server speaks HTTP/1.0 and HTTP/1.1");
   }
   throw BadRequest("not a valid request: " + error.message());
@@ -94,11 +119,24 @@ void check_target(std::string_view first_line, const HeadLimits& limits) {
   }
 }
 
-void read_connection(std::string_view value, Head& head) {
-  for (const BeastView token : http::token_list{value}) {
-    if (iequals(token, "close")) head.keep_alive = false;
-    if (iequals(token, "keep-alive") && head.minor_version == 0) head.keep_alive = true;
+/// Calls a function for each member of a list without quotation marks (RFC 9110, 5.6.1).
+template <class Function>
+void for_each_member(std::string_view list, const Function& function) {
+  for (std::size_t begin = 0; begin <= list.size();) {
+    const std::size_t end = std::min(list.find(',', begin), list.size());
+    if (const auto member = trimmed(list.substr(begin, end - begin)); !member.empty()) function(member);
+    begin = end + 1;
   }
+}
+
+/// RFC 9110, 10.1.1.
+void read_expect(std::string_view value, Head& head) {
+  for_each_member(value, [&](std::string_view member) {
+    if (!iequals(member, "100-continue")) {
+      throw Refusal(status::expectation_failed, "the only Expect here is 100-continue");
+    }
+    head.expects_continue = head.minor_version > 0;
+  });
 }
 
 /// RFC 9112, 6.3. Beast takes several lengths if they agree; a proxy in front might add them up.
@@ -125,13 +163,20 @@ void read_transfer_encoding(std::string_view value, Head& head) {
 void read_fields(Head& head) {
   int hosts = 0;
   int lengths = 0;
+  bool closes = false;
+  bool keeps = head.minor_version > 0;
   for (const Field& each : head.fields) {
     switch (each.name) {
       case field::host:
         ++hosts;
+        // RFC 9112, 3.2. It is empty where the client's URL has no authority.
+        if (!each.value.empty() && !is_authority(each.value)) throw BadRequest("the Host is none");
         break;
       case field::connection:
-        read_connection(each.value, head);
+        for_each_member(each.value, [&](std::string_view option) {
+          closes = closes || iequals(option, "close");
+          keeps = keeps || iequals(option, "keep-alive");
+        });
         break;
       case field::content_length:
         ++lengths;
@@ -141,15 +186,13 @@ void read_fields(Head& head) {
         read_transfer_encoding(each.value, head);
         break;
       case field::expect:
-        if (!iequals(each.value, "100-continue")) {
-          throw Refusal(status::expectation_failed, "the only Expect here is 100-continue");
-        }
-        head.expects_continue = head.minor_version > 0;
+        read_expect(each.value, head);
         break;
       default:
         break;
     }
   }
+  head.keep_alive = keeps && !closes;  // RFC 9112, 9.3
   if (hosts > 1 || (hosts == 0 && head.minor_version > 0)) throw BadRequest("a request has one Host field");
   if (lengths > 1) throw BadRequest("more than one Content-Length");
   if (lengths > 0 && head.chunked) throw BadRequest("both Content-Length and Transfer-Encoding");
@@ -157,9 +200,22 @@ void read_fields(Head& head) {
 
 }  // namespace
 
-std::string_view Head::value(field name) const noexcept {
-  const auto found = std::find_if(fields.begin(), fields.end(), [&](const Field& each) { return each.name == name; });
-  return found == fields.end() ? std::string_view() : found->value;
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view space = " \t";
+  const std::size_t begin = std::min(text.find_first_not_of(space), text.size());
+  const std::size_t end = text.find_last_not_of(space) + 1;
+  return text.substr(begin, std::max(begin, end) - begin);
+}
+
+std::string Head::value(field name) const {
+  std::string all;
+  bool is_first = true;
+  for (const Field& each : fields) {
+    if (each.name != name) continue;
+    if (!std::exchange(is_first, false)) all += ", ";
+    all += each.value;
+  }
+  return all;
 }
 
 void parse_head(std::string_view text, const HeadLimits& limits, Head& head) {
@@ -169,11 +225,10 @@ void parse_head(std::string_view text, const HeadLimits& limits, Head& head) {
   head.fields = std::move(fields);
   head.first_line = text.substr(0, text.find("\r\n"));
   check_target(head.first_line, limits);
-  Parser parser(text, limits, head);
-  error_code error;
-  parser.put({text.data(), text.size()}, error);
+  error_code error = parse(text, text, limits, head);
+  const bool is_later = error == http::error::bad_version && version_of(head.first_line).starts_with("HTTP/1.");
+  if (is_later) error = parse_as_1_1(text, limits, head);
   if (error) refuse_as(error, head.first_line);
-  head.keep_alive = head.minor_version > 0;
   read_fields(head);
 }
 

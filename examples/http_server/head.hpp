@@ -3,10 +3,12 @@
 /// The head of a request: its first line and its fields (RFC 9112). Boost.Beast's parser takes it apart; what Beast
 /// lets pass and a server that stands on the Internet should not is refused here.
 
+#include <cstdint>  // first: Beast's field.hpp of Boost 1.83 relies on it
+
 #include <boost/beast/http/field.hpp>
 #include <boost/beast/http/verb.hpp>
 #include <cstddef>
-#include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,6 +26,9 @@ struct HeadLimits {
   std::size_t fields = 100;   ///< How many there may be. Beyond: 431.
 };
 
+/// Returns text without the spaces and tabs around it.
+std::string_view trimmed(std::string_view text);
+
 struct Field {
   http::field name;
   std::string_view value;
@@ -34,7 +39,7 @@ struct Head {
   std::string_view first_line = {};  ///< For the log.
   http::verb method = http::verb::unknown;
   std::string_view target = {};
-  int minor_version = 1;  ///< HTTP/1.0 or HTTP/1.1.
+  int minor_version = 1;  ///< HTTP/1.0 or HTTP/1.1, which is also what later versions of HTTP/1 are served as.
   std::vector<Field> fields = {};
 
   bool keep_alive = true;            ///< The client would go on with this connection.
@@ -43,8 +48,9 @@ struct Head {
   std::uint64_t content_length = 0;  ///< … or of this length.
 
   bool has_body() const noexcept { return chunked || content_length > 0; }
-  /// The value of a field; empty if there is none.
-  std::string_view value(http::field name) const noexcept;
+  /// Returns the value of a field; empty if there is none. Several lines are joined by commas (RFC 9110, 5.3): where
+  /// only one value makes sense, several are none that does.
+  std::string value(http::field name) const;
 };
 
 /// Takes the text of a head apart, to its empty line. `head` is given so that its memory can be used again.

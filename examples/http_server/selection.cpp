@@ -15,56 +15,60 @@ namespace {
 using http::field;
 using http::status;
 
-constexpr std::string_view space = " \t";
+bool is_weak(std::string_view etag) { return etag.starts_with("W/"); }
+std::string_view opaque(std::string_view etag) { return etag.substr(is_weak(etag) ? 2 : 0); }
 
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = std::min(text.find_first_not_of(space), text.size());
-  const std::size_t end = text.find_last_not_of(space) + 1;
-  return text.substr(begin, std::max(begin, end) - begin);
+/// How entity tags are compared (RFC 9110, 8.8.3.2): only the strong comparison tells weak tags from strong ones, and
+/// finds nothing that equals a weak one.
+enum class Comparison : bool { weak, strong };
+
+bool are_equal(std::string_view one, std::string_view other, Comparison comparison) {
+  if (comparison == Comparison::strong && (is_weak(one) || is_weak(other))) return false;
+  return opaque(one) == opaque(other);
 }
 
 /// True if a list of entity tags has this one, or is `*`. Tags have no quotation marks in them but may have commas.
-bool lists(std::string_view list, std::string_view etag, bool weak_too) {
+bool lists(std::string_view list, std::string_view etag, Comparison comparison) {
   if (trimmed(list) == "*") return true;
   while (!list.empty()) {
     list.remove_prefix(std::min(list.find_first_not_of(" \t,"), list.size()));
-    const bool weak = list.starts_with("W/");
-    if (weak) list.remove_prefix(2);
-    const std::size_t end = list.starts_with('"') ? list.find('"', 1) : list.npos;
+    const std::size_t begin = is_weak(list) ? 2 : 0;
+    const std::size_t end = list.substr(begin).starts_with('"') ? list.find('"', begin + 1) : list.npos;
     if (end == list.npos) return false;  // not a list of tags
-    if (list.substr(0, end + 1) == etag && (weak_too || !weak)) return true;
+    if (are_equal(list.substr(0, end + 1), etag, comparison)) return true;
     list.remove_prefix(end + 1);
   }
   return false;
 }
 
 std::optional<std::time_t> date_in(const Head& head, field name) {
-  const std::string_view value = head.value(name);
+  const std::string value = head.value(name);
   return value.empty() ? std::nullopt : parse_http_date(value);
 }
 
 /// The status that the conditions lead to, in the order of RFC 9110, 13.2.2; `ok` if they let the request pass.
 status evaluate(const Head& head, const FileVersion& file) {
   if (const auto tags = head.value(field::if_match); !tags.empty()) {
-    if (!lists(tags, file.etag, false)) return status::precondition_failed;
+    if (!lists(tags, file.etag, Comparison::strong)) return status::precondition_failed;
   } else if (const auto date = date_in(head, field::if_unmodified_since); date && file.modified > *date) {
     return status::precondition_failed;
   }
   if (const auto tags = head.value(field::if_none_match); !tags.empty()) {
-    if (lists(tags, file.etag, true)) return status::not_modified;
+    if (lists(tags, file.etag, Comparison::weak)) return status::not_modified;
   } else if (const auto date = date_in(head, field::if_modified_since); date && file.modified <= *date) {
     return status::not_modified;
   }
   return status::ok;
 }
 
-/// RFC 9110, 13.1.5: a range only of the version that the client has the rest of.
+/// RFC 9110, 13.1.5: a range only of the version that the client has the rest of. A date does not tell it while the
+/// file may change once more in the same second (8.8.2.2).
 bool range_applies(const Head& head, const FileVersion& file) {
-  const std::string_view condition = head.value(field::if_range);
+  const std::string condition = head.value(field::if_range);
   if (condition.empty()) return true;
-  if (condition.starts_with('"') || condition.starts_with("W/")) return condition == file.etag;
+  if (condition.starts_with('"') || is_weak(condition)) return are_equal(condition, file.etag, Comparison::strong);
   const auto date = parse_http_date(condition);
-  return date && *date == file.modified;
+  return date && *date == file.modified && file.modified < file.seen;
 }
 
 /// A number of any length; one that is too large for 64 bits is as good as the largest.

@@ -2,6 +2,7 @@
 
 /// Which part of a file a request selects, or none: conditions (RFC 9110, 13) and ranges (RFC 9110, 14).
 
+#include <algorithm>
 #include <cstdint>
 #include <ctime>
 #include <string>
@@ -13,8 +14,12 @@ namespace web {
 /// What tells one state of a file from another.
 struct FileVersion {
   std::uint64_t size = 0;
-  std::time_t modified = 0;  ///< Not before 1970.
-  std::string etag;          ///< With its quotation marks.
+  std::time_t modified = 0;  ///< Not before 1970, but perhaps in the future.
+  std::string etag;          ///< With its quotation marks; weak if another state may have the same.
+  std::time_t seen = 0;      ///< When this was the file's state.
+
+  /// Returns what the client is told: never later than the response's Date (RFC 9110, 8.8.2.1).
+  std::time_t last_modified() const noexcept { return std::min(modified, seen); }
 };
 
 struct Selection {

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <boost/algorithm/string/predicate.hpp>
+#include <charconv>
+#include <cstdint>
 #include <optional>
+
+#include "authority.hpp"
 
 namespace web {
 namespace {
@@ -50,15 +54,27 @@ std::string normalized(std::string_view path) {
   return result + '/';
 }
 
-/// The path and query of `http://host/path?query`; nothing if it is none.
-std::optional<std::string_view> after_authority(std::string_view target) {
+/// Returns the path and query of `http://host/path?query`.
+std::string_view after_authority(std::string_view target) {
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (!boost::istarts_with(target, scheme)) continue;
     const std::string_view rest = target.substr(scheme.size());
     const std::size_t length = std::min(rest.find_first_of("/?"), rest.size());
-    if (length > 0) return rest.substr(length);
+    if (!is_authority(rest.substr(0, length))) throw BadRequest("the target's host is none");
+    return rest.substr(length);
   }
-  return std::nullopt;
+  throw BadRequest("the target is neither a path nor a URL");
+}
+
+/// Refuses a target of CONNECT that is not `host:port` (RFC 9112, 3.2.3; RFC 9110, 9.3.6).
+void check_tunnel(std::string_view target) {
+  const std::string_view port = target.substr(target.rfind(':') + 1);
+  std::uint16_t number = 0;
+  const char* const end = port.data() + port.size();
+  const auto [rest, error] = std::from_chars(port.data(), end, number);
+  if (!is_authority(target) || error != std::errc() || rest != end || number == 0) {
+    throw BadRequest("the target of CONNECT is no host with a port");
+  }
 }
 
 bool is_plain(char c) {
@@ -71,13 +87,10 @@ bool is_plain(char c) {
 Target parse_target(http::verb method, std::string_view target) {
   // An authority (CONNECT) and the asterisk (OPTIONS) name no resource, so what there is to say of them is about
   // methods.
+  if (method == http::verb::connect) check_tunnel(target);
   const bool names_none = method == http::verb::connect || (method == http::verb::options && target == "*");
   if (names_none) return {"/", {}};
-  if (!target.starts_with('/')) {
-    const auto rest = after_authority(target);
-    if (!rest) throw BadRequest("the target is neither a path nor a URL");
-    target = *rest;
-  }
+  if (!target.starts_with('/')) target = after_authority(target);
   const std::size_t end = std::min(target.find('?'), target.size());
   Target result{normalized(percent_decoded(target.substr(0, end))), target.substr(std::min(end + 1, target.size()))};
   if (result.path.find('\0') != result.path.npos) throw BadRequest("a NUL in the path");

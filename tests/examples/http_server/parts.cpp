@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "http_server/access_log.hpp"
+#include "http_server/authority.hpp"
 #include "http_server/body.hpp"
 #include "http_server/date.hpp"
 #include "http_server/head.hpp"
@@ -57,7 +58,7 @@ TEST_CASE("head: a request and its fields") {
   CHECK(head.target == "/a?b");
   CHECK(head.minor_version == 1);
   CHECK(head.fields.size() == 4);
-  CHECK(head.value(http::field::range) == "bytes=0-1");
+  CHECK(head.value(http::field::range) == "bytes=0-1, second");
   CHECK(head.value(http::field::accept).empty());
   CHECK_FALSE(head.has_body());
   CHECK(head.keep_alive);
@@ -88,6 +89,40 @@ TEST_CASE("head: who keeps the connection") {
   CHECK_FALSE(keeps("HTTP/1.0", "close"));
 }
 
+TEST_CASE("head: close is heeded wherever it stands (RFC 9112, 9.3)") {
+  for (const char* const version : {"HTTP/1.0", "HTTP/1.1"}) {
+    for (const char* const fields :
+         {"Connection: close, keep-alive\r\n", "Connection: keep-alive, close\r\n", "Connection: ,close ,\r\n",
+          "Connection: close\r\nConnection: keep-alive\r\n", "Connection: keep-alive\r\nConnection: close\r\n"}) {
+      CAPTURE(fields);
+      CHECK_FALSE(Parsed(std::string("GET / ") + version + "\r\nHost: x\r\n" + fields).head.keep_alive);
+    }
+  }
+}
+
+TEST_CASE("head: a later version of HTTP/1 is served as HTTP/1.1 (RFC 9110, 2.5)") {
+  for (const char* const version : {"HTTP/1.2", "HTTP/1.9"}) {
+    CAPTURE(version);
+    const std::string line = std::string("GET /a?b ") + version;
+    const Parsed parsed(line + "\r\nHost: x\r\nConnection: keep-alive\r\nRange: bytes=0-1\r\nX:\r\n");
+    CHECK(parsed.head.first_line == line);
+    CHECK(parsed.head.minor_version == 1);
+    CHECK(parsed.head.method == verb::get);
+    CHECK(parsed.head.target == "/a?b");
+    CHECK(parsed.head.value(http::field::range) == "bytes=0-1");
+    CHECK(parsed.head.keep_alive);
+    for (const Field& each : parsed.head.fields) {
+      if (!each.value.empty()) CHECK(std::less_equal<>()(parsed.text.data(), each.value.data()));
+      if (!each.value.empty()) CHECK(std::less<>()(each.value.data(), parsed.text.data() + parsed.text.size()));
+    }
+    CHECK(status_of([&] { const Parsed head(line + "\r\n"); }) == status::bad_request);  // no Host
+    CHECK(status_of([&] {
+            Head head;
+            parse_head(line + "\r\nHost: x\r\nReferer: r\r\nA: b\r\n\r\n", {.fields = 2}, head);
+          }) == status::request_header_fields_too_large);
+  }
+}
+
 TEST_CASE("head: what is no request is refused") {
   for (const char* const line :
        {"GET", "GET /", "GET  / HTTP/1.1", " GET / HTTP/1.1", "GET / HTTP/1.1 ", "GET / http/1.1", "GET / HTTP/1",
@@ -97,7 +132,7 @@ TEST_CASE("head: what is no request is refused") {
     CHECK(parsed(line) == status::bad_request);
   }
   CHECK(parsed(std::string_view("GET /\0 HTTP/1.1", 15)) == status::bad_request);
-  for (const char* const line : {"GET / HTTP/2.0", "GET / HTTP/1.2", "PRI * HTTP/2.0", "GET / HTTP/0.9"}) {
+  for (const char* const line : {"GET / HTTP/2.0", "GET / HTTP/3.1", "PRI * HTTP/2.0", "GET / HTTP/0.9"}) {
     CAPTURE(line);
     CHECK(parsed(line) == status::http_version_not_supported);
   }
@@ -119,6 +154,37 @@ TEST_CASE("head: one Host, and HTTP/1.0 may do without") {
   CHECK(parsed("GET / HTTP/1.1", "Host: y\r\n") == status::bad_request);
   CHECK(status_of([] { const Parsed head("GET / HTTP/1.1\r\n"); }) == status::bad_request);
   CHECK(status_of([] { const Parsed head("GET / HTTP/1.0\r\n"); }) == status::ok);
+}
+
+TEST_CASE("authority: a host and perhaps a port, by the grammar of RFC 3986, 3.2") {
+  for (const char* const text :
+       {"x", "example.org", "example.org:", "example.org:80", "127.0.0.1:8000", "[::1]", "[::1]:80", "[2001:DB8::7]",
+        "[::ffff:192.0.2.1]", "[v1.a:b]", "a_b~c!$&'()*+,;=", "%C3%A4.example"}) {
+    CAPTURE(text);
+    CHECK(is_authority(text));
+  }
+  for (const char* const text :
+       {"",    ":",         ":80",     "a b",          "a/b",    "a?b",   "a#b",   "a\\b",    "a\"b",
+        "a<b", "user@host", "host:8a", "host:-1",      "a:b:80", "::1",   "[::1",  "[::1]80", "[::1]:x",
+        "[]",  "[:]",       "[g::1]",  "[::1%25eth0]", "[v.a]",  "[v1]",  "[v1.]", "[vg.a]",  "[127.0.0.1]",
+        "%",   "%4",        "%zz",     "\xc3\xa4",     "]",      "x[::1]"}) {
+    CAPTURE(text);
+    CHECK_FALSE(is_authority(text));
+  }
+}
+
+TEST_CASE("head: a Host that is none is refused (RFC 9112, 3.2)") {
+  const auto with_host = [](const std::string& host) {
+    return status_of([&] { const Parsed head("GET / HTTP/1.1\r\nHost: " + host + "\r\n"); });
+  };
+  for (const char* const host : {"", "x", "x:80", "[::1]:80", "127.0.0.1"}) {
+    CAPTURE(host);
+    CHECK(with_host(host) == status::ok);
+  }
+  for (const char* const host : {"a b", "a/b", "user@host", "x:y", "[::1", "http://x", "x, y", ":80"}) {
+    CAPTURE(host);
+    CHECK(with_host(host) == status::bad_request);
+  }
 }
 
 TEST_CASE("head: nothing that two servers could take for different lengths") {
@@ -148,6 +214,11 @@ TEST_CASE("head: nothing that two servers could take for different lengths") {
 TEST_CASE("head: expectations") {
   CHECK(parsed("POST / HTTP/1.1", "Expect: something\r\n") == status::expectation_failed);
   CHECK(Parsed("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\n").head.expects_continue);
+  // A list, in one line or in several (RFC 9110, 10.1.1).
+  CHECK(Parsed("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue, 100-continue\r\n").head.expects_continue);
+  CHECK(parsed("POST / HTTP/1.1", "Expect: 100-continue\r\nExpect: 100-continue\r\n") == status::ok);
+  CHECK(parsed("POST / HTTP/1.1", "Expect: 100-continue\r\nExpect: x\r\n") == status::expectation_failed);
+  CHECK(parsed("POST / HTTP/1.1", "Expect: 100-continue, x\r\n") == status::expectation_failed);
 }
 
 TEST_CASE("head: limits") {
@@ -189,20 +260,49 @@ TEST_CASE("target: paths") {
   CHECK(path("http://host:80/a?b") == "/a");
   CHECK(path("HTTPS://host") == "/");
   CHECK(path("http://host?x") == "/");
+  CHECK(path("http://[::1]:80/a") == "/a");
   CHECK(parse_target(verb::get, "/a?b=%41?c").query == "b=%41?c");
   CHECK(parse_target(verb::get, "/a?").query.empty());
 }
 
 TEST_CASE("target: what leads out, or nowhere") {
-  for (const char* const target :
-       {"/..", "/../a", "/a/../../b", "/%2e%2e/a",   "/..%2fa", "/%2e%2e%2f", "/a/%2E%2E/../b",
-        "/%",  "/%4",   "/%zz",       "/%-1",        "/a%00b",  "a",          "",
-        "*",   "?",     "host:80",    "ftp://host/", "http://", "http:///a",  "http:/a"}) {
+  for (const char* const target : {"/..",
+                                   "/../a",
+                                   "/a/../../b",
+                                   "/%2e%2e/a",
+                                   "/..%2fa",
+                                   "/%2e%2e%2f",
+                                   "/a/%2E%2E/../b",
+                                   "/%",
+                                   "/%4",
+                                   "/%zz",
+                                   "/%-1",
+                                   "/a%00b",
+                                   "a",
+                                   "",
+                                   "*",
+                                   "?",
+                                   "host:80",
+                                   "ftp://host/",
+                                   "http://",
+                                   "http:///a",
+                                   "http:/a",
+                                   "http://user@host/a",
+                                   "http://:80/a",
+                                   "http://a b/",
+                                   "http://host:x/",
+                                   "http://[::1/a",
+                                   "http://host#a"}) {
     CAPTURE(target);
     CHECK(status_of([&] { parse_target(verb::get, target); }) == status::bad_request);
   }
   CHECK(parse_target(verb::options, "*").path == "/");
   CHECK(parse_target(verb::connect, "host:443").path == "/");
+  CHECK(parse_target(verb::connect, "[::1]:443").path == "/");
+  for (const char* const target : {"host", "host:", "host:0", "host:65536", "host:x", ":443", "/", "http://host:1/"}) {
+    CAPTURE(target);  // RFC 9110, 9.3.6
+    CHECK(status_of([&] { parse_target(verb::connect, target); }) == status::bad_request);
+  }
 }
 
 TEST_CASE("target: text for URLs and for HTML") {
@@ -225,7 +325,35 @@ TEST_CASE("dates: written in one form, read in three") {
     CAPTURE(text);
     CHECK_FALSE(parse_http_date(text));
   }
-  CHECK(http_date(*parse_http_date("Thursday, 31-Dec-69 23:00:00 GMT")) == "Thu, 01 Jan 1970 00:00:00 GMT");
+  CHECK(http_date(*parse_http_date("Wed, 31 Dec 1969 23:00:00 GMT")) == "Thu, 01 Jan 1970 00:00:00 GMT");
+}
+
+TEST_CASE("dates: a year of two digits is at most 50 years ahead (RFC 9110, 5.6.7)") {
+  const auto read = [](const char* text, const char* now) {
+    return http_date(*parse_http_date(text, *parse_http_date(now)));
+  };
+  constexpr const char* now = "Wed, 25 Nov 2026 12:00:00 GMT";
+  CHECK(read("Sunday, 06-Nov-94 08:49:37 GMT", now) == "Sun, 06 Nov 1994 08:49:37 GMT");
+  CHECK(read("Wednesday, 25-Nov-26 12:00:01 GMT", now) == "Wed, 25 Nov 2026 12:00:01 GMT");
+  CHECK(read("Tuesday, 31-Dec-69 23:00:00 GMT", now) == "Tue, 31 Dec 2069 23:00:00 GMT");
+  CHECK(read("Wednesday, 25-Nov-76 12:00:00 GMT", now) == "Wed, 25 Nov 2076 12:00:00 GMT");
+  CHECK(read("Thursday, 25-Nov-76 12:00:01 GMT", now) == "Thu, 25 Nov 1976 12:00:01 GMT");
+  CHECK(read("Tuesday, 01-Feb-00 00:00:00 GMT", now) == "Tue, 01 Feb 2000 00:00:00 GMT");
+  CHECK(read("Monday, 01-Jan-01 00:00:00 GMT", "Thu, 31 Dec 2099 00:00:00 GMT") == "Sat, 01 Jan 2101 00:00:00 GMT");
+  CHECK(read("Thursday, 01-Jan-98 00:00:00 GMT", "Fri, 31 Dec 1999 00:00:00 GMT") == "Thu, 01 Jan 1998 00:00:00 GMT");
+  CHECK_FALSE(parse_http_date("Monday, 29-Feb-00 00:00:00 GMT", *parse_http_date("Fri, 01 Jan 2094 00:00:00 GMT")));
+}
+
+TEST_CASE("dates: a leap second is a time (RFC 9110, 5.6.7), at the end of a day") {
+  const auto next = parse_http_date("Sun, 01 Jan 2017 00:00:00 GMT");
+  CHECK(parse_http_date("Sat, 31 Dec 2016 23:59:60 GMT") == next);
+  CHECK(parse_http_date("Saturday, 31-Dec-16 23:59:60 GMT") == next);
+  CHECK(parse_http_date("Sat Dec 31 23:59:60 2016") == next);
+  for (const char* const text : {"Sat, 31 Dec 2016 23:59:61 GMT", "Sat, 31 Dec 2016 23:58:60 GMT",
+                                 "Sat, 31 Dec 2016 08:59:60 GMT", "Wed, 30 Feb 2016 23:59:60 GMT"}) {
+    CAPTURE(text);
+    CHECK_FALSE(parse_http_date(text));
+  }
 }
 
 TEST_CASE("dates: what is said of this second changes with it") {
@@ -237,9 +365,10 @@ TEST_CASE("dates: what is said of this second changes with it") {
 }
 
 /// What a GET with these fields selects of a file.
-Selection selected(std::string_view fields, std::uint64_t size = 1000, std::string_view method = "GET") {
+Selection selected(std::string_view fields, std::uint64_t size = 1000, std::string_view method = "GET",
+                   const std::string& etag = "\"e,1\"", std::time_t seen = 784'111'778) {
   const Parsed parsed(std::string(method) + " / HTTP/1.1\r\nHost: x\r\n" + std::string(fields));
-  return select(parsed.head, {size, 784'111'777, "\"e,1\""});
+  return select(parsed.head, {size, 784'111'777, etag, seen});
 }
 
 TEST_CASE("selection: ranges") {
@@ -320,6 +449,20 @@ TEST_CASE("selection: conditions") {
            {"If-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n", failed},
            {"If-Match: \"x\"\r\nIf-None-Match: *\r\n", failed},
            {"If-None-Match: *\r\nRange: bytes=0-0\r\n", not_modified},
+           // Lines of a list are one list (RFC 9110, 5.3).
+           {"If-Match: \"x\"\r\nIf-Match: \"e,1\"\r\n", passes},
+           {"If-Match: \"e,1\"\r\nIf-Match: \"x\"\r\n", passes},
+           {"If-Match: \"x\"\r\nIf-Match: \"y\"\r\n", failed},
+           {"If-Match:\r\nIf-Match: \"e,1\"\r\n", passes},
+           {"If-None-Match: \"x\"\r\nIf-None-Match: \"e,1\"\r\n", not_modified},
+           {"If-None-Match: \"x\"\r\nIf-None-Match: \"y\"\r\n", passes},
+           // Several dates are none, and a date that is none is ignored (13.1.3, 13.1.4).
+           {"If-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n",
+            passes},
+           {"If-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n"
+            "If-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n",
+            passes},
+           {"If-Modified-Since: Thursday, 06-Nov-80 08:49:37 GMT\r\n", passes},
        }) {
     CAPTURE(row.fields);
     CHECK(selected(row.fields).status == row.expected);
@@ -337,6 +480,26 @@ TEST_CASE("selection: a range of the version that the client has, or all of it")
   CHECK(ranged("Sun, 06 Nov 1994 08:49:37 GMT") == status::partial_content);
   CHECK(ranged("Sun, 06 Nov 1994 08:49:38 GMT") == status::ok);
   CHECK(ranged("nonsense") == status::ok);
+  CHECK(ranged("\"e,1\"\r\nIf-Range: \"e,1\"") == status::ok);
+  CHECK(selected("Range: bytes=0-0\r\nRange: bytes=1-1\r\n").status == status::ok);
+  // A date is no strong validator in the second in which the file was changed (RFC 9110, 8.8.2.2).
+  const std::string dated = "Range: bytes=0-0\r\nIf-Range: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+  CHECK(selected(dated, 1000, "GET", "\"e\"", 784'111'777).status == status::ok);
+}
+
+TEST_CASE("selection: a weak tag equals none where the comparison is a strong one (RFC 9110, 8.8.3.2)") {
+  const auto select_weak = [](const std::string& fields) { return selected(fields, 1000, "GET", "W/\"e\"").status; };
+  CHECK(select_weak("If-None-Match: W/\"e\"\r\n") == status::not_modified);
+  CHECK(select_weak("If-None-Match: \"e\"\r\n") == status::not_modified);
+  CHECK(select_weak("If-Match: W/\"e\"\r\n") == status::precondition_failed);
+  CHECK(select_weak("If-Match: \"e\"\r\n") == status::precondition_failed);
+  CHECK(select_weak("Range: bytes=0-0\r\nIf-Range: W/\"e\"\r\n") == status::ok);
+  CHECK(select_weak("Range: bytes=0-0\r\nIf-Range: \"e\"\r\n") == status::ok);
+}
+
+TEST_CASE("selection: Last-Modified is never later than Date (RFC 9110, 8.8.2.1)") {
+  CHECK(FileVersion{1, 100, "", 200}.last_modified() == 100);
+  CHECK(FileVersion{1, 300, "", 200}.last_modified() == 200);
 }
 
 TEST_CASE("media types go by the extension, whatever its case") {
@@ -415,10 +578,29 @@ TEST_CASE("body: chunks") {
   const auto chunked = [](std::string_view input) { return body_of({.chunked = true}, input); };
   CHECK(chunked("3\r\nabc\r\n2;name=value\r\nde\r\n0\r\nTrailer: x\r\n\r\nGET") == "abcde|GET");
   CHECK(chunked("A\r\n0123456789\r\n0\r\n\r\n") == "0123456789|");
+  // White space in front of an extension (RFC 9112, 7.1.1).
+  CHECK(chunked("3 ;a=b\r\nabc\r\n2\t ; c\r\nde\r\n0 ;x\r\n\r\nGET") == "abcde|GET");
   const auto refused = [&](std::string_view input) { return status_of([&] { chunked(input); }); };
-  for (const char* const input :
-       {"x\r\n", "\r\n", "-1\r\n", "0x1\r\n", "+1\r\n", " 1\r\n", "1 \r\n", "1\nab", "1\r\nab\r\n0\r\n\r\n",
-        "1\r\na\n0\r\n\r\n", "1\r\na0\r\n\r\n", "0\r\n\n", "1;a\rb\r\n", "3"}) {
+  for (const char* const input : {"x\r\n",
+                                  "\r\n",
+                                  "-1\r\n",
+                                  "0x1\r\n",
+                                  "+1\r\n",
+                                  " 1\r\n",
+                                  "1 \r\n",
+                                  "1\t\r\n",
+                                  "1 1\r\n",
+                                  "1 x;\r\n",
+                                  " ;\r\n",
+                                  ";\r\n",
+                                  "1 \r;\r\n",
+                                  "1\nab",
+                                  "1\r\nab\r\n0\r\n\r\n",
+                                  "1\r\na\n0\r\n\r\n",
+                                  "1\r\na0\r\n\r\n",
+                                  "0\r\n\n",
+                                  "1;a\rb\r\n",
+                                  "3"}) {
     CAPTURE(input);
     CHECK(refused(input) == status::bad_request);
   }
