@@ -27,7 +27,7 @@ constexpr std::uint64_t small_file = 32768;
 /// How long, at most, a client that has been refused may go on sending.
 constexpr std::chrono::seconds linger_time(2);
 
-/// Changes the time limit of a connection's operations for the time of a block.
+/// Changes the time limit of a connection's receives for the time of a block.
 class TimeLimit {
  public:
   TimeLimit(sockserv::StreamRequest& request, steady_clock::duration limit)
@@ -36,11 +36,11 @@ class TimeLimit {
   }
   TimeLimit(const TimeLimit&) = delete;
   TimeLimit& operator=(const TimeLimit&) = delete;
-  ~TimeLimit() { request_.settimeout(before_, ignored_); }
+  ~TimeLimit() { request_.settimeout(before_, SHUT_RD, ignored_); }
 
   /// At least a little: the limit of 0 would be none.
   void change(steady_clock::duration limit) {
-    request_.settimeout(std::max<steady_clock::duration>(limit, std::chrono::milliseconds(1)));
+    request_.settimeout(std::max<steady_clock::duration>(limit, std::chrono::milliseconds(1)), SHUT_RD);
   }
 
  private:
@@ -63,18 +63,18 @@ Response page(const Refusal& refusal) {
   if (const auto* const wrong = dynamic_cast<const WrongMethod*>(&refusal)) {
     response.fields.emplace_back("Allow", wrong->allowed());
   }
+  if (refusal.status() == status::service_unavailable) response.fields.emplace_back("Retry-After", "5");  // seconds
   return response;
 }
 
-std::string content_of(const OpenFile& file, const Selection& part) {
-  std::string content(part.count, '\0');
-  std::size_t size = 0;
-  while (size < content.size()) {
-    const ssize_t count = ::pread(file.descriptor.get(), content.data() + size, content.size() - size,
-                                  static_cast<off_t>(part.offset + size));
+std::string content_of(const example::Descriptor& file, std::uint64_t offset, std::size_t size) {
+  std::string content(size, '\0');
+  for (std::size_t done = 0; done < size;) {
+    const ssize_t count = ::pread(file.get(), content.data() + done, size - done, static_cast<off_t>(offset + done));
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) throw std::runtime_error("a file cannot be read any more, or has become shorter, while it is sent");
-    size += static_cast<std::size_t>(count);
+    if (count < 0) throw boost::system::system_error(sockserv::detail::last_system_error(), "cannot read a file");
+    if (count == 0) throw std::runtime_error("a file has become shorter before it was sent");
+    done += static_cast<std::size_t>(count);
   }
   return content;
 }
@@ -84,7 +84,12 @@ std::string content_of(const OpenFile& file, const Selection& part) {
 HttpHandler::HttpHandler(const Site& site) : site_(site) {
   wbufsize = 4096;                 // the answers to pipelined requests leave together
   disable_nagle_algorithm = true;  // a head, and then its file, are two calls
-  timeout = site.keep_alive.count() > 0 ? site.keep_alive : site.head_time;
+}
+
+void HttpHandler::setup() {
+  StreamRequestHandler::setup();
+  request.settimeout(site_.keep_alive.count() > 0 ? site_.keep_alive : site_.head_time, SHUT_RD);
+  request.settimeout(site_.transfer_time, SHUT_WR);
 }
 
 void HttpHandler::handle() {
@@ -98,6 +103,7 @@ bool HttpHandler::wait_for_request() try {
   // RFC 9112, 2.2: an empty line in front of a request is none; some clients send one behind a body.
   constexpr int most_empty_lines = 4;
   for (int i = 0; i < most_empty_lines; ++i) {
+    if (rfile.peek(0).size() < 2) flush();  // before the wait, which has another limit
     if (!wait_for_next_request()) return false;
     const std::string_view input = rfile.peek();
     if (input.front() != '\r' || !rfile.peek(2).starts_with("\r\n")) return true;
@@ -119,7 +125,7 @@ bool HttpHandler::serve_request() {
   try {
     answer = find_answer();
   } catch (const Refusal& refusal) {
-    answer = page(refusal);
+    answer = answer_with(page(refusal));
   } catch (const sockserv::peer_gone_error&) {
     throw;
   } catch (const sockserv::limit_error&) {
@@ -127,17 +133,17 @@ bool HttpHandler::serve_request() {
   } catch (...) {
     failure = std::current_exception();
     keep_alive_ = false;
-    answer = page(status::internal_server_error, "the server's log says more");
+    answer = answer_with(page(status::internal_server_error, "the server's log says more"));
   }
-  keep_alive_ = keep_alive_ && !body_unread_;
-  std::visit([this](const auto& found) { send(found); }, answer);
+  send(answer);
   if (failure) {
-    wfile.flush();
+    flush();
     std::rethrow_exception(failure);  // to handle_error
   }
   return keep_alive_;
 }
 
+/// All that can go wrong with an answer goes wrong in here, before any of it is sent.
 HttpHandler::Answer HttpHandler::find_answer() {
   receive_head();
   parse_head(head_text_, site_.head_limits, head_);
@@ -146,7 +152,7 @@ HttpHandler::Answer HttpHandler::find_answer() {
   if (head_.method == verb::unknown) throw Refusal(status::not_implemented, "the method is not known");
   const Target target = parse_target(head_.method, head_.target);
   if (const auto* const function = site_.router.find(head_.method, target.path)) {
-    return (*function)({head_, target.path, target.query, body()});
+    return answer_with((*function)({head_, target.path, target.query, body()}));
   }
   if (head_.method != verb::get && head_.method != verb::head) throw WrongMethod("GET, HEAD");
   body();  // has no meaning for files
@@ -155,17 +161,17 @@ HttpHandler::Answer HttpHandler::find_answer() {
 
 HttpHandler::Answer HttpHandler::answer_by_files(const std::string& path) {
   if (!site_.folder) throw Refusal(status::not_found, "there is no such page");
-  Found found = find_file(*site_.folder, path);
-  if (auto* const file = std::get_if<OpenFile>(&found)) return std::move(*file);
+  Found found = site_.reopens_folder ? find_file(reopened(*site_.folder), path) : find_file(*site_.folder, path);
+  if (auto* const file = std::get_if<OpenFile>(&found)) return answer_with(std::move(*file));
   if (auto* const folder = std::get_if<FolderPage>(&found)) {
-    return Response{status::ok, "text/html; charset=utf-8", std::move(folder->html)};
+    return answer_with(Response{status::ok, "text/html; charset=utf-8", std::move(folder->html)});
   }
   const std::string location = percent_encoded(std::get<Redirect>(found).path);
   Response response = page(status::moved_permanently, "this folder is at " + location);
   const std::size_t query = head_.target.find('?');
   response.fields.emplace_back("Location",
                                location + std::string(query == head_.target.npos ? "" : head_.target.substr(query)));
-  return response;
+  return answer_with(std::move(response));
 }
 
 /// Copies the text of the next head, since `rfile` keeps it only until the next read. If it does not come, what there
@@ -188,6 +194,7 @@ std::string_view HttpHandler::wait_for_end_of_head() {
   std::string_view input = rfile.peek();
   std::size_t end = input.find(end_of_head);
   if (end == input.npos) {
+    flush();  // before the wait, which has another limit
     // The limit is of all the waiting, lest a client send a byte now and then for ever.
     const auto deadline = steady_clock::now() + site_.head_time;
     TimeLimit limit(request, site_.head_time);
@@ -215,6 +222,7 @@ std::string HttpHandler::body() {
   if (!head_.has_body()) return {};
   if (head_.content_length > site_.largest_body) receive_body(rfile, head_, site_.largest_body);  // refuses
   if (head_.expects_continue) wfile.write("HTTP/1.1 100 Continue\r\n\r\n");
+  if (head_.chunked || rfile.peek(0).size() < head_.content_length) flush();  // before the wait
   const TimeLimit limit(request, site_.transfer_time);
   try {
     std::string body = receive_body(rfile, head_, site_.largest_body);
@@ -225,8 +233,13 @@ std::string HttpHandler::body() {
   }
 }
 
-void HttpHandler::send(const Response& response) {
-  ResponseHead head(response_head_, response.status, head_.minor_version, keep_alive_);
+ResponseHead HttpHandler::begin_head(status status) {
+  keep_alive_ = keep_alive_ && !body_unread_;
+  return {response_head_, status, head_.minor_version, keep_alive_};
+}
+
+HttpHandler::Answer HttpHandler::answer_with(Response response) {
+  ResponseHead head = begin_head(response.status);
   const bool has_content = response.status != status::no_content;  // RFC 9110, 8.6: nor a length
   if (has_content) {
     const bool typed = !response.content_type.empty();
@@ -235,22 +248,22 @@ void HttpHandler::send(const Response& response) {
   }
   for (const auto& [name, value] : response.fields) head.add_checked(name, value);
   head.end();
-  const std::string_view body = has_content && head_.method != verb::head ? response.body : std::string_view();
-  write(body);
-  log(response.status, body.size());
+  if (!has_content || head_.method == verb::head) return {.status = response.status};
+  return {.status = response.status, .body = std::move(response.body)};
 }
 
-void HttpHandler::send(const OpenFile& file) {
+HttpHandler::Answer HttpHandler::answer_with(OpenFile file) {
   const FileVersion& version = file.version;
   const Selection part = select(head_, version);
-  if (part.status == status::precondition_failed) return send(page(part.status, "the file is not as you expect"));
+  if (part.status == status::precondition_failed)
+    return answer_with(page(part.status, "the file is not as you expect"));
   if (part.status == status::range_not_satisfiable) {
     Response response = page(part.status, "the file has no such part");
     response.fields.emplace_back("Content-Range", "bytes */" + std::to_string(version.size));
-    return send(response);
+    return answer_with(std::move(response));
   }
-  ResponseHead head(response_head_, part.status, head_.minor_version, keep_alive_);
-  head.add("ETag", version.etag).add("Last-Modified", http_date(version.modified));
+  ResponseHead head = begin_head(part.status);
+  head.add("ETag", version.etag).add("Last-Modified", http_date(version.last_modified()));
   if (part.status != status::not_modified) {
     head.add("Content-Type", file.content_type).add("Content-Length", part.count).add("Accept-Ranges", "bytes");
   }
@@ -259,32 +272,47 @@ void HttpHandler::send(const OpenFile& file) {
                                   std::to_string(part.offset + part.count - 1) + "/" + std::to_string(version.size));
   }
   head.end();
-  const bool has_content = part.count > 0 && head_.method != verb::head;
-  if (has_content) return send_content(file, part);
-  wfile.write(response_head_);
-  log(part.status, 0);
+  if (part.count == 0 || head_.method == verb::head) return {.status = part.status};
+  if (part.count <= small_file)
+    return {.status = part.status, .body = content_of(file.descriptor, part.offset, part.count)};
+  content_of(file.descriptor, part.offset, 1);  // to know that it can be read before its head leaves
+  return {.status = part.status, .file = std::move(file.descriptor), .offset = part.offset, .count = part.count};
 }
 
-void HttpHandler::send_content(const OpenFile& file, const Selection& part) {
-  if (part.count <= small_file) {
-    write(content_of(file, part));
-    return log(part.status, part.count);
-  }
-  wfile.write(response_head_);
-  wfile.flush();
-  const TimeLimit limit(request, site_.transfer_time);
+/// Sends head and content, and notes them in the log whether or not the client takes them.
+void HttpHandler::send(const Answer& answer) {
+  std::uint64_t sent = answer.body.size();
   sockserv::error_code error;
-  const std::size_t sent = request.sendfile(file.descriptor.get(), part.offset, part.count, error);
-  log(part.status, sent);
+  try {
+    const std::array<boost::asio::const_buffer, 2> parts{boost::asio::buffer(response_head_),
+                                                         boost::asio::buffer(answer.body)};
+    sending([&] { wfile.write(parts); });
+    if (answer.file) {
+      flush();
+      sent = request.sendfile(answer.file.get(), answer.offset, answer.count, error);
+    }
+  } catch (...) {
+    log(answer.status, 0);
+    throw;
+  }
+  log(answer.status, sent);
   sockserv::detail::check(error, "sendfile");
   // The client has been told how much there is. It can only learn from the connection's end that it was not so.
-  if (sent < part.count) throw std::runtime_error("a file has become shorter while it was sent");
+  if (sent < answer.count) throw std::runtime_error("a file has become shorter while it was sent");
 }
 
-/// Head and body, gathered.
-void HttpHandler::write(std::string_view body) {
-  const std::array<boost::asio::const_buffer, 2> parts{boost::asio::buffer(response_head_), boost::asio::buffer(body)};
-  wfile.write(parts);
+void HttpHandler::flush() {
+  sending([this] { wfile.flush(); });
+}
+
+/// Calls what sends, and ends the connection if the client does not take it in time.
+template <class Operation>
+void HttpHandler::sending(const Operation& operation) try {
+  operation();
+} catch (const sockserv::timeout_error&) {
+  sockserv::error_code ignored;
+  request.shutdown(SHUT_RDWR, ignored);
+  throw sockserv::limit_error(make_error_code(sockserv::errc::idle_too_long), "answers that the client does not take");
 }
 
 void HttpHandler::log(status status, std::uint64_t size) {
@@ -298,7 +326,7 @@ void HttpHandler::log(status status, std::uint64_t size) {
 /// be told that nobody takes it, and might throw the answer away with it (RFC 9112, 9.6).
 void HttpHandler::linger() {
   sockserv::error_code error;
-  wfile.flush();
+  flush();
   request.shutdown(SHUT_WR, error);
   const auto deadline = steady_clock::now() + linger_time;
   TimeLimit limit(request, linger_time);

@@ -2,11 +2,12 @@
 
 /// Serves one connection: request after request, until one of the two sides ends it.
 
+#include <cstdint>
 #include <exception>
 #include <sockserv/handler.hpp>
 #include <string>
-#include <variant>
 
+#include "response_head.hpp"
 #include "site.hpp"
 #include "static_files.hpp"
 
@@ -17,10 +18,18 @@ class HttpHandler : public sockserv::StreamRequestHandler {
   /// The site must outlive the handler.
   explicit HttpHandler(const Site& site);
 
+  void setup() override;
   void handle() override;
 
  private:
-  using Answer = std::variant<Response, OpenFile>;
+  /// What is sent behind `response_head_`, and noted in the log.
+  struct Answer {
+    http::status status = http::status::ok;
+    std::string body = {};
+    example::Descriptor file = {};  ///< If there is one: a large part of it is sent instead of `body`.
+    std::uint64_t offset = 0;
+    std::uint64_t count = 0;
+  };
 
   bool wait_for_request();
   bool serve_request();
@@ -30,11 +39,14 @@ class HttpHandler : public sockserv::StreamRequestHandler {
   std::string body();
   Answer find_answer();
   Answer answer_by_files(const std::string& path);
+  ResponseHead begin_head(http::status status);
+  Answer answer_with(Response response);
+  Answer answer_with(OpenFile file);
 
-  void send(const Response& response);
-  void send(const OpenFile& file);
-  void send_content(const OpenFile& file, const Selection& part);
-  void write(std::string_view body);
+  void send(const Answer& answer);
+  void flush();
+  template <class Operation>
+  void sending(const Operation& operation);
   void log(http::status status, std::uint64_t size);
   void linger();
 

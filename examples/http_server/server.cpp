@@ -61,6 +61,9 @@ void declare(CLI::App& app) {
   };
   app.add_option("--directory", arguments.directory, "Where the files are")->type_name("DIR")->capture_default_str();
   app.add_flag("--follow-symlinks", arguments.follow_symlinks, "Follow symbolic links that do not leave the directory");
+  app.add_flag("--reopen-directory", site.reopens_folder,
+               "Open the directory anew for each request: what replaces it,\nor a link to it that is switched, is "
+               "served at once");
   app.add_flag("--demo", arguments.demo, "Also answer GET /hello and POST /echo");
   app.add_option("--access-log", arguments.access_log,
                  "Where to note requests, in Apache's Combined format:\na file, - for standard error, or off")
@@ -69,7 +72,7 @@ void declare(CLI::App& app) {
   seconds("--keep-alive", site.keep_alive, 0,
           "How long a connection may wait for its next request\n(0: one request only)");
   seconds("--head-time", site.head_time, 1, "How long the head of a request may take");
-  seconds("--transfer-time", site.transfer_time, 1, "How long a body or a large file may stand still");
+  seconds("--transfer-time", site.transfer_time, 1, "How long a body or an answer may stand still");
   constexpr std::uint64_t largest_head = std::uint64_t{1} << 30;  // the parser counts in 32 bits
   size("--max-head", site.head_limits.size, 64, largest_head, "The most bytes of a request's head");
   size("--max-target", site.head_limits.target, 1, largest_head, "The most bytes of its target");

@@ -16,6 +16,7 @@ namespace web {
 struct Site {
   Router router;
   std::optional<example::Folder> folder;
+  bool reopens_folder = false;  ///< For each request, so that a folder in its place is noticed.
   AccessLog log;
 
   HeadLimits head_limits;
@@ -25,7 +26,7 @@ struct Site {
   std::chrono::seconds keep_alive{5};
   /// How long the head of a request may take to arrive, from its first byte on: 408.
   std::chrono::seconds head_time{10};
-  /// How long a body or a large file may stand still while it is sent or received.
+  /// How long a body that is received, or any answer that is sent, may stand still.
   std::chrono::seconds transfer_time{30};
 };
 

@@ -6,6 +6,9 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
+#include <ctime>
+#include <optional>
 #include <sockserv/this_request.hpp>
 
 #include "listing.hpp"
@@ -19,7 +22,16 @@ using example::Descriptor;
 using example::Folder;
 using http::status;
 
+using std::chrono::nanoseconds;
+
 constexpr std::string_view index_name = "index.html";
+
+/// How often, and after which pauses, a file is tried that others have a lease of.
+constexpr int most_attempts = 50;
+constexpr std::chrono::milliseconds pause_between(20);
+
+/// How long a file system may give a file the same time whose clock has no fractions of seconds.
+constexpr std::chrono::seconds coarsest_resolution(2);
 
 [[noreturn]] void refuse_as(const error_code& error) {
   switch (error.value()) {
@@ -32,8 +44,11 @@ constexpr std::string_view index_name = "index.html";
       throw Refusal(status::forbidden, "symbolic links are not followed, or not out of the folder");
     case EACCES:
     case EPERM:
-    case ENXIO:  // a socket
       throw Refusal(status::forbidden, "this cannot be read");
+    case ENXIO:
+      throw Refusal(status::forbidden, "this is no regular file");
+    case EAGAIN:
+      throw Refusal(status::service_unavailable, "this file is in use; try again later");
     case EMFILE:
     case ENFILE:
     case ENOMEM:
@@ -58,35 +73,79 @@ std::string in_hexadecimal(std::int64_t number) {
   return {digits.data(), end};
 }
 
-/// The moment of the last change, exactly, and the size: only what keeps both goes unnoticed.
-std::string etag_of(const struct stat& status) {
-  return '"' + in_hexadecimal(status.st_mtim.tv_sec) + '.' + in_hexadecimal(status.st_mtim.tv_nsec) + '-' +
-         in_hexadecimal(status.st_size) + '"';
+nanoseconds since_1970(const std::timespec& time) {
+  return std::chrono::seconds(time.tv_sec) + nanoseconds(time.tv_nsec);
+}
+
+nanoseconds now(clockid_t clock) {
+  std::timespec time{};
+  ::clock_gettime(clock, &time);
+  return since_1970(time);
+}
+
+/// Returns true if one more change could leave a file with the same times: they are of the coarse clock, which stands
+/// still between two ticks, or of a file system that has whole seconds only.
+bool may_change_unnoticed(const std::timespec& changed, nanoseconds seen) {
+  std::timespec tick{};
+  ::clock_getres(CLOCK_REALTIME_COARSE, &tick);
+  const nanoseconds resolution = changed.tv_nsec == 0 ? coarsest_resolution : since_1970(tick);
+  return std::chrono::abs(seen - since_1970(changed)) < resolution;
+}
+
+/// Returns a tag that no other state of the path has had: which file it is, when it was last changed, and its size. The
+/// time is that of the last change of anything about the file (st_ctim), which nobody can set as they can st_mtim.
+/// While one more change could go unnoticed the tag is weak (RFC 9110, 8.8.1), and by the exact time one of its own.
+std::string etag_of(const struct stat& status, nanoseconds seen) {
+  const std::string tag = in_hexadecimal(static_cast<std::int64_t>(status.st_ino)) + '-' +
+                          in_hexadecimal(status.st_ctim.tv_sec) + '.' + in_hexadecimal(status.st_ctim.tv_nsec) + '-' +
+                          in_hexadecimal(status.st_size);
+  if (!may_change_unnoticed(status.st_ctim, seen)) return '"' + tag + '"';
+  return "W/\"" + tag + '-' + in_hexadecimal(now(CLOCK_REALTIME).count()) + '"';
 }
 
 OpenFile open_file(Descriptor file, const struct stat& status, std::string_view path) {
-  if (!S_ISREG(status.st_mode)) throw Refusal(status::forbidden, "this is no regular file");
-  return {
-      std::move(file),
-      {static_cast<std::uint64_t>(status.st_size), std::max<std::time_t>(status.st_mtim.tv_sec, 0), etag_of(status)},
-      media_type(path)};
+  const nanoseconds seen = now(CLOCK_REALTIME_COARSE);  // the clock of Date
+  return {std::move(file),
+          {.size = static_cast<std::uint64_t>(status.st_size),
+           .modified = std::max<std::time_t>(status.st_mtim.tv_sec, 0),
+           .etag = etag_of(status, seen),
+           .seen = static_cast<std::time_t>(std::chrono::floor<std::chrono::seconds>(seen).count())},
+          media_type(path)};
+}
+
+/// Opens where that holds up nobody else. Whoever has a lease of the file has some time to give it up.
+Descriptor open_in(const Folder& folder, const std::string& path, error_code& error) {
+  for (int attempt = 1;; ++attempt) {
+    std::optional<Descriptor> found = folder.open_at_once(path, error);
+    if (!found) found = sockserv::this_request::offload([&] { return folder.open(path, error); });
+    if (error.value() != EAGAIN || attempt == most_attempts) return std::move(*found);
+    sockserv::this_request::sleep_for(pause_between);
+  }
 }
 
 }  // namespace
 
+Folder reopened(const Folder& folder) try {
+  return sockserv::this_request::offload([&] { return folder.reopened(); });
+} catch (const boost::system::system_error& error) {
+  if (error.code().value() != ENOENT && error.code().value() != ENOTDIR) throw;
+  throw Refusal(status::service_unavailable, "the files are being replaced; try again later");
+}
+
 Found find_file(const Folder& folder, const std::string& path) {
   error_code error;
-  Descriptor found = folder.open(path.substr(1), error);
+  Descriptor found = open_in(folder, path.substr(1), error);
   if (error) refuse_as(error);
   const struct stat status = status_of(found);
   if (!S_ISDIR(status.st_mode)) return open_file(std::move(found), status, path);
   if (!path.ends_with('/')) return Redirect{path + '/'};
-  Descriptor index = folder.open(path.substr(1).append(index_name), error);
+  Descriptor index = open_in(folder, path.substr(1).append(index_name), error);
   if (!error) {
     const struct stat index_status = status_of(index);
-    return open_file(std::move(index), index_status, index_name);
+    if (S_ISREG(index_status.st_mode)) return open_file(std::move(index), index_status, index_name);
+  } else if (error.value() != ENOENT && error.value() != ENXIO) {  // ENXIO: there is something, but it is no file
+    refuse_as(error);
   }
-  if (error.value() != ENOENT) refuse_as(error);
   // There may be very many entries.
   return sockserv::this_request::offload([&] { return FolderPage{listing(std::move(found), path)}; });
 }

@@ -24,7 +24,12 @@ struct Redirect {
 };
 using Found = std::variant<OpenFile, FolderPage, Redirect>;
 
-/// What has that path (decoded, as `Target` has it). Only regular files are opened, and only what is in the folder.
+/// Returns the folder that has this one's path by now.
+/// @throws Refusal (503) while there is none: it is being replaced.
+example::Folder reopened(const example::Folder& folder);
+
+/// What has that path (decoded, as `Target` has it). Only regular files and folders are opened, and only what is in
+/// the folder. An index.html that is no regular file is none.
 /// @throws Refusal
 Found find_file(const example::Folder& folder, const std::string& path);
 

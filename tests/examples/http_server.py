@@ -5,6 +5,7 @@ import calendar
 import concurrent.futures
 import contextlib
 import email.utils
+import fcntl
 import hashlib
 import http.client
 import os
@@ -85,6 +86,12 @@ class Site(Case):
         return self.ask(server, b"GET " + target + b" HTTP/1.1\r\n" + HOST + fields + b"\r\n")
 
 
+    def get_settled(self, server, target):
+        """The same for a file once its entity tag is strong: a moment after the last change."""
+        eventually(lambda: self.get(server, target).fields["etag"].startswith('"'))
+        return self.get(server, target)
+
+
 class Protocol(Site):
 
     def test_every_mixin_on_every_kind_of_socket(self):
@@ -132,6 +139,13 @@ class Protocol(Site):
             (b"POST /echo HTTP/1.1\r\n" + HOST + b"Expect: wonders\r\n\r\n", 417),
             (b"BREW / HTTP/1.1\r\n" + HOST + b"\r\n", 501),
             (b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
+            # RFC 9112, 3.2, and RFC 9110, 4.2.4 and 9.3.6.
+            (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\nHost: user@x\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
+            (b"GET http://user@x/ HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+            (b"GET http://x:y/ HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+            (b"CONNECT x HTTP/1.1\r\n" + HOST + b"\r\n", 400),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
             (b"GET / HTTP/0.9\r\n\r\n", 505),
         )
@@ -169,6 +183,10 @@ class Protocol(Site):
         self.assertEqual(keeps(b"HTTP/1.1", b"Connection: close\r\n"), (False, "close"))
         self.assertEqual(keeps(b"HTTP/1.0"), (False, "close"))
         self.assertEqual(keeps(b"HTTP/1.0", b"Connection: keep-alive\r\n"), (True, "keep-alive"))
+        # RFC 9112, 9.3, and RFC 9110, 2.5.
+        self.assertEqual(keeps(b"HTTP/1.0", b"Connection: close, keep-alive\r\n"), (False, "close"))
+        self.assertEqual(keeps(b"HTTP/1.0", b"Connection: close\r\nConnection: keep-alive\r\n"), (False, "close"))
+        self.assertEqual(keeps(b"HTTP/1.2"), (True, None))
 
     def test_pipelining(self):
         requests = [(b"/a.txt", b"0123456789"), (b"/none", None), (b"/sub/index.html", b"<p>index"), (b"/empty", b"")]
@@ -254,6 +272,10 @@ class Smuggling(Site):
             (b"Transfer-Encoding: chunked\r\n\r\n0;\nGET\r\n\r\n" + hidden, 400),
             (b"Transfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n0\r\n\r\n" + hidden, 400),
             (b"Transfer-Encoding: chunked\r\n\r\n-0\r\n\r\n" + hidden, 400),
+            # White space behind a size is for extensions only.
+            (b"Transfer-Encoding: chunked\r\n\r\n0 \r\n\r\n" + hidden, 400),
+            (b"Transfer-Encoding: chunked\r\n\r\n0 x;y\r\n\r\n" + hidden, 400),
+            (b"Transfer-Encoding: chunked\r\n\r\n0 \n;\r\n\r\n" + hidden, 400),
         )
         for mixin in MIXINS:
             with self.serve("--demo", mixin=mixin) as server:
@@ -262,6 +284,12 @@ class Smuggling(Site):
                         # One answer, and then the connection ends.
                         self.assertEqual(self.ask(server, b"POST /echo HTTP/1.1\r\n" + HOST + fields).status, status)
                 server.end(signal.SIGTERM)
+
+    def test_white_space_in_front_of_a_chunk_extension_changes_nothing(self):
+        with self.serve("--demo") as server:  # RFC 9112, 7.1.1
+            answers = self.ask(server, b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
+                               b"3 \t; a=b\r\nabc\r\n0 ;c\r\n\r\nGET /empty HTTP/1.1\r\n" + HOST + b"\r\n", 2)
+            self.assertEqual([answer.body for answer in answers], [b"abc", b""])
 
     def test_what_is_a_body_is_no_request(self):
         hidden = b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -292,7 +320,7 @@ class Files(Site):
         modified = calendar.timegm((1994, 11, 6, 8, 49, 37))
         os.utime(self.root / "a.txt", (modified, modified))
         with self.serve() as server:
-            answer = self.get(server, b"/a.txt")
+            answer = self.get_settled(server, b"/a.txt")
             self.assertEqual(answer.fields["last-modified"], "Sun, 06 Nov 1994 08:49:37 GMT")
             etag = answer.fields["etag"].encode()
             date = answer.fields["last-modified"].encode()
@@ -311,6 +339,12 @@ class Files(Site):
             self.assertEqual(status(b"If-Match: \"x\"\r\n"), 412)
             self.assertEqual(status(b"If-Range: " + etag + b"\r\nRange: bytes=0-0\r\n"), 206)
             self.assertEqual(status(b"If-Range: " + date + b"\r\nRange: bytes=0-0\r\n"), 206)
+            # Lines of a list are one (RFC 9110, 5.3); several dates are none, which is ignored (13.1.3, 13.1.4).
+            self.assertEqual(status(b"If-Match: \"x\"\r\nIf-Match: " + etag + b"\r\n"), 200)
+            self.assertEqual(status(b"If-None-Match: \"x\"\r\nIf-None-Match: " + etag + b"\r\n"), 304)
+            self.assertEqual(status((b"If-Modified-Since: " + date + b"\r\n") * 2), 200)
+            self.assertEqual(status(b"If-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT\r\n" * 2), 200)
+            self.assertEqual(status(b"Range: bytes=0-0\r\nRange: bytes=1-1\r\n"), 200)
             (self.root / "a.txt").write_bytes(b"9876543210")
             self.assertEqual(status(b"If-Range: " + etag + b"\r\nRange: bytes=0-0\r\n"), 200)
             self.assertEqual(status(b"If-None-Match: " + etag + b"\r\n"), 200)
@@ -368,6 +402,31 @@ class Files(Site):
                 for name in (b"/fifo", b"/socket"):
                     self.assertEqual(self.get(server, name).status, 403)
 
+    def test_a_named_pipe_is_not_touched(self):
+        """A writer waits for a reader: it must not take the server for one."""
+        os.mkfifo(self.root / "fifo")
+        with self.serve() as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
+            writer = pool.submit(os.open, self.root / "fifo", os.O_WRONLY)
+            for _ in range(10):
+                self.assertEqual(self.get(server, b"/fifo").status, 403)
+            self.assertFalse(writer.done())
+            reader = os.open(self.root / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+            os.close(writer.result())
+            os.close(reader)
+
+    def test_an_index_that_is_no_file_is_none(self):
+        with socket.socket(socket.AF_UNIX) as other:
+            for name, make in (("folder", os.mkdir), ("fifo", os.mkfifo), ("socket", lambda path: other.bind(path))):
+                (self.root / name / "beside").mkdir(parents=True)
+                make(str(self.root / name / "index.html"))
+            for mixin in MIXINS:
+                with self.subTest(mixin), self.serve(mixin=mixin) as server:
+                    for name in (b"folder", b"fifo", b"socket"):
+                        answer = self.get(server, b"/" + name + b"/")
+                        self.assertEqual(answer.status, 200)
+                        self.assertIn(b"./beside/", answer.body)
+                    server.end(signal.SIGTERM)
+
     def test_a_folder_that_is_none_and_bad_usage(self):
         missing = str(self.folder / "none")
         self.assert_fails(1, run(program("http_server"), "--directory", missing), "none", "No such file")
@@ -375,6 +434,121 @@ class Files(Site):
         for arguments in (["--keep-alive", "-1"], ["--head-time", "0"], ["--max-head", "x"], ["--mixin", "hope"],
                           ["--listen", "udp://127.0.0.1:0"]):
             self.assert_fails(2, run(program("http_server"), *arguments), "Try http_server --help.")
+
+
+class Changes(Site):
+    """Files that change, or that others hold."""
+
+    def test_no_two_contents_share_a_tag(self):
+        file = self.root / "a.txt"
+
+        def replace(content):  # as `mv` does
+            (self.root / "new").write_bytes(content)
+            os.utime(self.root / "new", (1000, 1000))
+            (self.root / "new").rename(file)
+
+        def overwrite(content):  # as `cp -p` does
+            file.write_bytes(content)
+            os.utime(file, (1000, 1000))
+
+        for mixin in MIXINS:
+            with self.subTest(mixin), self.serve(mixin=mixin) as server:
+                for change in (replace, overwrite, file.write_bytes):
+                    tags = set()
+                    for i in range(50):  # of the same size, several of them between two ticks of the clock
+                        change(b"%010d" % i)
+                        answer = self.get(server, b"/a.txt")
+                        self.assertEqual(answer.body, b"%010d" % i)
+                        tags.add(answer.fields["etag"].removeprefix("W/"))
+                    self.assertEqual(len(tags), 50, change)
+                    etag = self.get_settled(server, b"/a.txt").fields["etag"].encode()
+                    self.assertEqual(self.get(server, b"/a.txt", b"If-None-Match: " + etag + b"\r\n").status, 304)
+                server.end(signal.SIGTERM)
+
+    def test_last_modified_is_never_later_than_date(self):
+        with self.serve() as server:  # RFC 9110, 8.8.2.1
+            for modified in (time.time() + 3600, 2**33):
+                os.utime(self.root / "a.txt", (modified, modified))
+                answer = self.get(server, b"/a.txt")
+                date, last = (email.utils.parsedate_to_datetime(answer.fields[name])
+                              for name in ("date", "last-modified"))
+                self.assertLessEqual(last, date)
+                self.assertEqual(self.get(server, b"/a.txt", b"If-None-Match: " + answer.fields["etag"].encode() +
+                                          b"\r\n").status, 304 if answer.fields["etag"][0] == '"' else 200)
+
+    def test_a_folder_that_is_replaced_or_a_link_that_is_switched(self):
+        first, second, link = (self.folder / name for name in ("first", "second", "link"))
+
+        def fill():
+            for folder in (first, second):
+                folder.mkdir()
+                (folder / "name").write_bytes(folder.name.encode())
+            link.symlink_to("first")
+
+        for mixin in EVERY_MIXIN:
+            for arguments, expected in (([], [b"first", b"first", b"first"]),
+                                        (["--reopen-directory"], [b"first", b"second", b"replaced"])):
+                fill()
+                self.root = link
+                with self.subTest(mixin, arguments=arguments), self.serve(*arguments, mixin=mixin) as server:
+                    bodies = [self.get(server, b"/name").body]
+                    (self.folder / "new").symlink_to("second")
+                    (self.folder / "new").rename(link)
+                    bodies.append(self.get(server, b"/name").body)
+                    second.rename(self.folder / "old")
+                    if arguments:
+                        answer = self.get(server, b"/name")
+                        self.assertEqual((answer.status, answer.fields.get("retry-after")), (503, "5"))
+                    second.mkdir()
+                    (second / "name").write_bytes(b"replaced")
+                    bodies.append(self.get(server, b"/name").body)
+                    self.assertEqual(bodies, expected)
+                    server.end(signal.SIGTERM)
+                    self.assertEqual(server.errors(), "")
+                for folder in (first, second, self.folder / "old"):
+                    shutil.rmtree(folder)
+                link.unlink()
+
+    def test_a_file_that_others_have_a_lease_of(self):
+        """A lease (fcntl(2)) makes opening fail until its holder gives it up."""
+        self.addCleanup(signal.signal, signal.SIGIO, signal.signal(signal.SIGIO, signal.SIG_IGN))
+        files = ((b"/a.txt", self.root / "a.txt"), (b"/sub/", self.root / "sub" / "index.html"))
+        with contextlib.ExitStack() as stack:
+            def take(file):
+                descriptor = os.open(file, os.O_RDWR)
+                stack.callback(os.close, descriptor)
+                fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+                return descriptor
+
+            descriptors = [take(file) for _, file in files]
+            servers = [stack.enter_context(self.serve(*arguments, mixin=mixin)) for mixin, arguments in
+                       (("none", []), ("threading", []), ("forking", []), ("fiber", ["--workers", "1"]))]
+            with concurrent.futures.ThreadPoolExecutor(16) as pool:
+                answers = [pool.submit(self.get, server, target) for server in servers for target, _ in files]
+                for server in servers[1:]:  # others are not held up
+                    self.assertEqual(self.get(server, b"/empty").status, 200)
+                for answer in answers:
+                    fields = answer.result().fields
+                    self.assertEqual((answer.result().status, fields.get("retry-after")), (503, "5"))
+                answers = [pool.submit(self.get, server, target) for server in servers for target, _ in files]
+                for descriptor in descriptors:  # while they are waited for, or before
+                    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+                for answer in answers:
+                    self.assertEqual(answer.result().status, 200)
+            for server in servers:
+                server.end(signal.SIGTERM)
+                self.assertEqual(server.errors(), "")
+
+    def test_a_file_that_cannot_be_read_is_a_500_in_the_log(self):
+        """Files of sysfs have less in them than their size says."""
+        self.root = pathlib.Path("/sys/kernel")
+        for mixin in MIXINS:
+            log = self.folder / mixin
+            with self.subTest(mixin), self.serve(mixin=mixin, log=str(log)) as server:
+                self.assertEqual(self.get(server, b"/uevent_seqnum").status, 500)
+                eventually(lambda: "has become shorter" in server.errors())
+                self.assertRegex(log.read_text(), '"GET /uevent_seqnum HTTP/1.1" 500 ')
+                server.end(signal.SIGTERM)
 
 
 class Sending(Site):
@@ -514,6 +688,73 @@ class Limits(Site):
                     client.sendall(b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 10\r\n\r\nhalf")
                     self.assertEqual(Answer(file).status, 408)
                 server.end(signal.SIGTERM)
+
+    def test_a_client_that_reads_slowly_is_not_idle(self):
+        """Whatever it reads: a listing, small files, or pages of a function. Unix sockets have small buffers."""
+        (self.root / "small").write_bytes(b"x" * 32768)
+        (self.root / "many").mkdir()
+        for i in range(500):
+            (self.root / "many" / ("name" * 10 + str(i))).touch()
+        get = b"".join(b"GET " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n" for target in (b"/small", b"/many/"))
+        body = b"x" * 1_000_000
+        post = b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 1000000\r\n\r\n" + body
+        with contextlib.ExitStack() as stack:
+            readers = []
+            for mixin in MIXINS:
+                server = stack.enter_context(self.serve("--keep-alive", "1", "--head-time", "1", "--demo", mixin=mixin,
+                                                        listen=f"unix://{self.folder}/{mixin}"))
+                for raw, count in ((get * 20, 40), (post, 1)):
+                    client = stack.enter_context(server.client())
+                    client.sendall(raw)
+                    readers.append((server, stack.enter_context(client.makefile("rb")), count))
+            time.sleep(2.5)  # longer than each of the limits that do not count here
+            for server, file, count in readers:
+                for _ in range(count):
+                    self.assertEqual(Answer(file).status, 200)
+                self.assertEqual(server.errors(), "")
+
+    def test_a_client_that_takes_no_small_answers_is_cut_off(self):
+        (self.root / "small").write_bytes(b"x" * 32768)
+        raw = (b"GET /small HTTP/1.1\r\n" + HOST + b"\r\n") * 400
+        limits = ("--keep-alive", "3600", "--head-time", "3600", "--transfer-time", "1")
+        for mixin in MIXINS:
+            with self.subTest(mixin), self.serve(*limits, mixin=mixin) as server, server.client() as client:
+                client.sendall(raw)
+                eventually(lambda: "was cut off" in server.errors())
+                size = 0
+                with contextlib.suppress(ConnectionError):
+                    while piece := client.recv(MIB):
+                        size += len(piece)
+                self.assertLess(size, 400 * 32768)
+                server.end(signal.SIGTERM)
+
+    def test_a_body_in_small_chunks_has_the_rate_of_a_body(self):
+        def is_cut_off(server):
+            with server.client() as client:
+                client.sendall(b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
+                client.settimeout(0.1)
+                deadline = time.monotonic() + PATIENCE
+                while time.monotonic() < deadline:
+                    try:
+                        client.sendall(b"1\r\nx\r\n")
+                        if client.recv(1) == b"":
+                            return True
+                    except TimeoutError:
+                        pass
+                    except ConnectionError:
+                        return True
+            return False
+
+        with contextlib.ExitStack() as stack:
+            servers = [stack.enter_context(self.serve("--demo", "--min-receive-rate", "1000", mixin=mixin))
+                       for mixin in MIXINS]
+            with concurrent.futures.ThreadPoolExecutor(16) as pool:
+                self.assertEqual(list(pool.map(is_cut_off, servers)), [True] * len(servers))
+            for server in servers:  # a body that comes fast enough, in chunks as small
+                chunks = b"1\r\nx\r\n" * 2000 + b"0\r\n\r\n"
+                answer = self.ask(server, b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n" +
+                                  chunks)
+                self.assertEqual(answer.body, b"x" * 2000)
 
     def test_idle_connections_are_closed(self):
         for mixin in MIXINS:

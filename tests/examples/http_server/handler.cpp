@@ -3,7 +3,9 @@
 #include "http_server/handler.hpp"  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sockserv/servers.hpp>
 #include <sockserv/testing.hpp>
@@ -160,6 +162,33 @@ TEST_CASE("http: a function that throws is a 500, and reported") {
   Scene scene;
   CHECK_THROWS_WITH(scene.answer(get("/throw")), "a fault");
   CHECK_THROWS_AS(scene.answer(get("/inject?x")), std::invalid_argument);  // nothing of it has been sent
+}
+
+TEST_CASE("http: what goes wrong with an answer before it leaves is a 500, in the log as well") {
+  Scene scene;
+  const std::string path = scene.temporary / "log";
+  scene.site.log = AccessLog(path);
+  CHECK_THROWS_WITH(scene.answer(get("/throw")), "a fault");
+  CHECK_THROWS_AS(scene.answer(get("/inject?x")), std::invalid_argument);
+  scene.site.folder.emplace("/sys/kernel");  // whose files have less in them than their size says
+  CHECK_THROWS_WITH(scene.answer(get("/uevent_seqnum")), "a file has become shorter before it was sent");
+  std::ifstream file(path);
+  std::string line;
+  for (const char* const request : {"GET /throw", "GET /inject?x", "GET /uevent_seqnum"}) {
+    CAPTURE(request);
+    CHECK(std::getline(file, line));
+    CHECK(line.find(std::string("\"") + request + " HTTP/1.1\" 500 ") != line.npos);
+  }
+}
+
+TEST_CASE("http: an index.html that is no file is none") {
+  Scene scene;
+  std::filesystem::create_directories(scene.temporary / "folder/index.html");
+  std::filesystem::create_directories(scene.temporary / "fifo");
+  REQUIRE(::mkfifo((scene.temporary / "fifo/index.html").c_str(), 0600) == 0);
+  CHECK(scene.answer(get("/folder/")).find("<title>Listing of /folder/</title>") != std::string::npos);
+  CHECK(scene.answer(get("/fifo/")).find("<title>Listing of /fifo/</title>") != std::string::npos);
+  CHECK(scene.answer(get("/folder/index.html")).find("\r\nLocation: /folder/index.html/\r\n") != std::string::npos);
 }
 
 TEST_CASE("http: a folder is listed, has an index, or is elsewhere") {
