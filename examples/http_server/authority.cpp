@@ -26,13 +26,13 @@ bool is_plain(char c) { return plain[static_cast<unsigned char>(c)]; }
 
 /// A name; every IPv4 address is one, too.
 bool is_name(std::string_view text) {
-  if (text.empty()) return false;
-  while (!text.empty()) {
-    const bool is_encoded = text.size() >= 3 && text[0] == '%' && is_hexadecimal(text[1]) && is_hexadecimal(text[2]);
-    if (!is_encoded && !is_plain(text.front())) return false;
-    text.remove_prefix(is_encoded ? 3 : 1);
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (is_plain(text[at])) continue;
+    const std::string_view digits = text.substr(at + 1, 2);
+    if (text[at] != '%' || digits.size() < 2 || !is_hexadecimal(digits[0]) || !is_hexadecimal(digits[1])) return false;
+    at += 2;
   }
-  return true;
+  return !text.empty();
 }
 
 /// "v1.address": a form that is reserved for what comes after IPv6.

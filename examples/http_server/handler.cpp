@@ -242,8 +242,11 @@ HttpHandler::Answer HttpHandler::answer_with(Response response) {
   ResponseHead head = begin_head(response.status);
   const bool has_content = response.status != status::no_content;  // RFC 9110, 8.6: nor a length
   if (has_content) {
-    const bool typed = !response.content_type.empty();
-    head.add_checked("Content-Type", typed ? std::string_view(response.content_type) : "text/plain; charset=utf-8");
+    if (response.content_type.empty()) {
+      head.add("Content-Type", "text/plain; charset=utf-8");
+    } else {
+      head.add_checked("Content-Type", response.content_type);
+    }
     head.add("Content-Length", response.body.size());
   }
   for (const auto& [name, value] : response.fields) head.add_checked(name, value);

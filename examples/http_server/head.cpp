@@ -226,8 +226,9 @@ void parse_head(std::string_view text, const HeadLimits& limits, Head& head) {
   head.first_line = text.substr(0, text.find("\r\n"));
   check_target(head.first_line, limits);
   error_code error = parse(text, text, limits, head);
-  const bool is_later = error == http::error::bad_version && version_of(head.first_line).starts_with("HTTP/1.");
-  if (is_later) error = parse_as_1_1(text, limits, head);
+  if (error && error == http::error::bad_version && version_of(head.first_line).starts_with("HTTP/1.")) {
+    error = parse_as_1_1(text, limits, head);
+  }
   if (error) refuse_as(error, head.first_line);
   read_fields(head);
 }
