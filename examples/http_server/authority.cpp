@@ -2,9 +2,11 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <string>
 
 namespace web {
@@ -14,7 +16,7 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_hexadecimal(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 
 /// What RFC 3986, 2.2 and 2.3, calls unreserved and sub-delims, by byte.
-constexpr auto plain = [] {
+constexpr auto name_characters = [] {
   std::array<bool, 256> table{};
   for (const unsigned char c :
        std::string_view("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~!$&'()*+,;=")) {
@@ -22,12 +24,12 @@ constexpr auto plain = [] {
   }
   return table;
 }();
-bool is_plain(char c) { return plain[static_cast<unsigned char>(c)]; }
+bool is_name_character(char c) { return name_characters[static_cast<unsigned char>(c)]; }
 
 /// A name; every IPv4 address is one, too.
 bool is_name(std::string_view text) {
   for (std::size_t at = 0; at < text.size(); ++at) {
-    if (is_plain(text[at])) continue;
+    if (is_name_character(text[at])) continue;
     const std::string_view digits = text.substr(at + 1, 2);
     if (text[at] != '%' || digits.size() < 2 || !is_hexadecimal(digits[0]) || !is_hexadecimal(digits[1])) return false;
     at += 2;
@@ -42,7 +44,7 @@ bool is_future_address(std::string_view text) {
   const std::string_view version = text.substr(1, dot - 1);
   const std::string_view address = text.substr(dot + 1);
   return std::all_of(version.begin(), version.end(), is_hexadecimal) &&
-         std::all_of(address.begin(), address.end(), [](char c) { return is_plain(c) || c == ':'; });
+         std::all_of(address.begin(), address.end(), [](char c) { return is_name_character(c) || c == ':'; });
 }
 
 /// What may stand in brackets.
