@@ -110,6 +110,10 @@ InputFile::OneItem::~OneItem() {
   if (request_) request_->limits_.end_item();
 }
 
+void InputFile::OneItem::leave_out(std::size_t count) noexcept {
+  if (request_) request_->limits_.leave_out(count);
+}
+
 int InputFile::fileno() const noexcept { return request_ ? request_->fileno() : -1; }
 
 int OutputFile::fileno() const noexcept { return request_ ? request_->fileno() : -1; }

@@ -52,14 +52,21 @@ std::uint64_t size_of_chunk(std::string_view line) {
 }
 
 std::string receive_chunks(sockserv::InputFile& rfile, std::uint64_t most) {
+  // The least rate is that of the body: neither of each chunk, nor of what stands around them.
+  sockserv::InputFile::OneItem item(rfile);
+  const auto line_between = [&] {
+    const std::string_view line = next_line(rfile);
+    item.leave_out(line.size() + 2);
+    return line;
+  };
   std::string body;
-  while (const std::uint64_t size = size_of_chunk(next_line(rfile))) {
+  while (const std::uint64_t size = size_of_chunk(line_between())) {
     check_size(size, most - body.size());
     body += rfile.read_exactly(size);
-    if (!next_line(rfile).empty()) throw BadRequest("a chunk is longer than its size");
+    if (!line_between().empty()) throw BadRequest("a chunk is longer than its size");
   }
   std::size_t trailer = 0;
-  for (std::size_t size = next_line(rfile).size(); size > 0; size = next_line(rfile).size()) {
+  for (std::size_t size = line_between().size(); size > 0; size = line_between().size()) {
     trailer += size;
     if (trailer > longest_trailer) {
       throw Refusal(status::request_header_fields_too_large, "too many fields behind a chunked body");
@@ -71,7 +78,6 @@ std::string receive_chunks(sockserv::InputFile& rfile, std::uint64_t most) {
 }  // namespace
 
 std::string receive_body(sockserv::InputFile& rfile, const Head& head, std::uint64_t most) {
-  const sockserv::InputFile::OneItem body(rfile);  // the least rate is that of the body, not of each chunk
   if (head.chunked) return receive_chunks(rfile, most);
   check_size(head.content_length, most);
   return rfile.read_exactly(head.content_length);

@@ -79,6 +79,10 @@ class InputFile {
     OneItem& operator=(const OneItem&) = delete;
     ~OneItem();
 
+    /// Takes bytes that have been read out of the count, such as the lengths between the pieces: they say nothing of
+    /// how fast the item itself comes.
+    void leave_out(std::size_t count) noexcept;
+
    private:
     StreamRequest* const request_;
   };

@@ -23,20 +23,20 @@ ClientLimits::Deadline ClientLimits::deadline(time_point begun, std::optional<du
     consider(deadline_after(*options_->idle_timeout, std::max(begun, progress)), errc::idle_too_long);
   }
   if (options_->min_receive_rate > 0 && item) {
-    const std::uint64_t size = one_item_at_ ? received_ - *one_item_at_ : *item;
-    if (size > 0) consider(rate_deadline(begun, size), errc::too_slow);
+    const std::uint64_t at = one_item_at_.value_or(received_ - *item);
+    const std::uint64_t size = received_ - at - (one_item_at_ ? not_counted_ : 0);
+    if (received_ > at) consider(rate_deadline(begun, at, size), errc::too_slow);
   }
   if (timeout) consider(deadline_after(*timeout, begun), errc::timed_out);
   return first;
 }
 
-ClientLimits::time_point ClientLimits::rate_deadline(time_point begun, std::uint64_t item) noexcept {
-  const std::uint64_t at = received_ - item;
+ClientLimits::time_point ClientLimits::rate_deadline(time_point begun, std::uint64_t at, std::uint64_t size) noexcept {
   if (at != item_at_) {
     item_at_ = at;
     item_begun_ = begun;
   }
-  const double seconds = static_cast<double>(item) / static_cast<double>(options_->min_receive_rate);
+  const double seconds = static_cast<double>(size) / static_cast<double>(options_->min_receive_rate);
   return deadline_after(std::chrono::duration<double>(seconds), item_begun_ + rate_grace);
 }
 

@@ -42,7 +42,12 @@ class ClientLimits {
   Deadline deadline(time_point begun, std::optional<duration> timeout, std::optional<std::size_t> item) noexcept;
 
   /// From here on, all that comes is one item, until `end_item()`. `unread` bytes of it have been received already.
-  void begin_item(std::size_t unread) noexcept { one_item_at_ = received_ - unread; }
+  void begin_item(std::size_t unread) noexcept {
+    one_item_at_ = received_ - unread;
+    not_counted_ = 0;
+  }
+  /// So many bytes of that item say nothing of how fast it comes.
+  void leave_out(std::size_t count) noexcept { not_counted_ += count; }
   void end_item() noexcept { one_item_at_.reset(); }
 
   /// The client has sent something at that time, or taken something.
@@ -55,7 +60,7 @@ class ClientLimits {
   bool note_passed(errc limit) noexcept;
 
  private:
-  time_point rate_deadline(time_point begun, std::uint64_t item) noexcept;
+  time_point rate_deadline(time_point begun, std::uint64_t at, std::uint64_t size) noexcept;
 
   const ServerOptions* options_ = nullptr;
   time_point end_ = time_point::max();
@@ -66,6 +71,7 @@ class ClientLimits {
   std::uint64_t item_at_ = std::numeric_limits<std::uint64_t>::max();
   time_point item_begun_{};
   std::optional<std::uint64_t> one_item_at_;
+  std::uint64_t not_counted_ = 0;
 
   // Of both threads, as atomic_ref.
   time_point::rep last_progress_ = std::numeric_limits<time_point::rep>::min();

@@ -88,6 +88,12 @@ TEST_CASE("min_receive_rate: an item that comes in pieces has one beginning, and
   limits.has_sent(10, accepted + 30s);
   limits.begin_item(4);  // of which 4 bytes lay behind the item before
   CHECK(limits.deadline(accepted + 30s, std::nullopt, 0).at == accepted + 30s + grace + 40ms);
+  limits.leave_out(3);
+  CHECK(limits.deadline(accepted + 31s, std::nullopt, 0).at == accepted + 30s + grace + 10ms);
+  limits.begin_item(0);
+  limits.has_sent(10, accepted + 40s);
+  limits.leave_out(10);  // so far there is only what does not count
+  CHECK(limits.deadline(accepted + 40s, std::nullopt, 0).at == accepted + 40s + grace);
 }
 
 TEST_CASE("a rate that only a huge number of bytes can have is no overflow") {
