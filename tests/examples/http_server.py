@@ -534,14 +534,18 @@ class Changes(Site):
                 for descriptor in descriptors:  # while they are waited for, or before
                     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
                 for answer in answers:
-                    self.assertEqual(answer.result().status, 200)
+                    self.assertIn(answer.result().status, (200, 503))
             for server in servers:
+                for target, _ in files:
+                    self.assertEqual(self.get(server, target).status, 200)
                 server.end(signal.SIGTERM)
                 self.assertEqual(server.errors(), "")
 
     def test_a_file_that_cannot_be_read_is_a_500_in_the_log(self):
         """Files of sysfs have less in them than their size says."""
         self.root = pathlib.Path("/sys/kernel")
+        if not (self.root / "uevent_seqnum").exists():
+            self.skipTest("there is no sysfs")
         for mixin in MIXINS:
             log = self.folder / mixin
             with self.subTest(mixin), self.serve(mixin=mixin, log=str(log)) as server:
@@ -701,13 +705,13 @@ class Limits(Site):
         with contextlib.ExitStack() as stack:
             readers = []
             for mixin in MIXINS:
-                server = stack.enter_context(self.serve("--keep-alive", "1", "--head-time", "1", "--demo", mixin=mixin,
+                server = stack.enter_context(self.serve("--keep-alive", "2", "--head-time", "2", "--demo", mixin=mixin,
                                                         listen=f"unix://{self.folder}/{mixin}"))
                 for raw, count in ((get * 20, 40), (post, 1)):
                     client = stack.enter_context(server.client())
                     client.sendall(raw)
                     readers.append((server, stack.enter_context(client.makefile("rb")), count))
-            time.sleep(2.5)  # longer than each of the limits that do not count here
+            time.sleep(3.5)  # longer than each of the limits that do not count here
             for server, file, count in readers:
                 for _ in range(count):
                     self.assertEqual(Answer(file).status, 200)

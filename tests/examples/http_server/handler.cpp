@@ -10,6 +10,7 @@
 #include <sockserv/servers.hpp>
 #include <sockserv/testing.hpp>
 #include <sockserv/version.hpp>
+#include <vector>
 
 #include "support/support.hpp"
 
@@ -170,11 +171,15 @@ TEST_CASE("http: what goes wrong with an answer before it leaves is a 500, in th
   scene.site.log = AccessLog(path);
   CHECK_THROWS_WITH(scene.answer(get("/throw")), "a fault");
   CHECK_THROWS_AS(scene.answer(get("/inject?x")), std::invalid_argument);
-  scene.site.folder.emplace("/sys/kernel");  // whose files have less in them than their size says
-  CHECK_THROWS_WITH(scene.answer(get("/uevent_seqnum")), "a file has become shorter before it was sent");
+  std::vector<const char*> requests{"GET /throw", "GET /inject?x"};
+  if (std::filesystem::exists("/sys/kernel/uevent_seqnum")) {  // files there have less in them than their size says
+    scene.site.folder.emplace("/sys/kernel");
+    CHECK_THROWS_WITH(scene.answer(get("/uevent_seqnum")), "a file has become shorter before it was sent");
+    requests.push_back("GET /uevent_seqnum");
+  }
   std::ifstream file(path);
   std::string line;
-  for (const char* const request : {"GET /throw", "GET /inject?x", "GET /uevent_seqnum"}) {
+  for (const char* const request : requests) {
     CAPTURE(request);
     CHECK(std::getline(file, line));
     CHECK(line.find(std::string("\"") + request + " HTTP/1.1\" 500 ") != line.npos);
