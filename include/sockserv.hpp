@@ -42,6 +42,7 @@
 ///     sockserv/address.hpp           where servers listen and clients are
 ///     sockserv/client.hpp            the other side: connections and datagrams to servers
 ///     sockserv/options.hpp           what a server must know before it binds
+///     sockserv/log.hpp               where messages go; writing lines without waiting for their reader
 ///     sockserv/this_request.hpp      for handlers: sleeping, work for elsewhere, whether to stop
 ///     sockserv/error.hpp             what can go wrong, as values and exceptions
 ///     sockserv/await.hpp             for handlers: awaiting Asio's asynchronous operations
@@ -61,6 +62,7 @@
 #include <sockserv/handler.hpp>
 #include <sockserv/layer/framing.hpp>
 #include <sockserv/layer/hmac_auth.hpp>
+#include <sockserv/log.hpp>
 #include <sockserv/options.hpp>
 #include <sockserv/request.hpp>
 #include <sockserv/run.hpp>

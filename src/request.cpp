@@ -103,7 +103,7 @@ std::size_t StreamRequest::send_some(std::span<const iovec> buffers, error_code&
 
 std::size_t StreamRequest::send_some_unless_input(std::span<const iovec> buffers, error_code& error) noexcept {
   const auto send = [&](auto deadline) { return waiting_->send_unless_input(fileno(), buffers, deadline, error); };
-  const auto own_deadline = timeout_ ? detail::deadline_after(*timeout_) : detail::Waiting::no_deadline;
+  const auto own_deadline = timeouts_.send ? detail::deadline_after(*timeouts_.send) : detail::Waiting::no_deadline;
   const std::size_t count = limits_ ? within_limits({}, send, error) : send(own_deadline);
   live_.sent(count);
   return count;

@@ -13,6 +13,7 @@
 #include <optional>
 #include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/descriptor.hpp>
+#include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
 #include <stdexcept>
 #include <string>
@@ -164,8 +165,9 @@ DrainResult drain(AbstractServer& server, const StopSignals& signals, AbstractSe
   if (result.remaining == 0) return result;
   // Their threads use the server, so it cannot be destroyed, and main cannot return.
   detail::begin_last_lines();
-  server.log(LogLevel::error,
-             std::to_string(result.remaining) + " request(s) cannot be cut off; the program ends without them");
+  server.log(LogLevel::error, [&] {
+    return std::to_string(result.remaining) + " request(s) cannot be cut off; the program ends without them";
+  });
   std::cout.flush();
   ::_exit(exit_forced);
 }
@@ -181,7 +183,7 @@ class Drainer {
       thread_ = std::thread([this, &server, &signals, limit] {
         signals.wait();
         if (const auto error = detail::error_of([&] { result_ = drain(server, signals, limit); })) {
-          server.log(LogLevel::error, "draining failed: " + detail::describe(error));
+          server.log(LogLevel::error, [&] { return "draining failed: " + detail::describe(error); });
         }
       });
     } catch (const std::system_error& error) {
@@ -208,6 +210,7 @@ class Drainer {
 }  // namespace
 
 int run(AbstractServer& server, const RunOptions& options) {
+  detail::require_not_negative("RunOptions::drain_limit", options.drain_limit);
   const StopSignals signals(server);
   const Inheritance inheritance;
   std::optional<Drainer> drainer;
@@ -219,7 +222,7 @@ int run(AbstractServer& server, const RunOptions& options) {
     server.serve_forever();
   });
   detail::begin_last_lines();
-  if (error) server.log(LogLevel::error, "serving ended: " + detail::describe(error));
+  if (error) server.log(LogLevel::error, [&] { return "serving ended: " + detail::describe(error); });
   DrainResult result;
   if (drainer) {
     result = drainer->finish();

@@ -33,13 +33,8 @@ void stop_receiving(Member& member) noexcept {
 }  // namespace
 
 Chat::Chat() : wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (wake_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
-  try {
-    writer_ = std::thread([this] { write(); });
-  } catch (...) {
-    ::close(wake_);
-    throw;
-  }
+  if (!wake_) throw std::system_error(errno, std::generic_category(), "eventfd");
+  writer_ = std::thread([this] { write(); });
 }
 
 Chat::~Chat() {
@@ -49,7 +44,6 @@ Chat::~Chat() {
   }
   wake_writer();
   writer_.join();
-  ::close(wake_);
 }
 
 void Chat::join(Member& member) {
@@ -98,15 +92,28 @@ void Chat::enter(Member& member, const std::string& room) {
   rooms_[room].push_back(&member);
   member.room = room;
   member.entry = ++entries_;
-  tell(member, "* you are " + member.nick + " in " + room);
-  tell_others(member, "* " + member.nick + " has come");
+  try {
+    tell(member, "* you are " + member.nick + " in " + room);
+    tell_others(member, "* " + member.nick + " has come");
+  } catch (...) {  // no memory: the member's handler is about to end
+    remove(member);
+    throw;
+  }
 }
 
 void Chat::exit(Member& member) {
-  tell_others(member, "* " + member.nick + (member.dropped ? " has been dropped, reading too slowly" : " has left"));
-  Room& room = rooms_[member.room];
-  std::erase(room, &member);
-  if (room.empty()) rooms_.erase(member.room);
+  try {
+    tell_others(member, "* " + member.nick + (member.dropped ? " has been dropped, reading too slowly" : " has left"));
+  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): those who stay miss a line
+  }
+  remove(member);
+}
+
+void Chat::remove(Member& member) noexcept {
+  const auto room = rooms_.find(member.room);
+  if (room == rooms_.end()) return;
+  std::erase(room->second, &member);
+  if (room->second.empty()) rooms_.erase(room);
 }
 
 void Chat::command_from(Member& member, const std::string& command, const std::string& argument) {
@@ -220,12 +227,12 @@ void Chat::tell_others(const Member& member, const std::string& line) {
   }
 }
 
-void Chat::wake_writer() noexcept { ::eventfd_write(wake_, 1); }
+void Chat::wake_writer() noexcept { ::eventfd_write(wake_.get(), 1); }
 
 // snippet: writer
 void Chat::write() {
   for (;;) {
-    std::vector<pollfd> awaited{{wake_, POLLIN, 0}};
+    std::vector<pollfd> awaited{{wake_.get(), POLLIN, 0}};
     {
       const std::scoped_lock lock(mutex_);
       if (ending_) return;
@@ -237,7 +244,7 @@ void Chat::write() {
     }
     ::poll(awaited.data(), awaited.size(), -1);
     eventfd_t ignored = 0;
-    ::eventfd_read(wake_, &ignored);  // so that it is not readable until there is something new
+    ::eventfd_read(wake_.get(), &ignored);  // so that it is not readable until there is something new
   }
 }
 // snippet end

@@ -85,6 +85,7 @@ class Chat {
 
   void enter(Member& member, const std::string& room);
   void exit(Member& member);
+  void remove(Member& member) noexcept;
   void command_from(Member& member, const std::string& command, const std::string& argument);
   void rename(Member& member, const std::string& nick);
   bool is_taken(const std::string& nick) const;
@@ -106,7 +107,7 @@ class Chat {
   bool closed_ = false;
   bool ending_ = false;
 
-  const int wake_;  // an eventfd
+  const sockserv::detail::Descriptor wake_;  // an eventfd
   std::thread writer_;
 };
 
