@@ -48,6 +48,12 @@ void make_ready(int descriptor, int type) {
   }
 }
 
+/// Returns what to do about an address that cannot be bound, as far as that is known.
+std::string advice(const error_code& error, const Address& address) {
+  const bool privileged = error == boost::system::errc::permission_denied && address.is_ip();
+  return privileged ? " (ports below net.ipv4.ip_unprivileged_port_start need CAP_NET_BIND_SERVICE)" : "";
+}
+
 }  // namespace
 
 ServerSocket::ServerSocket(const Address& address, int type)
@@ -114,7 +120,7 @@ Address ServerSocket::bind(const Address& address, const ServerOptions& options)
     }
     error = try_to_bind();
   }
-  if (error) throw_error(error, "cannot bind to " + address.to_string());
+  if (error) throw_error(error, "cannot bind to " + address.to_string() + advice(error, address));
 
   if (address.is_unix() && address.path().front() != '\0') {
     struct stat file {};
