@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
+#include <iostream>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -206,6 +207,8 @@ bool Lines::mention(std::string_view text) const {
   const std::vector<std::string> lines = all();
   return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(text) != line.npos; });
 }
+
+void skip(std::string_view reason) { std::cout << "skipped: " << reason << "\n"; }
 
 std::pair<int, std::string> in_child(const std::function<void()>& body) {
   std::array<int, 2> pipe{};

@@ -137,6 +137,9 @@ class Lines {
   std::vector<std::string> lines_;
 };
 
+/// Says why a test cannot run here. CTest then reports the test as skipped.
+void skip(std::string_view reason);
+
 /// Runs `body` in a child process, where the deadly signals do what they do by default, and returns its wait status and
 /// what it wrote to standard error. Only where there are no other threads.
 std::pair<int, std::string> in_child(const std::function<void()>& body);
