@@ -46,6 +46,33 @@ def broken_links(document):
             yield f"{target}: no such heading"
 
 
+STRINGS = r'((?:"(?:[^"\\]|\\.)*"\s*)+)'
+
+
+def text_of(strings):
+    """What neighbouring string literals say together."""
+    return "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', strings)).replace('\\"', '"')
+
+
+def tests_in(folder):
+    """Patterns of the names of all tests, as the sources give them: some builds leave some tests out."""
+    for lists in sorted(folder.rglob("CMakeLists.txt")):
+        text = re.sub("#.*", "", lists.read_text())
+        for name in re.findall(r'(?:python_test\(|add_test\(NAME )"([^"]+)"', text):
+            yield ".+".join(map(re.escape, re.split(r"\$\{\w+\}", name)))
+        for program, files in re.findall(r"sockserv_test\((\w+)\s+([^)]+)\)", text):
+            for file in files.split():
+                for strings in re.findall(r"TEST_CASE(?:_TEMPLATE)?\(\s*" + STRINGS, (lists.parent / file).read_text()):
+                    yield re.escape(f"{program}: {text_of(strings)}")
+
+
+def unknown_tests(text, tests):
+    """The tests that the tables of a document name, but that do not exist."""
+    for name in re.findall(r"`(\w+: [^`]+)`", text):
+        if not any(re.fullmatch(test, name) for test in tests):
+            yield name
+
+
 class Quotes(unittest.TestCase):
 
     def test_are_what_the_examples_say(self):
@@ -100,6 +127,20 @@ class Links(unittest.TestCase):
                 self.assertIn(f"]({page.name})", contents)
 
 
+class Reliability(unittest.TestCase):
+    text = (ROOT / "docs" / "reliability.md").read_text()
+
+    def test_names_tests_that_exist(self):
+        self.assertEqual(list(unknown_tests(self.text, list(tests_in(ROOT / "tests")))), [])
+
+    def test_names_a_test_for_each_fault(self):
+        for row in re.findall(r"^\| [A-Z].*$", self.text, re.MULTILINE):
+            cells = row.strip("| ").split(" | ")
+            if len(cells) == 3:
+                with self.subTest(cells[0]):
+                    self.assertRegex(cells[2], r"^`\w+: [^`]+`(, `\w+: [^`]+`)*$")
+
+
 class TheseChecks(unittest.TestCase):
     """That they notice what they are for."""
 
@@ -128,6 +169,12 @@ class TheseChecks(unittest.TestCase):
                             "![e](no.svg) [f](#no) [g](a.md#no)\n")
         self.assertEqual(list(broken_links(document)),
                          ["no.svg: no such file", "#no: no such heading", "a.md#no: no such file"])
+
+    def test_a_test_that_does_not_exist_is_found(self):
+        (self.root / "CMakeLists.txt").write_text('python_test("some: ${x}, part" a.py)\nsockserv_test(unit\n  b.cpp)\n')
+        (self.root / "b.cpp").write_text('TEST_CASE("one") {}\nTEST_CASE_TEMPLATE(\n    "two, "\n    "three", T, int) {}\n')
+        names = "`unit: one`, `unit: two, three`, `some: y, part` `code` `unit: two` `some: y` `other: one`"
+        self.assertEqual(list(unknown_tests(names, list(tests_in(self.root)))), ["unit: two", "some: y", "other: one"])
 
 
 if __name__ == "__main__":
