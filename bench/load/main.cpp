@@ -42,7 +42,7 @@ std::vector<std::unique_ptr<load::Client>> make_clients(const Options& options, 
   return clients;
 }
 
-void print(const Options& options, const load::Result& result) {
+void print(const load::Result& result) {
   const auto microseconds = [](std::chrono::nanoseconds time) { return static_cast<double>(time.count()) / 1000; };
   const auto percentile = [&](double percent) { return microseconds(result.latency.percentile(percent)); };
   std::printf(
@@ -50,8 +50,8 @@ void print(const Options& options, const load::Result& result) {
       "\"lost\": %zu, "
       "\"latency_us\": {\"p50\": %.1f, \"p90\": %.1f, \"p99\": %.1f, \"p99.9\": %.1f, \"max\": %.1f}}\n",
       static_cast<unsigned long long>(result.answered), static_cast<unsigned long long>(result.answers),
-      options.seconds, static_cast<double>(result.answered) / options.seconds, result.errors, result.stalled,
-      result.lost, percentile(50), percentile(90), percentile(99), percentile(99.9),
+      result.measured.count(), static_cast<double>(result.answered) / result.measured.count(), result.errors,
+      result.stalled, result.lost, percentile(50), percentile(90), percentile(99), percentile(99.9),
       microseconds(result.latency.max()));
 }
 
@@ -64,7 +64,7 @@ bool measure(const Options& options, load::Run& run) {
                                             .measured = seconds(options.seconds),
                                             .rate = options.rate,
                                             .depth = options.is_pipeline() ? options.depth : 1});
-  print(options, result);
+  print(result);
   return result.errors + result.stalled == 0;
 }
 

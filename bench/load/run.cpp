@@ -63,7 +63,11 @@ const Result& Run::measure(const Plan& plan) {
   while (Clock::now() < end_ && (schedule_ || in_flight_ > 0)) turn(end_);
 
   // To leave replies unread would reset the connections, and that is not what the server is measured for.
-  while (in_flight_ > 0 && Clock::now() < end_ + end_limit) turn(end_ + end_limit);
+  for (bool is_last = false; in_flight_ > 0 && !is_last;) {
+    is_last = Clock::now() >= give_up_at();  // answers may be there all the same
+    turn(give_up_at());
+  }
+  result_.measured = end_ - begin_;
   for (const auto& client : clients_) {
     if (client) count_as_stalled(*client);
   }
@@ -94,6 +98,7 @@ std::optional<Clock::time_point> Run::answered(Client& client, Clock::time_point
   --client.in_flight_;
   client.was_in_flight_ = false;
 
+  if (waits_for_first_answer() && now >= begin_) end_ = std::max(end_, now + Clock::duration(1));
   const auto counts = schedule_ ? due : now;
   if (counts >= begin_ && counts < end_) {
     result_.latency.record(now - due);
@@ -165,6 +170,11 @@ void Run::send_what_is_due() {
     if (client && client->in_flight_ == 0) send(*client, due);
   }
 }
+
+/// True while there is nothing to measure. An open load measures what does not come, too.
+bool Run::waits_for_first_answer() const { return !schedule_ && result_.answered == 0; }
+
+Clock::time_point Run::give_up_at() const { return end_ + (waits_for_first_answer() ? patience : end_limit); }
 
 /// In an open load, the requests that it could not even send are missing too. How long they would have taken is not
 /// known, but at least so long.

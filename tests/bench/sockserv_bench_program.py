@@ -1,5 +1,6 @@
 """sockserv-bench as its users run it, for a moment."""
 
+import contextlib
 import copy
 import json
 import os
@@ -16,25 +17,34 @@ from server import program
 MIXINS = ["none", "threading", "thread_pool", "forking", "preforking", "fiber", "preforking_fiber"]
 
 
-# Echoes; but the second time that a client has connected, only for a moment.
-UNRULY_SERVER = """#!/usr/bin/env python3
+SERVER = """#!/usr/bin/env python3
 import socketserver, time
 
 class Echo(socketserver.StreamRequestHandler):
     count = 0
 
     def handle(self):
-        Echo.count += 1
-        end = time.monotonic() + 0.22 if Echo.count == 2 else float("inf")
-        for line in self.rfile:
-            self.wfile.write(line)
-            if time.monotonic() > end:
-                return
+        {}
 
 with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
     print("listening on tcp://%s:%d" % server.server_address, flush=True)
     server.serve_forever()
 """
+
+# Echoes; but the second time that a client has connected, only for a moment.
+UNRULY_SERVER = SERVER.format("""
+        Echo.count += 1
+        end = time.monotonic() + 0.22 if Echo.count == 2 else float("inf")
+        for line in self.rfile:
+            self.wfile.write(line)
+            if time.monotonic() > end:
+                return""")
+
+# Echoes; but takes longer for the second line of each client than the test measures.
+LATE_SERVER = SERVER.format("""
+        for number, line in enumerate(self.rfile):
+            time.sleep(0.5 if number == 1 else 0)
+            self.wfile.write(line)""")
 
 
 def bench(*arguments, **options):
@@ -109,18 +119,39 @@ class Program(WithFolder):
         )
 
     def test_counts_clients_that_fail_as_errors(self):
-        found, printed = self.measured(
-            "--connections=2", "--mixins=fiber", "--workloads=ping-pong", "--sizes=64", "--bin", self.unruly()
-        )
+        options = ("--connections=2", "--mixins=fiber", "--workloads=ping-pong", "--sizes=64")
+        found, printed = self.measured(*options, "--bin", self.with_server(UNRULY_SERVER))
         [result] = found["results"]
         self.assertEqual(result["figures"]["errors"]["greatest"], 1, printed)
 
-    def unruly(self):
-        """A folder of programs in which the server closes its second connection in the middle."""
+    def test_measures_until_there_is_an_answer(self):
+        with self.server(LATE_SERVER) as url:
+            load = subprocess.run(
+                [program("sockserv-load"), "ping-pong", url, "--clients=1", "--seconds=0.05", "--warmup=0"],
+                capture_output=True, text=True, timeout=100,
+            )
+        self.assertEqual(load.returncode, 0, load.stderr)
+        figures = json.loads(load.stdout)
+        self.assertEqual(figures["requests"], 1)
+        self.assertGreaterEqual(figures["seconds"], 0.5)
+        self.assertAlmostEqual(figures["rate"], 1 / figures["seconds"], 1)
+        self.assertEqual(figures["stalled"], 0)
+
+    @contextlib.contextmanager
+    def server(self, text):
+        """The address of a running server."""
+        path = self.folder / "server"
+        path.write_text(text)
+        with subprocess.Popen([sys.executable, path], stdout=subprocess.PIPE, text=True) as running:
+            yield running.stdout.readline().removeprefix("listening on ").strip()
+            running.kill()
+
+    def with_server(self, text):
+        """A folder of programs with that server."""
         load = self.folder / "sockserv-load"
         load.symlink_to(program("sockserv-load"))
         server = self.folder / "sockserv-bench-server"
-        server.write_text(UNRULY_SERVER)
+        server.write_text(text)
         server.chmod(0o755)
         return self.folder
 
