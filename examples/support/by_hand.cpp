@@ -13,6 +13,9 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <sockserv/log.hpp>
+#include <streambuf>
+#include <utility>
 
 namespace by_hand {
 namespace {
@@ -21,13 +24,32 @@ std::array<char, sizeof(sockaddr_un::sun_path) + 1> path_to_remove;
 
 /// Opens the standard descriptors that the program was started without. Otherwise a socket would get such a number, and
 /// what the program prints would go into it.
-bool fill_standard_descriptors() {
+void fill_standard_descriptors() {
   for (int number = 0; number <= 2; ++number) {
     if (::fcntl(number, F_GETFD) == -1) static_cast<void>(::open("/dev/null", O_RDWR));  // gets the lowest free number
   }
-  return true;
 }
-[[maybe_unused]] const bool filled = fill_standard_descriptors();  // before main()
+
+/// Writes whole lines to standard error. If nobody reads them, they are lost, and the program goes on.
+class Lines final : public std::streambuf {
+ protected:
+  int overflow(int character) override {
+    line_ += static_cast<char>(character);
+    if (character == '\n') writer_.write({std::exchange(line_, {})});
+    return character;
+  }
+
+ private:
+  const sockserv::LineWriter writer_{STDERR_FILENO};
+  std::string line_;
+};
+
+/// What holds for all programs by hand, before their main() begins.
+[[maybe_unused]] const bool prepared = [] {
+  fill_standard_descriptors();
+  for (std::ostream* const stream : {&std::cerr, &std::clog}) stream->rdbuf(new Lines);  // streams are never destroyed
+  return true;
+}();
 
 // It calls nothing but what is allowed in a signal handler, see signal-safety(7).
 void end(int) {
@@ -66,12 +88,12 @@ std::uint16_t port_argument(int argc, char** argv, End end) {
 
 void end_on_signals(std::string_view path) {
   path.copy(path_to_remove.data(), path_to_remove.size() - 1);
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = end;
   sigset_t handled;
   sigemptyset(&handled);
   for (const int signal : {SIGINT, SIGTERM}) {
-    struct sigaction before {};
+    struct sigaction before{};
     check(::sigaction(signal, nullptr, &before), "sigaction");
     if (signal == SIGINT && before.sa_handler == SIG_IGN) continue;  // a shell runs it in the background
     check(::sigaction(signal, &action, nullptr), "sigaction");
