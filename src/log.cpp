@@ -97,7 +97,7 @@ ssize_t write_to_stream(int descriptor, std::span<iovec> parts) noexcept {
 }
 
 ssize_t write_once(int descriptor, std::span<iovec> parts) noexcept {
-  struct stat file {};
+  struct stat file{};
   if (::fstat(descriptor, &file) != 0) return -1;  // asked each time: a program may redirect its standard error
   if (S_ISREG(file.st_mode)) return write_to_file(descriptor, parts);
   if (S_ISSOCK(file.st_mode)) return write_to_socket(descriptor, parts);

@@ -32,7 +32,7 @@ using std::chrono::steady_clock;
 class Handler {
  public:
   Handler(int signal, void (*function)(int)) noexcept : signal_(signal) {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_flags = SA_RESTART | SA_ONSTACK;
     action.sa_handler = function;
     ::sigaction(signal_, &action, &before_);
@@ -43,11 +43,11 @@ class Handler {
 
  private:
   int signal_;
-  struct sigaction before_ {};
+  struct sigaction before_{};
 };
 
 struct sigaction action_of(int signal) noexcept {
-  struct sigaction action {};
+  struct sigaction action{};
   ::sigaction(signal, nullptr, &action);
   return action;
 }

@@ -48,7 +48,6 @@ void accept(tcp::acceptor& acceptor, const yield_context& yield) {
 
 int main() {
   return peer::serve([](tcp::acceptor& acceptor) {
-    boost::asio::spawn(
-        acceptor.get_executor(), [&](const yield_context& yield) { accept(acceptor, yield); }, rethrow);
+    boost::asio::spawn(acceptor.get_executor(), [&](const yield_context& yield) { accept(acceptor, yield); }, rethrow);
   });
 }

@@ -45,7 +45,7 @@ inline void bind_to_path(int socket, std::string_view path) {
   const int lock =
       by_hand::check(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), "open", folder);
   by_hand::check(::flock(lock, LOCK_EX | LOCK_NB), "flock", folder);
-  struct stat file {};
+  struct stat file{};
   const bool is_socket = ::lstat(address.sun_path, &file) == 0 && S_ISSOCK(file.st_mode);  // anything else is not ours
   const int probe = by_hand::check(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket");
   const bool is_open = ::connect(probe, name, sizeof address) == 0 || errno != ECONNREFUSED;

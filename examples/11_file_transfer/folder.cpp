@@ -35,7 +35,7 @@ void check_name(const std::string& name) {
 // snippet: look first
 example::Descriptor open_plain(int folder, const std::string& path, int flags) {
   const example::Descriptor found(::openat(folder, path.c_str(), O_PATH | O_CLOEXEC | (flags & O_NOFOLLOW)));
-  struct stat status {};
+  struct stat status{};
   if (!found || ::fstat(found.get(), &status) != 0) return {};
   if (S_ISLNK(status.st_mode)) {
     errno = ELOOP;
@@ -50,14 +50,14 @@ example::Descriptor open_plain(int folder, const std::string& path, int flags) {
 File::File(example::Descriptor descriptor, std::string name)
     : descriptor_(std::move(descriptor)), name_(std::move(name)) {
   if (!descriptor_) fail("open", name_);
-  struct stat status {};
+  struct stat status{};
   if (::fstat(descriptor_.get(), &status) != 0 || !S_ISREG(status.st_mode)) {
     throw Failure(printable(name_) + " is no plain file");
   }
 }
 
 std::uint64_t File::size() const {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(descriptor(), &status) != 0) fail("examine", name_);
   return static_cast<std::uint64_t>(status.st_size);
 }
@@ -92,7 +92,7 @@ File Folder::open(const std::string& name) const {
 
 void Folder::check_room(const std::string& name) const {
   check_name(name);
-  struct stat status {};
+  struct stat status{};
   if (::fstatat(descriptor(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
     if (errno != ENOENT) fail("examine", name);
   } else if (S_ISLNK(status.st_mode)) {

@@ -38,8 +38,8 @@ File Part::open_locked(const Folder& folder, const std::string& name) {
       if (errno != EWOULDBLOCK) fail("lock", name);
       throw Failure("this file is being transferred already; try again later");
     }
-    struct stat locked {};
-    struct stat named {};
+    struct stat locked{};
+    struct stat named{};
     if (::fstat(file.descriptor(), &locked) != 0) fail("examine", name);
     if (::fstatat(folder.descriptor(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
         locked.st_ino == named.st_ino && locked.st_dev == named.st_dev) {

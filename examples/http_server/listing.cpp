@@ -27,7 +27,7 @@ struct CloseFolder {
 
 /// What is shown behind a name: what a link leads to is not looked at.
 char mark_of(int folder, const dirent& entry) {
-  struct stat status {};
+  struct stat status{};
   const bool known = entry.d_type != DT_UNKNOWN;
   if (!known && ::fstatat(folder, static_cast<const char*>(entry.d_name), &status, AT_SYMLINK_NOFOLLOW) != 0) return 0;
   if (known ? entry.d_type == DT_DIR : S_ISDIR(status.st_mode)) return '/';

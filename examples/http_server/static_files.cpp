@@ -59,7 +59,7 @@ constexpr std::chrono::seconds coarsest_resolution(2);
 }
 
 struct stat status_of(const Descriptor& file) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) {
     throw boost::system::system_error(errno, boost::system::system_category(), "cannot examine a file");
   }
@@ -83,12 +83,17 @@ nanoseconds now(clockid_t clock) {
   return since_1970(time);
 }
 
-/// Returns true if one more change could leave a file with the same times: they are of the coarse clock, which stands
-/// still between two ticks, or of a file system that has whole seconds only.
+/// Returns how long the clock stands still by which file systems note times.
+nanoseconds tick() {
+  std::timespec time{};
+  ::clock_getres(CLOCK_REALTIME_COARSE, &time);
+  return since_1970(time);
+}
+
+/// Returns true if one more change could leave a file with the same times: within a tick, or within the resolution of a
+/// file system that has whole seconds only.
 bool may_change_unnoticed(const std::timespec& changed, nanoseconds seen) {
-  std::timespec tick{};
-  ::clock_getres(CLOCK_REALTIME_COARSE, &tick);
-  const nanoseconds resolution = changed.tv_nsec == 0 ? coarsest_resolution : since_1970(tick);
+  const nanoseconds resolution = changed.tv_nsec == 0 ? coarsest_resolution : tick();
   return std::chrono::abs(seen - since_1970(changed)) < resolution;
 }
 
@@ -103,8 +108,14 @@ std::string etag_of(const struct stat& status, nanoseconds seen) {
   return "W/\"" + tag + '-' + in_hexadecimal(now(CLOCK_REALTIME).count()) + '"';
 }
 
-OpenFile open_file(Descriptor file, const struct stat& status, std::string_view path) {
-  const nanoseconds seen = now(CLOCK_REALTIME_COARSE);  // the clock of Date
+/// A file that was changed a moment ago is looked at again when the clock has moved on, so that its tag can be strong.
+OpenFile open_file(Descriptor file, struct stat status, std::string_view path) {
+  nanoseconds seen = now(CLOCK_REALTIME_COARSE);  // the clock of Date
+  if (status.st_ctim.tv_nsec != 0 && may_change_unnoticed(status.st_ctim, seen)) {
+    sockserv::this_request::sleep_for(2 * tick());
+    status = status_of(file);
+    seen = now(CLOCK_REALTIME_COARSE);
+  }
   return {std::move(file),
           {.size = static_cast<std::uint64_t>(status.st_size),
            .modified = std::max<std::time_t>(status.st_mtim.tv_sec, 0),

@@ -42,7 +42,7 @@ Descriptor find_beneath(int folder, const std::string& path, Folder::Links links
 
 /// Returns true if opening a file on this file system takes a look into memory, or at worst at a disk.
 bool is_local(int folder) {
-  struct statfs status {};
+  struct statfs status{};
   if (::fstatfs(folder, &status) != 0) return false;
   constexpr std::array<std::int64_t, 9> local{BTRFS_SUPER_MAGIC, EROFS_SUPER_MAGIC_V1,  EXT4_SUPER_MAGIC,
                                               F2FS_SUPER_MAGIC,  OVERLAYFS_SUPER_MAGIC, RAMFS_MAGIC,
@@ -51,7 +51,7 @@ bool is_local(int folder) {
 }
 
 struct stat status_of(const Descriptor& file) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) throw boost::system::system_error(last_error(), "cannot examine a file");
   return status;
 }
@@ -83,7 +83,7 @@ std::deque<std::string> names_of(const std::string& path) {
 }
 
 bool is_link(int descriptor) {
-  struct stat status {};
+  struct stat status{};
   return ::fstat(descriptor, &status) == 0 && S_ISLNK(status.st_mode);
 }
 

@@ -25,7 +25,7 @@ sockserv::SecretKey key_of_environment() {
 
 // snippet: key file
 sockserv::SecretKey key_of_file(const std::string& file) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(file.c_str(), &status) != 0) throw std::system_error(errno, std::generic_category(), file);
   if (S_ISDIR(status.st_mode)) throw std::system_error(EISDIR, std::generic_category(), file);
   if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0) {

@@ -30,7 +30,7 @@ bool is_unix(std::string_view scheme) { return scheme.starts_with("unix"); }
 bool serves_streams(std::string_view scheme) { return scheme == "tcp" || scheme == "unix"; }
 
 /// The schemes or the mixins among the choices, each once.
-std::vector<std::string> distinct(std::span<const Choice> choices, std::string_view Choice::*member) {
+std::vector<std::string> distinct(std::span<const Choice> choices, std::string_view Choice::* member) {
   std::vector<std::string> values;
   for (const Choice& choice : choices) {
     if (std::find(values.begin(), values.end(), choice.*member) == values.end()) {

@@ -26,7 +26,7 @@ struct RequestOf {
   using type = StreamRequest;
 };
 template <class Handler>
-requires is_handler<Handler>
+  requires is_handler<Handler>
 struct RequestOf<Handler> {
   using type = typename Handler::request_type;
 };

@@ -15,7 +15,7 @@ namespace {
 /// parent who decides what becomes of its children.
 void let_signals_end_child() noexcept {
   ::signal(SIGTERM, SIG_DFL);
-  struct sigaction interrupt {};
+  struct sigaction interrupt{};
   if (::sigaction(SIGINT, nullptr, &interrupt) == 0 && interrupt.sa_handler != SIG_DFL) ::signal(SIGINT, SIG_IGN);
 }
 

@@ -65,14 +65,14 @@ void LiveRequest::end_if_silent() const noexcept {
   if (descriptor_ >= 0 && !is_readable(descriptor_)) ::shutdown(descriptor_, SHUT_RD);
 }
 
-void LiveRequest::fold(Count& own, Count Counters::*total) noexcept {
+void LiveRequest::fold(Count& own, Count Counters::* total) noexcept {
   if (!all_) return;
   const std::scoped_lock lock(all_->mutex_);
   hand_in(own, total);
 }
 
 /// With the lock held, so that nobody who adds up all bytes finds these in both places, or in neither.
-void LiveRequest::hand_in(Count& own, Count Counters::*total) noexcept {
+void LiveRequest::hand_in(Count& own, Count Counters::* total) noexcept {
   const std::uint64_t bytes = own.load(std::memory_order_relaxed);
   if (bytes == 0) return;
   if (counters_) count(counters_->*total, bytes);

@@ -123,7 +123,7 @@ Address ServerSocket::bind(const Address& address, const ServerOptions& options)
   if (error) throw_error(error, "cannot bind to " + address.to_string() + advice(error, address));
 
   if (address.is_unix() && address.path().front() != '\0') {
-    struct stat file {};
+    struct stat file{};
     if (::lstat(address.path().c_str(), &file) == 0) {
       path_ = std::filesystem::absolute(address.path());  // the program may go elsewhere
       device_ = file.st_dev;
@@ -216,7 +216,7 @@ bool ServerSocket::is_listening() const noexcept {
 }
 
 void ServerSocket::unlink_path() noexcept {
-  struct stat file {};
+  struct stat file{};
   if (!path_.empty() && ::lstat(path_.c_str(), &file) == 0 && file.st_dev == device_ && file.st_ino == inode_) {
     ::unlink(path_.c_str());
   }

@@ -27,7 +27,7 @@ constexpr std::chrono::seconds longest_wait(5);
 }  // namespace
 
 bool is_stale(const Address& address) {
-  struct stat file {};
+  struct stat file{};
   const std::string path = address.path();
   if (path.empty() || path.front() == '\0') return false;
   if (::lstat(path.c_str(), &file) != 0 || !S_ISSOCK(file.st_mode)) return false;

@@ -86,8 +86,7 @@ std::size_t Waiting::receive_more(int descriptor, InputBuffer& buffer, LiveReque
     if (deadline == no_deadline) {
       retry([&] { return look(0); }, error);
     } else {
-      retry_until(
-          deadline, *this, descriptor, POLLIN, [&] { return look(MSG_DONTWAIT); }, error);
+      retry_until(deadline, *this, descriptor, POLLIN, [&] { return look(MSG_DONTWAIT); }, error);
     }
     if (error) return 0;
   }

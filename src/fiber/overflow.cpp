@@ -40,7 +40,7 @@ OverflowWatch::OverflowWatch(char* stack) noexcept {
 
   const std::scoped_lock lock(mutex);
   if (watches++ > 0) return;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_sigaction = handle;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
   for (std::size_t i = 0; i < signals.size(); ++i) ::sigaction(signals[i], &action, &before[i]);
@@ -50,7 +50,7 @@ OverflowWatch::~OverflowWatch() {
   {
     const std::scoped_lock lock(mutex);
     for (std::size_t i = 0; watches == 1 && i < signals.size(); ++i) {
-      struct sigaction now {};
+      struct sigaction now{};
       ::sigaction(signals[i], nullptr, &now);
       if (now.sa_sigaction == handle) ::sigaction(signals[i], &before[i], nullptr);  // else it is another's by now
     }

@@ -17,7 +17,7 @@ namespace {
 void stop_on_sigterm(AbstractServer& server) noexcept {
   static AbstractServer* stopped = nullptr;
   stopped = &server;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_flags = SA_RESTART | SA_ONSTACK;
   action.sa_handler = [](int) { stopped->request_stop(); };
   ::sigaction(SIGTERM, &action, nullptr);

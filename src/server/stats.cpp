@@ -11,8 +11,8 @@ using detail::Counters;
 
 /// A figure of the statistics, and where it is counted.
 struct Counted {
-  std::uint64_t ServerStats::*figure;
-  std::atomic<std::uint64_t> Counters::*counter;
+  std::uint64_t ServerStats::* figure;
+  std::atomic<std::uint64_t> Counters::* counter;
 };
 
 constexpr std::array<Counted, 15> all_counted{{

@@ -298,5 +298,43 @@ class Others(Inheritance):
                 self.ends(process, signal.SIGTERM)
 
 
+class AtTheLimit(Inheritance):
+    """A user who may have no more threads and processes. Root is not limited, so each server runs as a user of its own."""
+
+    def test_sigterm_drains_and_ends_the_server(self):
+        if os.getuid() != 0:
+            print("skipped: only root can run a server as another user")
+            sys.exit(77)
+        # So many that the server starts, and none is left once clients have come.
+        for number, (mixin, most) in enumerate((("none", 2), ("threading", 12), ("forking", 12), ("thread_pool", 5),
+                                                ("fiber", 4), ("preforking", 6), ("preforking_fiber", 8))):
+            user = 61000 + os.getpid() % 900 + 1000 * number
+
+            def limited():
+                resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+                os.setgid(user)
+                os.setuid(user)
+
+            with self.subTest(mixin), subprocess.Popen(
+                    [program("echo_server"), "--mixin", mixin, "--listen", TCP, "--drain", "1"], preexec_fn=limited,
+                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True) as process:
+                try:
+                    with time_limit():
+                        self.assertRegex(process.stdout.readline(), b"^listening on ")
+                    address = address_of(process, STREAM)
+                    with contextlib.ExitStack() as clients:
+                        for _ in range(1 if mixin == "none" else 30):
+                            client = clients.enter_context(socket.create_connection(address, PATIENCE))
+                            client.sendall(b"line\n")
+                        process.send_signal(signal.SIGTERM)
+                        with time_limit():
+                            self.assertIn(process.wait(), (0, 75))
+                finally:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                    reap(process.pid)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -32,7 +32,7 @@ class Storm {
  public:
   Storm() {
     signals() = 0;
-    struct sigaction interrupt {};
+    struct sigaction interrupt{};
     interrupt.sa_handler = [](int) { ++signals(); };
     ::sigaction(SIGALRM, &interrupt, &before_);
     send_signals(1ms);
@@ -45,7 +45,7 @@ class Storm {
   }
 
  private:
-  struct sigaction before_ {};
+  struct sigaction before_{};
 };
 
 /// Echoes lines, and reads and writes more than fits into the buffers of a socket.

@@ -22,7 +22,7 @@ struct Once {
   }
 };
 
-void check_count(const Scene& scene, std::uint64_t ServerStats::*figure, std::uint64_t expected) {
+void check_count(const Scene& scene, std::uint64_t ServerStats::* figure, std::uint64_t expected) {
   CHECK(eventually([&] { return scene.server->stats().*figure == expected; }));
 }
 

@@ -291,9 +291,9 @@ TEST_CASE("test_write") {
       returned = wfile.write(std::string(large, 'x'));
     }
   };
-  struct sigaction ignore_but_interrupt {};
+  struct sigaction ignore_but_interrupt{};
   ignore_but_interrupt.sa_handler = [](int) {};
-  struct sigaction before {};
+  struct sigaction before{};
   REQUIRE(::sigaction(SIGUSR1, &ignore_but_interrupt, &before) == 0);
   {
     TCPServer<Handler> server(free_ip_address());

@@ -149,9 +149,7 @@ TEST_CASE("client: a connection that is refused is an error that names the addre
   const Address nobody = closed_port();
   CHECK(message_of([&] { create_connection(nobody); }) ==
         "cannot connect to " + nobody.to_string() + ": Connection refused [system:111]");
-  CHECK(contains(message_of([&] {
-                   create_connection({"localhost", nobody.port()});
-                 }),
+  CHECK(contains(message_of([&] { create_connection({"localhost", nobody.port()}); }),
                  nobody.to_string() + ": Connection refused"));
 
   const TemporaryFolder folder;
@@ -182,9 +180,8 @@ TEST_CASE("client: if none of several addresses accepts, the error names each an
   const Address first = closed_port();
   const FullListener silent;
   const Address last = closed_port();
-  const std::string message = message_of([&] {
-    create_connection(Destination({first, silent.address(), last}), 100ms);
-  });
+  const std::string message =
+      message_of([&] { create_connection(Destination({first, silent.address(), last}), 100ms); });
   CHECK(contains(message, first.to_string() + ": Connection refused; "));
   CHECK(contains(message, silent.address().to_string() + ": the time limit passed; "));
   CHECK(contains(message, last.to_string() + ": Connection refused)"));

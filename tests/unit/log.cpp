@@ -126,9 +126,9 @@ TEST_CASE("a line that was written in part is ended before the next one") {
 }
 
 TEST_CASE("a reader that has gone costs the line, and raises no signal") {
-  const auto [status, said] = in_child([] {
+  const TemporaryFolder folder;
+  const auto [status, said] = in_child([&] {
     ::signal(SIGPIPE, SIG_DFL);
-    const TemporaryFolder folder;
     std::array<Ends, 3> all{pipe(), fifo(folder / "fifo"), sockets(SOCK_STREAM)};
     for (Ends& ends : all) {
       ends.reader.reset();

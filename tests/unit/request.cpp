@@ -184,10 +184,10 @@ TEST_CASE("peer_credentials tells who is there, on a Unix socket") {
 
 TEST_CASE("interrupted by signals, waiting goes on") {
   auto [here, there] = connected_pair();
-  struct sigaction count {};
+  struct sigaction count{};
   static std::atomic<int> signals;
   count.sa_handler = [](int) { ++signals; };
-  struct sigaction before {};
+  struct sigaction before{};
   REQUIRE(::sigaction(SIGUSR1, &count, &before) == 0);
   std::atomic<bool> done = false;
   std::string received;

@@ -297,8 +297,8 @@ TEST_CASE("run makes the process safe from what it inherited, and what handlers 
 }
 
 TEST_CASE("run leaves signals as it found them") {
-  struct sigaction before {};
-  struct sigaction after {};
+  struct sigaction before{};
+  struct sigaction after{};
   TCPServer<Hold> server({"127.0.0.1", 0});
   server.request_stop();
   for (const int signal : {SIGINT, SIGTERM, SIGPIPE, SIGCHLD}) {
@@ -315,7 +315,7 @@ TEST_CASE("run leaves signals as it found them") {
 TEST_CASE("a handler of a signal runs on a stack of its own in a thread that runs fibers") {
   struct Signals : StreamRequestHandler {
     void handle() override {
-      struct sigaction action {};
+      struct sigaction action{};
       ::sigaction(SIGTERM, nullptr, &action);
       stack_t stack{};
       ::sigaltstack(nullptr, &stack);

@@ -136,9 +136,9 @@ TEST_CASE("sendfile: what cannot be read says so") {
 TEST_CASE("sendfile: a peer that has gone raises no SIGPIPE") {
   const SomeFile file(10);
   static volatile sig_atomic_t signals = 0;
-  struct sigaction count {};
+  struct sigaction count{};
   count.sa_handler = [](int) { signals = signals + 1; };
-  struct sigaction before {};
+  struct sigaction before{};
   REQUIRE(::sigaction(SIGPIPE, &count, &before) == 0);
   {
     BothEnds both;

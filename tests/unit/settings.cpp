@@ -52,7 +52,7 @@ void expect_service(const Set& set, ServerOptions options = {}) {
 
 /// Tries values of a knob: those that are refused by name, and those that are served with.
 template <class Server, class Value>
-void try_values(const char* name, Value Server::*knob, std::initializer_list<std::type_identity_t<Value>> refused,
+void try_values(const char* name, Value Server::* knob, std::initializer_list<std::type_identity_t<Value>> refused,
                 std::initializer_list<std::type_identity_t<Value>> served) {
   for (const Value value : refused) expect_refusal<Server>(name, [&](Server& server) { server.*knob = value; });
   for (const Value value : served) expect_service<Server>([&](Server& server) { server.*knob = value; });

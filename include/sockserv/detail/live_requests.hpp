@@ -66,14 +66,14 @@ class LiveRequest {
   friend class LiveRequests;
   using Count = std::atomic<std::uint64_t>;
 
-  void add(Count& own, std::size_t bytes, Count Counters::*total) noexcept {
+  void add(Count& own, std::size_t bytes, Count Counters::* total) noexcept {
     const std::uint64_t sum = own.load(std::memory_order_relaxed) + bytes;  // not atomic as a whole: one thread adds
     own.store(sum, std::memory_order_relaxed);
     if (sum >= fold_size) [[unlikely]]
       fold(own, total);
   }
-  void fold(Count& own, Count Counters::*total) noexcept;
-  void hand_in(Count& own, Count Counters::*total) noexcept;
+  void fold(Count& own, Count Counters::* total) noexcept;
+  void hand_in(Count& own, Count Counters::* total) noexcept;
   void take_place_of(LiveRequest& other) noexcept;
   void end_if_silent() const noexcept;
   void link_to(LiveRequests& all, int descriptor) noexcept;

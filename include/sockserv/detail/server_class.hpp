@@ -11,8 +11,6 @@ concept ServerClass = std::derived_from<Class, AbstractServer>;
 
 /// A server whose requests are served in processes of their own: no other mixin fits around it.
 template <class Server>
-inline constexpr bool serves_in_processes = requires(const Server& server) {
-  server.active_children();
-};
+inline constexpr bool serves_in_processes = requires(const Server& server) { server.active_children(); };
 
 }  // namespace sockserv::detail

@@ -23,7 +23,7 @@ int error_for_folders = 0;
 /// In the place of the C library's: fails as the tests want it.
 // NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the name in the system header is reserved
 extern "C" int fsync(int descriptor) {
-  struct stat status {};
+  struct stat status{};
   if (::fstat(descriptor, &status) != 0) return -1;
   errno = S_ISDIR(status.st_mode) ? error_for_folders : error_for_files;
   return errno == 0 ? 0 : -1;
@@ -101,7 +101,9 @@ TEST_CASE("a part that could not be written to the disk is not kept, because the
 
 TEST_CASE("a part stays if it holds a byte") {
   const Scene scene;
-  { const Part empty = scene.part(); }
+  {
+    const Part empty = scene.part();
+  }
   CHECK(scene.names() == Names{});
   {
     Part part = scene.part();
@@ -127,7 +129,9 @@ TEST_CASE("a part that has been given its name, or removed, does not remove anot
       CHECK_THROWS_AS(first.complete("file", sha256("other")), Failure);
     }
     Part second = scene.part();
-    { const Part ended = std::move(first); }
+    {
+      const Part ended = std::move(first);
+    }
     CHECK(scene.names().count(".file.part") == 1);
   }
 }

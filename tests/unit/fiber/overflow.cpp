@@ -79,7 +79,7 @@ TEST_CASE("a handler on a fiber that fails otherwise is not said to have overflo
 
 /// Who handles the signal, as a number that can be compared.
 std::uintptr_t handler_of(int signal) {
-  struct sigaction action {};
+  struct sigaction action{};
   REQUIRE(::sigaction(signal, nullptr, &action) == 0);
   return reinterpret_cast<std::uintptr_t>(action.sa_handler);
 }

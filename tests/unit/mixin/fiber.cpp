@@ -156,7 +156,9 @@ TEST_CASE("handle_request serves on a fiber and does not wait for it") {
 }
 
 TEST_CASE("fibers: a server that never served can be destroyed, closed and drained, with and without a backlog") {
-  { const FiberTCPServer<Echo> server(loopback()); }
+  {
+    const FiberTCPServer<Echo> server(loopback());
+  }
   {
     FiberTCPServer<Echo> server(loopback());
     server.server_close();

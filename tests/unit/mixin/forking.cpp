@@ -24,15 +24,15 @@ using namespace support;
 TEST_CASE("the child has only what it needs: no listener, and SIGTERM ends it") {
   struct Look : StreamRequestHandler {
     void handle() override {
-      struct sigaction terminate {};
+      struct sigaction terminate{};
       ::sigaction(SIGTERM, nullptr, &terminate);
       wfile.write(std::to_string(server.fileno()) + (terminate.sa_handler == SIG_DFL ? " default" : " handled") + " " +
                   std::to_string(open_descriptors().size()));
     }
   };
-  struct sigaction handled {};
+  struct sigaction handled{};
   handled.sa_handler = [](int) {};
-  struct sigaction before {};
+  struct sigaction before{};
   REQUIRE(::sigaction(SIGTERM, &handled, &before) == 0);
   const std::size_t outside = open_descriptors().size();
   ForkingTCPServer<Look> server(loopback());

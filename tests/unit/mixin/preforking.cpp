@@ -267,9 +267,9 @@ TEST_CASE("SIGTERM makes a worker finish and end, and it is replaced") {
 
 TEST_CASE(
     "a worker ignores SIGINT if the parent handles it, and is stopped by SIGTERM if the parent ignores or blocks it") {
-  struct sigaction handled {};
+  struct sigaction handled{};
   handled.sa_handler = [](int) {};
-  struct sigaction interrupt_before {};
+  struct sigaction interrupt_before{};
   ::sigaction(SIGINT, &handled, &interrupt_before);
   const auto terminate_before = ::signal(SIGTERM, SIG_IGN);
   sigset_t term;
