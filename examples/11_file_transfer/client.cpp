@@ -49,7 +49,7 @@ class Progress {
   int shown_ = -1;
 };
 
-/// True if the server has said something, which may lie in `rfile` already, or the connection has ended.
+/// Returns true if the server sent something, which may be in `rfile` already, or closed the connection.
 bool has_spoken(sockserv::Connection& connection) {
   if (!connection.rfile.peek(0).empty()) return true;
   pollfd server{connection.request.fileno(), POLLIN, 0};

@@ -52,7 +52,7 @@ std::uint64_t size_of_chunk(std::string_view line) {
 }
 
 std::string receive_chunks(sockserv::InputFile& rfile, std::uint64_t most) {
-  // The least rate is that of the body: neither of each chunk, nor of what stands around them.
+  // The least rate holds for the body as a whole. Chunk headers do not count, and a new chunk is no new start.
   sockserv::InputFile::OneItem item(rfile);
   const auto line_between = [&] {
     const std::string_view line = next_line(rfile);

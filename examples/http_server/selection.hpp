@@ -18,7 +18,7 @@ struct FileVersion {
   std::string etag;          ///< With its quotation marks; weak if another state may have the same.
   std::time_t seen = 0;      ///< When this was the file's state.
 
-  /// Returns what the client is told: never later than the response's Date (RFC 9110, 8.8.2.1).
+  /// Returns the value of Last-Modified: never later than the response's Date (RFC 9110, 8.8.2.1).
   std::time_t last_modified() const noexcept { return std::min(modified, seen); }
 };
 

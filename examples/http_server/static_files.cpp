@@ -83,7 +83,7 @@ nanoseconds now(clockid_t clock) {
   return since_1970(time);
 }
 
-/// Returns how long the clock stands still by which file systems note times.
+/// Returns the resolution of the clock from which file systems take their times.
 nanoseconds tick() {
   std::timespec time{};
   ::clock_getres(CLOCK_REALTIME_COARSE, &time);
@@ -98,7 +98,7 @@ bool may_change_unnoticed(const std::timespec& changed, nanoseconds seen) {
 }
 
 /// Returns a tag that no other state of the path has had: which file it is, when it was last changed, and its size. The
-/// time is that of the last change of anything about the file (st_ctim), which nobody can set as they can st_mtim.
+/// time is st_ctim, when anything about the file last changed: unlike st_mtim, nobody can set it.
 /// While one more change could go unnoticed the tag is weak (RFC 9110, 8.8.1), and by the exact time one of its own.
 std::string etag_of(const struct stat& status, nanoseconds seen) {
   const std::string tag = in_hexadecimal(static_cast<std::int64_t>(status.st_ino)) + '-' +

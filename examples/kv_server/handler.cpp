@@ -5,7 +5,7 @@
 namespace kv {
 namespace {
 
-/// Replies are sent when so many bytes of them have come together, though there be more requests to answer.
+/// Replies are sent once this many bytes are ready, even if more requests wait for an answer.
 constexpr std::size_t enough_replies = 65536;
 
 }  // namespace

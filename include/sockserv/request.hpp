@@ -357,7 +357,7 @@ class DatagramRequest {
   /// address one of the interface. For IPv6 multicast that is the wildcard address with the interface as its scope: the
   /// system chooses an address of that interface.
   Address local_address() const noexcept;
-  /// Returns the index of the interface by which it came, as if_indextoname(3) takes it. 0 if the server does not know:
+  /// Returns the index of the interface where it arrived, as if_indextoname(3) takes it. 0 if the server does not know:
   /// it is bound to one address, or the socket is a Unix socket.
   unsigned interface_index() const noexcept { return socket_.info_.interface; }
   /// @}

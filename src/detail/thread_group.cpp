@@ -18,7 +18,7 @@ struct ThreadGroup::State {
   bool room_wanted = false;
 };
 
-/// Counts a thread as one that runs, until it has ended.
+/// Counts a thread as running until it exits.
 class ThreadGroup::Membership final : public ThreadEnding {
  public:
   explicit Membership(std::shared_ptr<State> state) : state_(std::move(state)) {

@@ -305,7 +305,7 @@ class AtTheLimit(Inheritance):
         if os.getuid() != 0:
             print("skipped: only root can run a server as another user")
             sys.exit(77)
-        # So many that the server starts, and none is left once clients have come.
+        # Enough for the server to start, and too few for the clients.
         for number, (mixin, most) in enumerate((("none", 2), ("threading", 12), ("forking", 12), ("thread_pool", 5),
                                                 ("fiber", 4), ("preforking", 6), ("preforking_fiber", 8))):
             user = 61000 + os.getpid() % 900 + 1000 * number

@@ -19,7 +19,7 @@ class Network {
   void ip(const std::string& arguments) const;
   /// Gives an interface that is up an address ("10.0.0.1/24"), and waits until it is in use: the kernel takes its time.
   void add_address(const std::string& address, const std::string& interface) const;
-  /// Returns the name by which ip(8) knows the network: `netns` takes it.
+  /// Returns the name of the network for ip(8), which takes it after `netns`.
   std::string name() const;
 
   /// A stay of the calling thread in a network. Threads and processes that it starts are there, too; a socket stays in

@@ -46,7 +46,7 @@ class ClientLimits {
     one_item_at_ = received_ - unread;
     not_counted_ = 0;
   }
-  /// So many bytes of that item say nothing of how fast it comes.
+  /// Excludes this many bytes of the item from its rate.
   void leave_out(std::size_t count) noexcept { not_counted_ += count; }
   void end_item() noexcept { one_item_at_.reset(); }
 

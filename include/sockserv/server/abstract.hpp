@@ -147,7 +147,7 @@ class AbstractServer {
   /// this process are ended when the server stops. For sockserv itself.
   virtual void expect_stop(int) {}
 
-  /// Says that `drain(limit)` will follow as soon as serving has ended, as it does in `run()`: the serving thread then
+  /// Says that `drain(limit)` will follow as soon as serving ends, as it does in `run()`: the serving thread then
   /// takes the backlog itself, within that limit, and workers take it too before they end. To be called before serving.
   void expect_drain(duration limit) noexcept;
   /// Makes `serve_forever()` call `action` in its thread, once, when it has all that serving and stopping need and is

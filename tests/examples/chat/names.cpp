@@ -49,7 +49,7 @@ struct Client {
   bool has_left = false;
 };
 
-/// So many members of the room "big", with the longest names there are. Their clients have gone, but they have not
+/// A number of members of the room "big", with the longest names there are. Their clients have gone, but they have not
 /// left.
 struct Crowd {
   Crowd(chat::Chat& where, int count) : chat(where) {

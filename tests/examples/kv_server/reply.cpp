@@ -19,7 +19,7 @@ std::string next_of(const Reply& reply) {
   return bytes;
 }
 
-/// All that is to be sent, by so many bytes at a time.
+/// All that is to be sent, a given number of bytes at a time.
 std::string all_of(Reply& reply, std::size_t piece = std::numeric_limits<std::size_t>::max()) {
   std::string bytes;
   while (!reply.empty()) {

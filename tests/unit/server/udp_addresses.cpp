@@ -297,7 +297,7 @@ struct TwoNetworks {
   }
 };
 
-/// What a client elsewhere hears that takes answers only from the address that it asks.
+/// What a client in another network hears that takes answers only from the address that it asked.
 template <class Server>
 std::string asked_from_afar(Server& server, const TwoNetworks& networks, const std::string& host) {
   CAPTURE(host);
