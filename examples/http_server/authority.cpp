@@ -18,9 +18,9 @@ bool is_hexadecimal(char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c
 /// What RFC 3986, 2.2 and 2.3, calls unreserved and sub-delims, by byte.
 constexpr auto name_characters = [] {
   std::array<bool, 256> table{};
-  for (const unsigned char c :
+  for (const char c :
        std::string_view("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._~!$&'()*+,;=")) {
-    table[c] = true;
+    table[static_cast<unsigned char>(c)] = true;
   }
   return table;
 }();

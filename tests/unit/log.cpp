@@ -38,19 +38,19 @@ struct Ends {
   }
 };
 
-Ends pipe() {
+Ends ends_of_pipe() {
   std::array<int, 2> ends{};
   REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
   return {Descriptor(ends[0]), Descriptor(ends[1])};
 }
 
-Ends fifo(const std::string& path) {
+Ends ends_of_fifo(const std::string& path) {
   REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
   Descriptor reader(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   return {std::move(reader), Descriptor(::open(path.c_str(), O_WRONLY | O_CLOEXEC))};
 }
 
-Ends terminal() {
+Ends ends_of_terminal() {
   Descriptor reader(::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
   REQUIRE(::grantpt(reader.get()) == 0);
   REQUIRE(::unlockpt(reader.get()) == 0);
@@ -58,7 +58,7 @@ Ends terminal() {
   return {std::move(reader), std::move(writer)};
 }
 
-Ends sockets(int type) {
+Ends ends_of_sockets(int type) {
   std::array<int, 2> ends{};
   REQUIRE(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends.data()) == 0);
   return {Descriptor(ends[0]), Descriptor(ends[1])};
@@ -66,7 +66,7 @@ Ends sockets(int type) {
 
 /// Writes until there is no room for a single byte.
 void fill(const LineWriter& writer) {
-  for (const std::size_t size : {1000, 100, 10, 1}) {
+  for (const std::size_t size : {1000U, 100U, 10U, 1U}) {
     const std::string line(size, 'x');
     while (writer.write({line})) continue;
   }
@@ -75,14 +75,15 @@ void fill(const LineWriter& writer) {
 
 TEST_CASE("a line is written at once, all parts of it") {
   const TemporaryFolder folder;
-  for (const Ends& ends : {pipe(), fifo(folder / "fifo"), sockets(SOCK_STREAM), sockets(SOCK_DGRAM)}) {
+  for (const Ends& ends :
+       {ends_of_pipe(), ends_of_fifo(folder / "fifo"), ends_of_sockets(SOCK_STREAM), ends_of_sockets(SOCK_DGRAM)}) {
     const LineWriter writer(ends.writer.get());
     CHECK(writer.write({"one ", "two", "\n"}));
     CHECK(writer.write({"", "three\n"}));
     CHECK(ends.read() == "one two\nthree\n");
     CHECK(writer.take_lost() == 0);
   }
-  const Ends ends = terminal();
+  const Ends ends = ends_of_terminal();
   CHECK(LineWriter(ends.writer.get()).write({"one ", "two", "\n"}));
   CHECK(ends.read() == "one two\r\n");
 }
@@ -101,8 +102,9 @@ TEST_CASE("a line is appended to a file, without a limit") {
 
 TEST_CASE("what has no room is lost and counted, without waiting and without a change of flags") {
   const TemporaryFolder folder;
-  for (const Ends& ends : {pipe(), fifo(folder / "fifo"), terminal(), sockets(SOCK_STREAM), sockets(SOCK_DGRAM),
-                           sockets(SOCK_SEQPACKET)}) {
+  for (const Ends& ends :
+       {ends_of_pipe(), ends_of_fifo(folder / "fifo"), ends_of_terminal(), ends_of_sockets(SOCK_STREAM),
+        ends_of_sockets(SOCK_DGRAM), ends_of_sockets(SOCK_SEQPACKET)}) {
     const int flags = ::fcntl(ends.writer.get(), F_GETFL);
     const LineWriter writer(ends.writer.get());
     fill(writer);
@@ -114,7 +116,7 @@ TEST_CASE("what has no room is lost and counted, without waiting and without a c
 }
 
 TEST_CASE("a line that was written in part is ended before the next one") {
-  const Ends ends = pipe();
+  const Ends ends = ends_of_pipe();
   const LineWriter writer(ends.writer.get());
   CHECK_FALSE(writer.write({std::string(1 << 20, 'x')}));
   CHECK_FALSE(writer.write({"no room\n"}));
@@ -129,7 +131,7 @@ TEST_CASE("a reader that has gone costs the line, and raises no signal") {
   const TemporaryFolder folder;
   const auto [status, said] = in_child([&] {
     ::signal(SIGPIPE, SIG_DFL);
-    std::array<Ends, 3> all{pipe(), fifo(folder / "fifo"), sockets(SOCK_STREAM)};
+    std::array<Ends, 3> all{ends_of_pipe(), ends_of_fifo(folder / "fifo"), ends_of_sockets(SOCK_STREAM)};
     for (Ends& ends : all) {
       ends.reader.reset();
       const LineWriter writer(ends.writer.get());
@@ -142,7 +144,7 @@ TEST_CASE("a reader that has gone costs the line, and raises no signal") {
     sigaddset(&sigpipe, SIGPIPE);
     ::pthread_sigmask(SIG_BLOCK, &sigpipe, nullptr);
     ::raise(SIGPIPE);
-    Ends ends = pipe();
+    Ends ends = ends_of_pipe();
     ends.reader.reset();
     LineWriter(ends.writer.get()).write({"to nobody\n"});
     sigset_t pending;
@@ -154,7 +156,7 @@ TEST_CASE("a reader that has gone costs the line, and raises no signal") {
 }
 
 TEST_CASE("with patience, a line waits for room") {
-  const Ends ends = pipe();
+  const Ends ends = ends_of_pipe();
   const LineWriter writer(ends.writer.get());
   fill(writer);
   std::string text;
@@ -165,14 +167,14 @@ TEST_CASE("with patience, a line waits for room") {
 }
 
 TEST_CASE("patience that passes loses the line") {
-  const Ends ends = pipe();
+  const Ends ends = ends_of_pipe();
   const LineWriter writer(ends.writer.get());
   fill(writer);
   CHECK_FALSE(writer.write({"patient\n"}, 1ms));
 }
 
 TEST_CASE("processes count lost lines together") {
-  const Ends ends = pipe();
+  const Ends ends = ends_of_pipe();
   const LineWriter writer(ends.writer.get());
   fill(writer);
   in_child([&] {
@@ -183,7 +185,7 @@ TEST_CASE("processes count lost lines together") {
 }
 
 TEST_CASE("the default log writes one line to standard error, and reports lines that were lost before it") {
-  const Ends ends = pipe();
+  const Ends ends = ends_of_pipe();
   std::string said;
   const auto [status, ignored] = in_child([&] {
     ::dup2(ends.writer.get(), STDERR_FILENO);

@@ -44,7 +44,7 @@ constexpr std::string_view malformed[] = {
 };
 
 TEST_CASE("a UTF-8 character is as long as its first byte says, if the other bytes agree") {
-  for (const char32_t code : {0x0, 0x7f, 0x80, 0x7ff, 0x800, 0xd7ff, 0xe000, 0xffff, 0x10000, 0x10ffff}) {
+  for (const char32_t code : {0x0U, 0x7fU, 0x80U, 0x7ffU, 0x800U, 0xd7ffU, 0xe000U, 0xffffU, 0x10000U, 0x10ffffU}) {
     CAPTURE(static_cast<unsigned>(code));
     CHECK(utf8_length(utf8(code)) == utf8(code).size());
     CHECK(utf8_length(utf8(code).append(1, '\x80')) == utf8(code).size());
