@@ -378,13 +378,13 @@ TEST_CASE("fiber: time limits that are far away, and many that come and go, do n
 
 /// Waits in a way that takes long, with a view of what was read before and bytes that were not.
 void test_views(const std::function<void(StreamRequestHandler&)>& wait, const std::function<void(StreamClient&)>& end) {
-  static std::atomic<bool> intact;
-  intact = false;
+  static std::atomic<bool> kept;
+  kept = false;
   OneLoop server([&](StreamRequestHandler& handler) {
     const std::string_view line = *handler.rfile.readline();
     if (line.starts_with("holds")) {
       wait(handler);
-      intact = line == "holds a view\n" && handler.rfile.peek() == "and more";
+      kept = line == "holds a view\n" && handler.rfile.peek() == "and more";
     } else {
       handler.wfile.write(line);
     }
@@ -403,7 +403,7 @@ void test_views(const std::function<void(StreamRequestHandler&)>& wait, const st
   }
   CHECK(eventually([&] { return server.requests_running() == 1; }));
   end(holder);
-  CHECK(eventually([] { return intact.load(); }));
+  CHECK(eventually([] { return kept.load(); }));
 }
 
 TEST_CASE("fiber: a line stays what it was while its fiber waits for room, and a thousand others receive") {
