@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 #include <limits>
 #include <optional>
 #include <sockserv/detail/deadline.hpp>
@@ -74,12 +75,22 @@ int reopen(int descriptor) noexcept {
   return ::open(path.data(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
+/// Writes no more than what has room, as far as poll(2) tells: a page of a pipe, or 256 bytes of a terminal.
+ssize_t write_a_little(int descriptor, bool is_pipe, const iovec& part) noexcept {
+  pollfd room{descriptor, POLLOUT, 0};
+  if (::poll(&room, 1, 0) > 0) {
+    return ::write(descriptor, part.iov_base, std::min<std::size_t>(part.iov_len, is_pipe ? PIPE_BUF : 256));
+  }
+  errno = EAGAIN;
+  return -1;
+}
+
 /// For a pipe, or a device such as a terminal.
-ssize_t write_to_stream(int descriptor, std::span<iovec> parts) noexcept {
+ssize_t write_to_stream(int descriptor, bool is_pipe, std::span<iovec> parts) noexcept {
   const detail::WithoutSigpipe without_sigpipe;
   const int count = static_cast<int>(parts.size());
   ssize_t written = ::pwritev2(descriptor, parts.data(), count, -1, RWF_NOWAIT);
-  if (written < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
+  if (written < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == EPERM)) {  // EPERM: a filter of system calls
     const int own = reopen(descriptor);
     if (own >= 0 || errno == ENXIO) {  // ENXIO: a FIFO that nobody reads
       written = own >= 0 ? ::writev(own, parts.data(), count) : -1;
@@ -87,9 +98,7 @@ ssize_t write_to_stream(int descriptor, std::span<iovec> parts) noexcept {
       if (own >= 0) ::close(own);
       errno = error;
     } else {
-      pollfd room{descriptor, POLLOUT, 0};
-      errno = EAGAIN;
-      written = ::poll(&room, 1, 0) > 0 ? ::writev(descriptor, parts.data(), count) : -1;
+      written = write_a_little(descriptor, is_pipe, parts.front());
     }
   }
   if (written < 0 && errno == EPIPE) without_sigpipe.drop();
@@ -101,7 +110,7 @@ ssize_t write_once(int descriptor, std::span<iovec> parts) noexcept {
   if (::fstat(descriptor, &file) != 0) return -1;  // asked each time: a program may redirect its standard error
   if (S_ISREG(file.st_mode)) return write_to_file(descriptor, parts);
   if (S_ISSOCK(file.st_mode)) return write_to_socket(descriptor, parts);
-  return write_to_stream(descriptor, parts);
+  return write_to_stream(descriptor, S_ISFIFO(file.st_mode), parts);
 }
 
 bool wait_for_room(int descriptor, steady_clock::time_point deadline) noexcept {
@@ -115,7 +124,7 @@ bool wait_for_room(int descriptor, steady_clock::time_point deadline) noexcept {
 /// How long the last lines of a program may wait for room, all together.
 constexpr steady_clock::duration last_line_patience = milliseconds(100);
 
-/// How much of that is left. Zero before the last lines.
+/// How much of that is left. Zero while there is no `LastLines`.
 std::atomic<steady_clock::rep> patience_left{0};
 
 LineWriter& standard_error() {
@@ -128,7 +137,7 @@ bool write_to_stderr(const LineWriter::Parts& parts) {
   if (patience <= steady_clock::duration::zero()) return standard_error().write(parts);
   const auto began = steady_clock::now();
   const bool written = standard_error().write(parts, patience);
-  patience_left -= (steady_clock::now() - began).count();
+  patience_left = std::max(patience - (steady_clock::now() - began), steady_clock::duration::zero()).count();
   return written;
 }
 
@@ -178,7 +187,8 @@ void log_to_stderr(LogLevel, std::string_view message) noexcept {
 
 void detail::prepare_log() { standard_error(); }
 
-void detail::begin_last_lines() noexcept { patience_left = last_line_patience.count(); }
+detail::LastLines::LastLines() noexcept { patience_left = last_line_patience.count(); }
+detail::LastLines::~LastLines() { patience_left = 0; }
 
 void detail::report_lost_lines() noexcept {
   const std::uint64_t lost = standard_error().take_lost();

@@ -9,7 +9,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <iostream>
+#include <exception>
 #include <optional>
 #include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/descriptor.hpp>
@@ -17,9 +17,9 @@
 #include <sockserv/error.hpp>
 #include <stdexcept>
 #include <string>
-#include <utility>
+#include <system_error>
+#include <thread>
 
-#include "detail/signals_blocked.hpp"
 #include "detail/standard_error.hpp"
 
 namespace sockserv {
@@ -70,8 +70,9 @@ class Inheritance {
   std::optional<Handler> sigchld_;
 };
 
-/// What SIGINT and SIGTERM do while `run()` is at work. The first stops the server, and wakes whoever drains it. The
-/// second ends the program, or, where the server may have child processes, the drain.
+/// What SIGINT and SIGTERM do while `run()` is at work. The first stops the server, and wakes the thread that drains
+/// it. The second ends the program. Where the server may have child processes it ends the drain instead, which kills
+/// them; there a third signal ends the program.
 ///
 /// A SIGINT that was ignored stays ignored: so a shell protects what it runs in the background from Ctrl-C.
 class StopSignals {
@@ -101,6 +102,7 @@ class StopSignals {
     terminate_.reset();
     interrupt_.reset();
     current = nullptr;
+    while (handling > 0) std::this_thread::yield();  // another thread may still be in the handler
   }
 
   /// Returns when the first signal came, or `stop_waiting()` was called.
@@ -127,8 +129,18 @@ class StopSignals {
  private:
   static void handle(int signal) noexcept {
     const int saved = errno;
-    current.load()->came(signal);
+    ++handling;
+    StopSignals* const signals = current;
+    if (signals) ::getpid() == signals->process_ ? signals->came(signal) : leave_to_system(signal);
+    --handling;
     errno = saved;
+  }
+
+  /// A handler of requests forked this process, and did not execute another program: the signal ends it, not the
+  /// server.
+  static void leave_to_system(int signal) noexcept {
+    ::signal(signal, SIG_DFL);
+    ::raise(signal);
   }
 
   void came(int signal) noexcept {
@@ -139,14 +151,15 @@ class StopSignals {
     }
     int none = 0;
     const bool may_have_children = server_.prefers_single_thread();
-    if (!may_have_children || !second_.compare_exchange_strong(none, signal) || !server_.hurry_drain()) {
-      ::_exit(128 + signal);
-    }
+    if (!may_have_children || !second_.compare_exchange_strong(none, signal)) ::_exit(128 + signal);
+    server_.hurry_drain();
   }
 
   static inline std::atomic<StopSignals*> current = nullptr;
+  static inline std::atomic<int> handling = 0;  // threads
 
   AbstractServer& server_;
+  const pid_t process_ = ::getpid();
   detail::Descriptor came_;
   std::atomic<steady_clock::rep> first_ = 0;  // when it came
   std::atomic<int> second_ = 0;
@@ -155,20 +168,23 @@ class StopSignals {
   std::optional<Handler> terminate_;
 };
 
+void exit_after_second_signal(AbstractServer& server, const StopSignals& signals) {
+  if (signals.second() == 0) return;
+  server.kill_requests();
+  ::_exit(128 + signals.second());
+}
+
 /// Drains, and ends the program if that is not possible, or if a second signal ended the drain.
 DrainResult drain(AbstractServer& server, const StopSignals& signals, AbstractServer::duration limit) {
   const DrainResult result = server.drain(signals.left_of(limit));
-  if (signals.second() != 0) {
-    server.kill_requests();
-    ::_exit(128 + signals.second());
-  }
+  exit_after_second_signal(server, signals);
   if (result.remaining == 0) return result;
-  // Their threads use the server, so it cannot be destroyed, and main cannot return.
-  detail::begin_last_lines();
+  // Their threads use the server, so it cannot be destroyed, and main cannot return. What they hold in the buffers of
+  // standard output is lost: one of them may be writing there, and hold its lock.
+  const detail::LastLines last_lines;
   server.log(LogLevel::error, [&] {
     return std::to_string(result.remaining) + " request(s) cannot be cut off; the program ends without them";
   });
-  std::cout.flush();
   ::_exit(exit_forced);
 }
 
@@ -178,13 +194,10 @@ class Drainer {
  public:
   /// @throws boost::system::system_error if there is no thread for it.
   Drainer(AbstractServer& server, const StopSignals& signals, AbstractServer::duration limit) : signals_(signals) {
-    const detail::SignalsBlocked blocked;
     try {
       thread_ = std::thread([this, &server, &signals, limit] {
         signals.wait();
-        if (const auto error = detail::error_of([&] { result_ = drain(server, signals, limit); })) {
-          server.log(LogLevel::error, [&] { return "draining failed: " + detail::describe(error); });
-        }
+        error_ = detail::error_of([&] { result_ = drain(server, signals, limit); });
       });
     } catch (const std::system_error& error) {
       detail::throw_error(error.code(), "a thread that drains the server at its end");
@@ -194,16 +207,23 @@ class Drainer {
   Drainer& operator=(const Drainer&) = delete;
   ~Drainer() { finish(); }
 
-  /// Waits for the drain that a signal began, or that begins now if the server stopped for another reason.
-  DrainResult finish() {
-    signals_.stop_waiting();
-    if (thread_.joinable()) thread_.join();
+  /// Waits for the drain that a signal began, or that begins now if the server stopped for another reason. Throws what
+  /// draining threw.
+  DrainResult result() {
+    finish();
+    if (error_) std::rethrow_exception(error_);
     return result_;
   }
 
  private:
+  void finish() {
+    signals_.stop_waiting();
+    if (thread_.joinable()) thread_.join();
+  }
+
   const StopSignals& signals_;
   DrainResult result_;
+  std::exception_ptr error_;
   std::thread thread_;
 };
 
@@ -217,20 +237,31 @@ int run(AbstractServer& server, const RunOptions& options) {
   server.expect_drain(options.drain_limit);
   server.call_when_ready(options.on_ready);
 
-  const auto error = detail::error_of([&] {
+  std::exception_ptr error = detail::error_of([&] {
     if (!server.prefers_single_thread()) drainer.emplace(server, signals, options.drain_limit);
     server.serve_forever();
   });
-  detail::begin_last_lines();
-  if (error) server.log(LogLevel::error, [&] { return "serving ended: " + detail::describe(error); });
+  const auto log_error = [&](std::string_view what) {
+    const detail::LastLines last_lines;
+    server.log(LogLevel::error, [&] { return std::string(what) + detail::describe(error); });
+  };
+  if (error) log_error("serving ended: ");
+
   DrainResult result;
-  if (drainer) {
-    result = drainer->finish();
-  } else if (server
-                 .prefers_single_thread()) {  // with more threads, a fork leaves the child with locks that nobody holds
-    result = drain(server, signals, options.drain_limit);
+  const auto failure = detail::error_of([&] {
+    if (drainer) {
+      result = drainer->result();
+    } else if (server.prefers_single_thread()) {  // a fork leaves the child with locks that no other thread holds
+      result = drain(server, signals, options.drain_limit);
+    }
+  });
+  if (failure) {
+    error = failure;
+    log_error("draining failed: ");
   }
   server.server_close();
+  exit_after_second_signal(server, signals);
+  const detail::LastLines last_lines;
   detail::report_lost_lines();
   if (error) return exit_error;
   return result.forced > 0 ? exit_forced : exit_clean;

@@ -24,7 +24,8 @@ using LogSink = std::function<void(LogLevel level, std::string_view message)>;
 ///
 /// Never waits for a pipe or a terminal that nobody reads: a message that cannot be written at once is dropped, and
 /// when the next one can be written, a line after it says how many were lost, in child processes too. Only when `run()`
-/// is about to return does it wait, for up to 100 ms in all, because no later line could report the loss.
+/// is about to return does it wait, for up to 100 ms, because no later line could report the loss. `LineWriter` says
+/// where Linux makes exceptions.
 void log_to_stderr(LogLevel level, std::string_view message) noexcept;
 
 /// Writes lines to a descriptor, for example of an access log, and never waits for whoever reads it.
@@ -33,9 +34,9 @@ void log_to_stderr(LogLevel level, std::string_view message) noexcept;
 /// full pipe, socket or terminal cannot take at once is lost and counted. A reader that is gone raises no SIGPIPE. A
 /// regular file is written to in the usual way; slow disks and network file systems do block.
 ///
-/// Linux before 6.4 cannot be asked to write to a pipe without waiting. There the pipe is opened a second time for each
-/// line; where that is not possible either (no /proc, or a pipe of another user), the writer waits if another process
-/// fills the pipe between poll(2) and write(2).
+/// Linux cannot be asked to write to a terminal or a FIFO without waiting, nor before 6.4 to a pipe. These are opened a
+/// second time for each line. Where that is not possible either (no /proc, or a terminal or pipe of another user), the
+/// writer asks poll(2) first, and waits if there is less room than poll(2) promises or another process takes it.
 ///
 /// @par Thread safety
 /// Safe, and safe to use in child processes: they count lost lines together with their parent.

@@ -1,5 +1,6 @@
 #include <sockserv/detail/contexts.hpp>
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <memory>
 #include <mutex>
@@ -18,6 +19,7 @@ constinit std::mutex idle_mutex;  // guards what follows
 /// Contexts that nobody has. Never destroyed, since threads may end after main() has returned.
 constinit std::vector<io_context*>* idle_contexts = nullptr;
 constinit std::size_t contexts_made = 0;
+constinit std::atomic<bool> ever_used = false;  // set before the mutex is first taken
 
 /// A plain thread's context, given back when the thread ends.
 class ThreadContext final : public ThreadEnding {
@@ -45,6 +47,7 @@ LeasedContext::~LeasedContext() {
 
 io_context& LeasedContext::get() {
   if (context_) return *context_;
+  ever_used = true;
   const std::scoped_lock lock(idle_mutex);
   if (!idle_contexts) idle_contexts = new std::vector<io_context*>;
   if (idle_contexts->empty()) {
@@ -78,7 +81,7 @@ void close_idle_contexts() noexcept {
 }
 
 void abandon_contexts() noexcept {
-  if (!idle_contexts) return;    // there has never been one, and a child touches no memory without need
+  if (!ever_used) return;        // a child touches no memory without need
   new (&idle_mutex) std::mutex;  // a thread that is not here may have held it
   idle_contexts = nullptr;
   contexts_made = 0;

@@ -8,8 +8,15 @@ namespace sockserv::detail {
 /// @throws boost::system::system_error if there is no memory for that.
 void prepare_log();
 
-/// From now on `log_to_stderr` waits for a full standard error, for up to 100 ms in all: the program is about to end.
-void begin_last_lines() noexcept;
+/// While one exists, `log_to_stderr` waits for a full standard error, for up to 100 ms in all: the program is about to
+/// end. To be used by one thread at a time.
+class LastLines {
+ public:
+  LastLines() noexcept;
+  LastLines(const LastLines&) = delete;
+  LastLines& operator=(const LastLines&) = delete;
+  ~LastLines();
+};
 
 /// Writes how many lines `log_to_stderr` lost since the last report, if any.
 void report_lost_lines() noexcept;

@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
-#include <sockserv/error.hpp>
 #include <string>
 #include <thread>
 
@@ -21,7 +20,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-/// Others hold the lock for a few system calls; only a process that was stopped meanwhile holds it longer.
+/// Servers hold the lock for a few system calls, unless one was stopped meanwhile. Any other process that may read the
+/// folder can hold it for as long as it likes, so it must not keep a server from starting.
 constexpr std::chrono::seconds longest_wait(5);
 
 }  // namespace
@@ -39,22 +39,21 @@ bool is_stale(const Address& address) {
 
 FolderLock::FolderLock(const Address& address) {
   const std::filesystem::path folder = std::filesystem::path(address.path()).parent_path();
-  const std::string failure = "cannot bind to " + address.to_string() + ": a server left this path when it ended, and ";
-  folder_.reset(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder_) throw_error(last_system_error(), failure + "its folder cannot be opened to lock it; remove the path");
+  folder_ = Descriptor(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   const auto deadline = steady_clock::now() + longest_wait;
-  for (milliseconds pause(1); ::flock(folder_.get(), LOCK_EX | LOCK_NB) != 0;
+  for (milliseconds pause(1); folder_ && ::flock(folder_.get(), LOCK_EX | LOCK_NB) != 0;
        pause = std::min(2 * pause, milliseconds(50))) {
-    const error_code error = last_system_error();
-    if (!would_block() && errno != EINTR) throw_error(error, failure + "its folder cannot be locked; remove the path");
-    if (steady_clock::now() >= deadline) {
-      throw_error(error, failure + "another process has held the lock on its folder for " +
-                             std::to_string(longest_wait.count()) + " s; /proc/locks names that process");
+    const bool may_change = would_block() || errno == EINTR;
+    if (may_change && steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(pause);
+    } else {
+      folder_.reset();
     }
-    std::this_thread::sleep_for(pause);
   }
 }
 
-FolderLock::~FolderLock() { ::flock(folder_.get(), LOCK_UN); }  // closing would leave it to a copy of the descriptor
+FolderLock::~FolderLock() {
+  if (folder_) ::flock(folder_.get(), LOCK_UN);  // closing would leave it to a copy of the descriptor
+}
 
 }  // namespace sockserv::detail

@@ -14,10 +14,12 @@ bool is_stale(const Address& address);
 /// servers could find the same stale path, and the second would remove what the first has bound.
 ///
 /// The system releases it when the process exits. A process that was forked meanwhile does not keep it.
+///
+/// Where the lock cannot be had, because the folder cannot be read or another process does not release it within five
+/// seconds, the server goes on without.
 class FolderLock {
  public:
-  /// Locks the folder of that path. Waits five seconds at most.
-  /// @throws boost::system::system_error if the folder cannot be locked.
+  /// Locks the folder of that path, if it can. Waits five seconds at most.
   explicit FolderLock(const Address& address);
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;

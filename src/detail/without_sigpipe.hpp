@@ -17,13 +17,14 @@ class WithoutSigpipe {
     sigaddset(&blocked, SIGPIPE);
     sigaddset(&blocked, SIGTTOU);
     ::pthread_sigmask(SIG_BLOCK, &blocked, &before_);
+    was_pending_ = sigismember(&before_, SIGPIPE) == 1 && is_pending();
   }
   WithoutSigpipe(const WithoutSigpipe&) = delete;
   WithoutSigpipe& operator=(const WithoutSigpipe&) = delete;
   ~WithoutSigpipe() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
   void drop() const noexcept {
-    if (sigismember(&before_, SIGPIPE) == 1) return;  // whoever blocks it may wait for one
+    if (was_pending_) return;
     sigset_t sigpipe;
     sigemptyset(&sigpipe);
     sigaddset(&sigpipe, SIGPIPE);
@@ -32,7 +33,15 @@ class WithoutSigpipe {
   }
 
  private:
+  static bool is_pending() noexcept {
+    sigset_t pending;
+    sigemptyset(&pending);
+    ::sigpending(&pending);
+    return sigismember(&pending, SIGPIPE) == 1;
+  }
+
   sigset_t before_{};
+  bool was_pending_ = false;  // and is somebody else's to take
 };
 
 }  // namespace sockserv::detail

@@ -36,8 +36,8 @@ constexpr Seconds longest_delay = std::chrono::seconds(5);
 /// While one worker is on trial, others wait for it; this is how often the parent looks.
 constexpr milliseconds trial_interval(20);
 
-/// How often the parent looks whether a worker is ready, while none is.
-constexpr milliseconds readiness_interval(2);
+/// How often the parent looks whether the first worker is ready.
+constexpr milliseconds readiness_interval(5);
 
 /// A worker's thread answers at once, whatever its handlers do; but somebody may have stopped the whole process.
 constexpr milliseconds answer_limit(500);
@@ -244,10 +244,10 @@ std::exception_ptr WorkerProcesses::early_deaths_error(std::size_t limit) const 
       ". See what worker_started() needs, and what has been logged"));
 }
 
-std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration boot_timeout) const {
+std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration boot_timeout,
+                                                                        bool is_readiness_awaited) const {
   std::optional<duration> interval = children_.look_interval();
   const auto at_most = [&](duration limit) { interval = std::min(interval.value_or(limit), limit); };
-  if (!is_one_ready_since(time_point::min())) at_most(readiness_interval);
   const std::scoped_lock lock(mutex_);
   const auto now = steady_clock::now();
   for (std::size_t index = 0; index < workers_.size(); ++index) {
@@ -256,6 +256,7 @@ std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration
       at_most(std::max<duration>(next_start_ - now, trial_interval));
     } else if (!places_.values()[index].ready && !worker.overdue) {
       at_most(std::max(boot_timeout - (now - worker.started), duration::zero()));
+      if (is_readiness_awaited) at_most(readiness_interval);
     }
   }
   return interval;

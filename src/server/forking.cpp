@@ -45,7 +45,8 @@ void AbstractServer::become_worker() {
   stop_requested_ = false;
   taking_backlog_ = false;
   drain_expected_ = false;
-  drain_under_way_ = false;
+  drain_hurried_ = false;
+  stopped_at_ = 0;
   when_ready_ = nullptr;
   serving_ = false;
   backlog_taken_ = false;

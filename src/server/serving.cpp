@@ -146,8 +146,7 @@ void AbstractServer::throw_fatal_error() {
 
 /// Where `drain()` follows, it would need another thread for this: there may be none to be had by now.
 void AbstractServer::begin_expected_drain() {
-  drain_under_way_ = true;
-  backlog_deadline_ = deadline_after(drain_limit_);
+  backlog_deadline_ = deadline_after(drain_limit_, time_point(duration(stopped_at_)));
   const std::scoped_lock lock(mutex_);
   if (!backlog_taken_ && !close_after_serving_ && is_listening()) taking_backlog_ = true;
 }

@@ -18,6 +18,8 @@ constexpr AbstractServer::duration force_grace = std::chrono::seconds(2);
 }  // namespace
 
 void AbstractServer::request_stop() noexcept {
+  duration::rep never = 0;
+  stopped_at_.compare_exchange_strong(never, std::chrono::steady_clock::now().time_since_epoch().count());
   stop_requested_ = true;
   wake();
 }
@@ -44,17 +46,14 @@ void AbstractServer::expect_drain(duration limit) noexcept {
   drain_expected_ = true;
 }
 
-bool AbstractServer::hurry_drain() noexcept {
-  if (!drain_under_way_) return false;
-  taking_backlog_ = false;
-  wake();
+void AbstractServer::hurry_drain() noexcept {
+  drain_hurried_ = true;
   stop_waiting_for_requests();
-  return true;
+  wake();
 }
 
 DrainResult AbstractServer::drain(duration limit) {
   const time_point deadline = deadline_after(limit);
-  drain_under_way_ = true;
   begin_drain();
   if (called_from_within()) return {};
 

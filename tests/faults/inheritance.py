@@ -19,7 +19,10 @@ from server import PATIENCE, eventually, is_empty, program, reap, time_limit
 
 SUBSETS = [frozenset(subset) for size in range(4) for subset in itertools.combinations((0, 1, 2), size)]
 BLOCKED = (frozenset(), frozenset({signal.SIGTERM}), frozenset({signal.SIGINT}))
-KEY = "a key of the tests"
+ENVIRONMENT = {**os.environ, "SOCKSERV_KEY": "a key of the tests"}
+if "ASAN_OPTIONS" in ENVIRONMENT:
+    # Where SIGCHLD is ignored, LeakSanitizer fails, and then waits for who reads standard error.
+    ENVIRONMENT["ASAN_OPTIONS"] += ":detect_leaks=0"
 
 
 def broken_pipe():
@@ -66,7 +69,7 @@ def started(command, closed=frozenset(), blocked=frozenset(), errors="read", out
             elif state == "full":
                 streams[stream] = stack.enter_context(full_pipe())
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=inherit, start_new_session=True,
-                                   restore_signals=False, env={**os.environ, "SOCKSERV_KEY": KEY}, **streams)
+                                   restore_signals=False, env=ENVIRONMENT, **streams)
         try:
             yield process
         finally:

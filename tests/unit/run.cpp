@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <iostream>
 #include <sockserv.hpp>
 
 #include "support/support.hpp"
@@ -341,6 +342,73 @@ TEST_CASE("a second signal ends children too, and the program at once") {
   program.signal(SIGTERM);
   CHECK(program.wait() == 128 + SIGTERM);
   CHECK(client.read_all().empty());
+}
+
+TEST_CASE("two signals at a time leave no child behind") {
+  const TemporaryFolder folder;
+  const Program program =
+      Program::start<ForkingUnixStreamServer<Hold>>(folder / "socket", {.drain_limit = std::chrono::hours(1)});
+  StreamClient client = connect_to(folder / "socket");
+  CHECK(client.read_line() == "here\n");
+  for (const int signal : {SIGSTOP, SIGINT, SIGTERM, SIGCONT})
+    program.signal(signal);  // both are pending when it goes on
+  const int status = program.wait();
+  CHECK((status == 128 + SIGINT || status == 128 + SIGTERM));
+  CHECK(client.read_all().empty());
+}
+
+/// Forks, and ends the child as it would any other process.
+struct ForksAlone : StreamRequestHandler {
+  void handle() override {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      for (;;) ::pause();
+    }
+    ::kill(child, SIGTERM);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    wfile.write(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM ? "ended\n" : "not ended\n");
+    rfile.readline();
+  }
+};
+
+TEST_CASE("a signal to a process that a handler forked ends that process, and not the server") {
+  const TemporaryFolder folder;
+  const Program program = Program::start<ThreadingUnixStreamServer<ForksAlone>>(folder / "socket", {});
+  StreamClient client = connect_to(folder / "socket");
+  CHECK(client.read_line() == "ended\n");
+  StreamClient another = connect_to(folder / "socket");
+  CHECK(another.read_line() == "ended\n");
+  client.shutdown_write();
+  another.shutdown_write();
+  program.signal(SIGTERM);
+  CHECK(program.wait() == exit_clean);
+}
+
+/// Fills standard output, which nobody reads, and so keeps its lock.
+struct StuckInOutput : StreamRequestHandler {
+  void handle() override {
+    wfile.write("here\n");
+    for (;;) std::cout << std::string(65536, 'x') << std::flush;
+  }
+};
+
+TEST_CASE("a handler that is stuck in standard output does not keep the program") {
+  const TemporaryFolder folder;
+  std::array<int, 2> pipe{};
+  REQUIRE(::pipe2(pipe.data(), O_CLOEXEC) == 0);
+  const detail::Descriptor reader(pipe[0]);
+  const int before = ::dup(STDOUT_FILENO);
+  ::dup2(pipe[1], STDOUT_FILENO);
+  ::close(pipe[1]);
+  const Program program =
+      Program::start<ThreadingUnixStreamServer<StuckInOutput>>(folder / "socket", {.drain_limit = 10ms});
+  ::dup2(before, STDOUT_FILENO);
+  ::close(before);
+  StreamClient client = connect_to(folder / "socket");
+  CHECK(client.read_line() == "here\n");
+  program.signal(SIGTERM);
+  CHECK(program.wait() == exit_forced);
 }
 
 TEST_CASE("ServerThread serves while it lives, and hands on what serve_forever threw") {

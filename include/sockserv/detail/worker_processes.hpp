@@ -72,8 +72,9 @@ class WorkerProcesses {
 
   /// Looks at the workers that have ended, and at those that take too long to be ready, which are killed.
   void look_after(duration boot_timeout, const AbstractServer& server);
-  /// How soon to do so even if none ends. No value: it can wait for that.
-  std::optional<duration> look_interval(duration boot_timeout) const;
+  /// How soon to do so even if none ends. No value: it can wait for that. Soon while a worker boots, if somebody waits
+  /// for the first one to be ready.
+  std::optional<duration> look_interval(duration boot_timeout, bool is_readiness_awaited) const;
   /// The error that it is when so many workers in a row have ended early: before they were ready, or within a second
   /// and without having accepted anything. Null while they have not.
   std::exception_ptr early_deaths_error(std::size_t limit) const;

@@ -160,7 +160,8 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
     return workers_.inside() ? Server::service_descriptor() : workers_.descriptor();
   }
   std::optional<AbstractServer::duration> service_interval() const override {
-    return workers_.inside() ? Server::service_interval() : workers_.look_interval(boot_timeout);
+    return workers_.inside() ? Server::service_interval()
+                             : workers_.look_interval(boot_timeout, this->awaits_readiness());
   }
 
   /// The workers have been told to take the backlog. But they may have stopped before that (somebody may have sent

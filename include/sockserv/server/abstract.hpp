@@ -153,9 +153,9 @@ class AbstractServer {
   /// Makes `serve_forever()` call `action` in its thread, once, when it has all that serving and stopping need and is
   /// about to accept. To be called before serving.
   void call_when_ready(std::function<void()> action) { when_ready_ = std::move(action); }
-  /// Makes a drain that is under way abort and kill what runs without waiting any longer; false if there is none.
-  /// Only for servers that prefer a single thread: drains of others wait for threads too. Async-signal-safe.
-  bool hurry_drain() noexcept;
+  /// Makes a drain, now or later, abort and kill what runs without waiting. Only for servers that prefer a single
+  /// thread: drains of others wait for threads too. Async-signal-safe.
+  void hurry_drain() noexcept;
 
   /// Hands a message to `ServerOptions::log`.
   void log(LogLevel level, std::string_view message) const noexcept;
@@ -190,6 +190,8 @@ class AbstractServer {
   /// nobody but the serving thread accepts.
   virtual void begin_serving() {}
   virtual void end_serving() noexcept {}
+  /// True while `call_when_ready()` has something to call.
+  bool awaits_readiness() const noexcept { return when_ready_ != nullptr; }
   /// True once requests can be served: the loop then calls what `call_when_ready()` was given.
   virtual bool is_ready() const { return true; }
   /// Called by `serve_forever()` when it could accept now: true if others do that for it, who call `wake()` when they
@@ -229,7 +231,7 @@ class AbstractServer {
   /// more.
   virtual void serve_backlog();
   bool taking_backlog() const noexcept {
-    return taking_backlog_ && std::chrono::steady_clock::now() < backlog_deadline_;
+    return taking_backlog_ && !drain_hurried_ && std::chrono::steady_clock::now() < backlog_deadline_;
   }
   /// True if the backlog holds something.
   bool is_anyone_waiting() const noexcept;
@@ -332,7 +334,8 @@ class AbstractServer {
   std::atomic<bool> taking_backlog_ = false;
   std::atomic<bool> takes_requests_ahead_ = false;
   std::atomic<bool> drain_expected_ = false;
-  std::atomic<bool> drain_under_way_ = false;
+  std::atomic<bool> drain_hurried_ = false;
+  std::atomic<duration::rep> stopped_at_ = 0;  // when it was first asked to stop
   std::atomic<const std::type_info*> serving_type_ = nullptr;
 
   mutable std::mutex mutex_;  // guards what follows

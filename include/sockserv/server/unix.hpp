@@ -17,9 +17,9 @@ namespace sockserv {
 /// an error, and so is a file of another kind.
 ///
 /// Of several servers of sockserv that start on one path at the same time, one starts and can be reached; the others
-/// throw. To remove a stale path, a server locks its folder (flock(2)) until it has bound its own socket. It waits for
-/// the lock five seconds at most. It throws if it cannot have the lock, because it may not read the folder, say, or if
-/// it may not remove the path. Programs that remove paths without that lock are not covered.
+/// throw. To remove a stale path, a server locks its folder (flock(2)) until it has bound its own socket. If it may not
+/// read the folder, or another process keeps the lock for five seconds, it goes on without, and this is not promised.
+/// It throws if it may not remove the path. Programs that remove paths without that lock are not covered.
 ///
 /// Construction, errors and thread safety as for TCPServer.
 template <class Handler>
