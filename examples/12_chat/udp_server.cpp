@@ -5,10 +5,10 @@
 // Nobody joins and nobody leaves: who is there is who has sent a packet within the last minute (--lately SECONDS).
 // Watch nc -u 127.0.0.1 9000: it hears nothing until it has said something. An empty packet says nothing, and counts.
 //
-// There is no queue, and none is needed: a packet for which a client's socket has no room is lost. The sender of a packet
-// can be forged, and then a stranger gets what others say; a server for the open network would have a new sender answer a
-// question first. Here there are few clients, so one packet causes only a few others. What such a server sends is not
-// relayed; otherwise two of them could keep each other busy indefinitely.
+// There is no queue, and none is needed: a packet for which a client's socket has no room is lost. The sender of a
+// packet can be forged, and then a stranger gets what others say; a server for the open network would have a new sender
+// answer a question first. Here there are few clients, so one packet causes only a few others. What such a server sends
+// is not relayed; otherwise two of them could keep each other busy indefinitely.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>

@@ -16,9 +16,11 @@ pthread_key_t ThreadEnding::key() {
   return made;
 }
 
-bool ThreadEnding::register_here() noexcept {
+bool ThreadEnding::register_here() noexcept try {
   earlier_ = static_cast<ThreadEnding*>(::pthread_getspecific(key()));
   return ::pthread_setspecific(key(), this) == 0;
+} catch (const boost::system::system_error&) {  // no key is left
+  return false;
 }
 
 void ThreadEnding::call_all(ThreadEnding* last) noexcept {
