@@ -66,7 +66,7 @@ Scarcity::Exposure::~Exposure() { exemptions = exemptions_; }
 
 extern "C" {
 
-// NOLINTBEGIN(bugprone-reserved-identifier,readability-inconsistent-declaration-parameter-name)
+// NOLINTBEGIN(bugprone-reserved-identifier,misc-include-cleaner,readability-inconsistent-declaration-parameter-name)
 void* __libc_malloc(std::size_t);
 void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
@@ -77,7 +77,7 @@ void* __libc_memalign(std::size_t, std::size_t);
 [[gnu::weak]] void* ___interceptor_memalign(std::size_t, std::size_t);
 [[gnu::weak]] int ___interceptor_pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
 [[gnu::weak]] void* ___interceptor_mmap(void*, std::size_t, int, int, int, off_t);
-// NOLINTEND(bugprone-reserved-identifier,readability-inconsistent-declaration-parameter-name)
+// NOLINTEND(bugprone-reserved-identifier,misc-include-cleaner,readability-inconsistent-declaration-parameter-name)
 }
 
 namespace {

@@ -186,7 +186,6 @@ TEST_CASE("processes count lost lines together") {
 
 TEST_CASE("the default log writes one line to standard error, and reports lines that were lost before it") {
   const Ends ends = ends_of_pipe();
-  std::string said;
   const auto [status, ignored] = in_child([&] {
     ::dup2(ends.writer.get(), STDERR_FILENO);
     log_to_stderr(LogLevel::warning, "something happened");

@@ -19,7 +19,8 @@ TEST_CASE("a value that makes no sense is refused by the field's name") {
                        std::invalid_argument);
   CHECK_NOTHROW(detail::validate({.request_queue_size = std::numeric_limits<int>::max()}));
   CHECK_NOTHROW(detail::validate({.max_packet_size = std::size_t{64} << 20}));
-  for (const std::size_t size : {std::size_t{0}, (std::size_t{64} << 20) + 1, std::size_t{1} << 40, std::size_t(-1)}) {
+  for (const std::size_t size :
+       {std::size_t{0}, (std::size_t{64} << 20) + 1, std::size_t{1} << 40, std::numeric_limits<std::size_t>::max()}) {
     CHECK_THROWS_WITH_AS(detail::validate({.max_packet_size = size}), doctest::Contains("max_packet_size"),
                          std::invalid_argument);
   }

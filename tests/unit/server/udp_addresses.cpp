@@ -273,6 +273,7 @@ struct TwoNetworks {
   Network client;
 
   TwoNetworks() {
+    // NOLINTBEGIN(performance-inefficient-string-concatenation): readable, and a few times only
     for (const std::string number : {"1", "2"}) {
       const std::string interface = "net" + number;
       server.ip("link add " + interface + " type veth peer name " + interface + " netns " + client.name());
@@ -288,6 +289,7 @@ struct TwoNetworks {
       add(server, "2");
       add(client, "9");
     }
+    // NOLINTEND(performance-inefficient-string-concatenation)
   }
 
   /// A client's socket, to ask there.
@@ -412,7 +414,7 @@ TEST_CASE("an answer whose address is gone is an error, and does not leave from 
     void handle() override {
       error_code error;
       socket.sendto(packet, client_address, error);
-      errors.push_back(error ? "refused" : "sent");
+      errors.emplace_back(error ? "refused" : "sent");
     }
   };
   const TwoNetworks networks;
