@@ -20,6 +20,7 @@
 #include <system_error>
 #include <thread>
 
+#include "detail/leave_to_system.hpp"
 #include "detail/standard_error.hpp"
 
 namespace sockserv {
@@ -131,16 +132,9 @@ class StopSignals {
     const int saved = errno;
     ++handling;
     StopSignals* const signals = current;
-    if (signals) ::getpid() == signals->process_ ? signals->came(signal) : leave_to_system(signal);
+    if (signals) ::getpid() == signals->process_ ? signals->came(signal) : detail::leave_to_system(signal);
     --handling;
     errno = saved;
-  }
-
-  /// A handler of requests forked this process, and did not execute another program: the signal ends it, not the
-  /// server.
-  static void leave_to_system(int signal) noexcept {
-    ::signal(signal, SIG_DFL);
-    ::raise(signal);
   }
 
   void came(int signal) noexcept {

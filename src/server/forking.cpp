@@ -3,12 +3,15 @@
 #include <sockserv/server/abstract.hpp>
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <new>
 #include <sockserv/detail/child_processes.hpp>
 #include <sockserv/detail/fork.hpp>
 #include <sockserv/detail/request_scope.hpp>
+
 #include <sockserv/error.hpp>
+#include "../detail/leave_to_system.hpp"
 
 namespace sockserv {
 namespace {
@@ -16,10 +19,14 @@ namespace {
 /// A worker process has one server, to which SIGTERM means what it means to its parent.
 void stop_on_sigterm(AbstractServer& server) noexcept {
   static AbstractServer* stopped = nullptr;
+  static pid_t worker = 0;
   stopped = &server;
+  worker = ::getpid();
   struct sigaction action{};
   action.sa_flags = SA_RESTART | SA_ONSTACK;
-  action.sa_handler = [](int) { stopped->request_stop(); };
+  action.sa_handler = [](int signal) {
+    ::getpid() == worker ? stopped->request_stop() : detail::leave_to_system(signal);
+  };
   ::sigaction(SIGTERM, &action, nullptr);
 }
 

@@ -372,9 +372,10 @@ struct ForksAlone : StreamRequestHandler {
   }
 };
 
-TEST_CASE("a signal to a process that a handler forked ends that process, and not the server") {
+template <class Server>
+void serves_on_when_a_handler_ends_its_child() {
   const TemporaryFolder folder;
-  const Program program = Program::start<ThreadingUnixStreamServer<ForksAlone>>(folder / "socket", {});
+  const Program program = Program::start<Server>(folder / "socket", {});
   StreamClient client = connect_to(folder / "socket");
   CHECK(client.read_line() == "ended\n");
   StreamClient another = connect_to(folder / "socket");
@@ -383,6 +384,11 @@ TEST_CASE("a signal to a process that a handler forked ends that process, and no
   another.shutdown_write();
   program.signal(SIGTERM);
   CHECK(program.wait() == exit_clean);
+}
+
+TEST_CASE("a signal to a process that a handler forked ends that process, and not the server") {
+  serves_on_when_a_handler_ends_its_child<ThreadingUnixStreamServer<ForksAlone>>();
+  serves_on_when_a_handler_ends_its_child<PreForkingMixIn<ThreadingMixIn<UnixStreamServer<ForksAlone>>>>();
 }
 
 /// Fills standard output, which nobody reads, and so keeps its lock.
