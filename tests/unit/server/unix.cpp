@@ -248,6 +248,7 @@ TEST_CASE("a stale path that cannot be taken over is an error that says why") {
 TEST_CASE("a stale path in a folder that can be written to and not be read is taken over") {
   const TemporaryFolder folder;
   leave_stale_socket(folder / "socket", SOCK_STREAM);
+  fs::permissions(folder / "socket", fs::perms::all);
   REQUIRE(::chmod((folder / "").c_str(), 0333) == 0);
   if (const auto failure = as_nobody(folder / "", failure_to_start)) CHECK(*failure == "none");
 }
