@@ -55,7 +55,7 @@ struct sigaction action_of(int signal) noexcept {
 
 bool is_ignored(int signal) noexcept { return action_of(signal).sa_handler == SIG_IGN; }
 
-/// Makes harmless what the process may have inherited from whoever started it, until the end of the scope.
+/// Makes harmless what the process may have inherited, until the end of the scope.
 class Inheritance {
  public:
   Inheritance() {

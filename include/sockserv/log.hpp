@@ -1,6 +1,6 @@
 #pragma once
 
-/// Messages for the operator of a server, and how lines are written without waiting for whoever reads them.
+/// Messages for the operator of a server, and how lines are written without waiting for their reader.
 
 #include <array>
 #include <atomic>
@@ -28,7 +28,7 @@ using LogSink = std::function<void(LogLevel level, std::string_view message)>;
 /// where Linux makes exceptions.
 void log_to_stderr(LogLevel level, std::string_view message) noexcept;
 
-/// Writes lines to a descriptor, for example of an access log, and never waits for whoever reads it.
+/// Writes lines to a descriptor, for example of an access log, and never waits for its reader.
 ///
 /// Descriptors such as standard error are shared with other processes, so none of their flags is changed. A line that a
 /// full pipe, socket or terminal cannot take at once is lost and counted. A reader that is gone raises no SIGPIPE. A

@@ -30,7 +30,7 @@ void check_stack_size(std::size_t size, std::size_t least, std::size_t count, in
   const bool fits = size <= std::numeric_limits<std::size_t>::max() / 2 / count;
   const std::size_t all = size * count;
   void* const memory = fits ? ::mmap(nullptr, all, PROT_READ | PROT_WRITE, flags, -1, 0) : MAP_FAILED;
-  if (memory == MAP_FAILED) refuse("stack_size", size, "the system has no memory for a stack of so many bytes");
+  if (memory == MAP_FAILED) refuse("stack_size", size, "the system has no memory for a stack of this size");
   ::munmap(memory, all);
 }
 
