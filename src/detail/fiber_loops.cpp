@@ -64,9 +64,10 @@ void FiberLoops::stop_accepting() noexcept {
 
 /// One loop accepts at a time, since servers' hooks expect no more. Those who come too late can go: every loop hears of
 /// every request, and whoever accepts goes on until there is none.
+///
+/// The listener is touched under the lock only: once `stop_accepting()` has had it, the listener may be closed.
 void FiberLoops::accept(fiber::Loop& loop) {
-  int accepted = 0;
-  while (accepted < requests_at_a_time) {
+  for (int accepted = 0; accepted < requests_at_a_time; ++accepted) {
     {
       const std::unique_lock lock(accepting_mutex_, std::try_to_lock);
       if (!lock || !accepting_) return;
@@ -74,13 +75,15 @@ void FiberLoops::accept(fiber::Loop& loop) {
         accepting_ = false;
         return callbacks_.wake();
       }
-      if (!callbacks_.accept()) break;
+      if (accepted == requests_of_a_burst && loops_.size() == 1) loop.pause_watching();
+      if (!callbacks_.accept()) {
+        if (loop.resume_watching()) loop.accept_again();  // without memory to watch, it looks repeatedly
+        return;
+      }
     }
     loop.run_ready();  // at once, while it is in the processor's cache
-    if (++accepted == requests_of_a_burst && loops_.size() == 1) loop.pause_watching();
   }
-  // Without memory to watch, it looks again and again.
-  if (accepted == requests_at_a_time || loop.resume_watching()) loop.accept_again();
+  loop.accept_again();
 }
 
 void FiberLoops::submit(std::unique_ptr<FiberTask>& task) {

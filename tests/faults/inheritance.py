@@ -308,6 +308,9 @@ class AtTheLimit(Inheritance):
         if os.getuid() != 0:
             print("skipped: only root can run a server as another user")
             sys.exit(77)
+        if "TSAN_OPTIONS" in os.environ:
+            print("skipped: ThreadSanitizer starts threads of its own, which count")
+            sys.exit(77)
         # Enough for the server to start, and too few for the clients.
         for number, (mixin, most) in enumerate((("none", 2), ("threading", 12), ("forking", 12), ("thread_pool", 5),
                                                 ("fiber", 4), ("preforking", 6), ("preforking_fiber", 8))):
