@@ -305,12 +305,6 @@ class AtTheLimit(Inheritance):
     """A user who may have no more threads and processes. Root is not limited, so each server runs as a user of its own."""
 
     def test_sigterm_drains_and_ends_the_server(self):
-        if os.getuid() != 0:
-            print("skipped: only root can run a server as another user")
-            sys.exit(77)
-        if "TSAN_OPTIONS" in os.environ:
-            print("skipped: ThreadSanitizer starts threads of its own, which count")
-            sys.exit(77)
         # Enough for the server to start, and too few for the clients.
         for number, (mixin, most) in enumerate((("none", 2), ("threading", 12), ("forking", 12), ("thread_pool", 5),
                                                 ("fiber", 4), ("preforking", 6), ("preforking_fiber", 8))):
@@ -343,4 +337,9 @@ class AtTheLimit(Inheritance):
 
 
 if __name__ == "__main__":
+    if "AtTheLimit" in sys.argv:
+        if os.getuid() != 0:
+            sys.exit(print("skipped: only root can run a server as another user") or 77)
+        if "TSAN_OPTIONS" in os.environ:
+            sys.exit(print("skipped: ThreadSanitizer starts threads of its own, which count") or 77)
     unittest.main()
