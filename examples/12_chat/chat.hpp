@@ -19,7 +19,7 @@
 ///   as it likes, since that holds up nobody.
 /// - The names in a room may be more than a queue holds. So they go out in lines, and a line of them enters the queue
 /// only
-///   when the queue is empty: whoever asks is not dropped because of the answer, and one that does not read costs no
+///   when the queue is empty: a member is not dropped for asking, and a member that does not read costs no
 ///   memory for it.
 /// - A member's socket stays open while it is in a room, for its handler closes it only after `leave`. (The writer may
 ///   wait for a number that has become another socket's since; then it is woken for nothing.)

@@ -124,7 +124,7 @@ OpenFile open_file(Descriptor file, struct stat status, std::string_view path) {
           media_type(path)};
 }
 
-/// Opens where that holds up nobody else. Whoever has a lease of the file has some time to give it up.
+/// Opens a file without holding up other requests. A process that has a lease of the file gets some time to release it.
 Descriptor open_in(const Folder& folder, const std::string& path, error_code& error) {
   for (int attempt = 1;; ++attempt) {
     std::optional<Descriptor> found = folder.open_at_once(path, error);

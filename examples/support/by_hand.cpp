@@ -99,7 +99,7 @@ void end_on_signals(std::string_view path) {
     check(::sigaction(signal, &action, nullptr), "sigaction");
     sigaddset(&handled, signal);
   }
-  check(::sigprocmask(SIG_UNBLOCK, &handled, nullptr), "sigprocmask");  // whoever started it may have blocked them
+  check(::sigprocmask(SIG_UNBLOCK, &handled, nullptr), "sigprocmask");  // they may have been blocked at the start
 }
 
 sockaddr_in loopback(std::uint16_t port) {

@@ -50,7 +50,8 @@ void Loop::run_thread() {
   input_buffers_.belong_here();
   const OverflowWatch watch(signal_stack_.get());
   context_.restart();
-  // An operation that throws, for lack of memory for one, has been dropped, and whoever awaits it learns of that.
+  // An operation that throws, for example for lack of memory, was dropped, and the handler that awaits it gets an
+  // error.
   do {
     wait_for_events();
   } while (detail::error_of([this] { context_.run(); }));

@@ -58,7 +58,7 @@ struct PacketInfo {
 };
 
 /// Room for what the kernel says of a datagram: for IPv4 on a socket of IPv6 both structures. It is larger than these
-/// because whoever made an adopted socket may have asked for more, which comes first.
+/// because an adopted socket may have been asked for more, which comes first.
 struct alignas(cmsghdr) PacketInfoSpace {
   char bytes[256];
 };
