@@ -73,7 +73,8 @@ class Inheritance {
 
 /// What SIGINT and SIGTERM do while `run()` is at work. The first stops the server, and wakes the thread that drains
 /// it. The second ends the program. Where the server may have child processes it ends the drain instead, which kills
-/// them; there a third signal ends the program.
+/// them; there a third signal ends the program, but only if that has not happened within a second: whoever sends three
+/// in a row does not mean to leave children behind.
 ///
 /// A SIGINT that was ignored stays ignored: so a shell protects what it runs in the background from Ctrl-C.
 class StopSignals {
@@ -143,10 +144,15 @@ class StopSignals {
       server_.request_stop();
       return stop_waiting();
     }
-    int none = 0;
-    const bool may_have_children = server_.prefers_single_thread();
-    if (!may_have_children || !second_.compare_exchange_strong(none, signal)) ::_exit(128 + signal);
-    server_.hurry_drain();
+    if (!server_.prefers_single_thread()) ::_exit(128 + signal);
+    const steady_clock::rep now = steady_clock::now().time_since_epoch().count();
+    never = 0;
+    if (second_came_.compare_exchange_strong(never, now)) {
+      second_ = signal;
+      server_.hurry_drain();
+    } else if (steady_clock::duration(now - second_came_) > std::chrono::seconds(1)) {
+      ::_exit(128 + signal);
+    }
   }
 
   static inline std::atomic<StopSignals*> current = nullptr;
@@ -156,7 +162,8 @@ class StopSignals {
   const pid_t process_ = ::getpid();
   detail::Descriptor came_;
   std::atomic<steady_clock::rep> first_ = 0;  // when it came
-  std::atomic<int> second_ = 0;
+  std::atomic<steady_clock::rep> second_came_ = 0;
+  std::atomic<int> second_ = 0;  // its number
   sigset_t mask_before_{};
   std::optional<Handler> interrupt_;
   std::optional<Handler> terminate_;

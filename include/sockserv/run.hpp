@@ -30,8 +30,8 @@ enum ExitStatus : int {
 /// Serves until SIGINT or SIGTERM (or until something stops the server), then drains and closes it.
 ///
 /// A second signal ends the program at once with status 128 + its number. A server that forks kills its children first;
-/// if a hook keeps its serving thread from that, a third signal ends the program. A request that cannot even be cut off
-/// (its handler computes without end) ends the program with status 75 two drain steps after the limit.
+/// if a hook keeps its serving thread from that for a second, a third signal ends the program. A request that cannot
+/// even be cut off (its handler computes without end) ends the program with status 75 two drain steps after the limit.
 ///
 /// Until it returns, `run()` makes the process safe from what it inherited:
 /// - SIGINT and SIGTERM are unblocked in the calling thread. A SIGINT that is ignored stays ignored, because a shell

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <iostream>
 #include <sockserv.hpp>
+#include <thread>
 
 #include "detail/sanitized.hpp"
 #include "support/support.hpp"
@@ -58,6 +59,11 @@ class Program {
   void signal(int number) const { ::kill(child_, number); }
   /// Sends it to all processes of the program, as a terminal does, or a service manager.
   void signal_all(int number) const { ::kill(-child_, number); }
+
+  bool has_ended() const {
+    siginfo_t info{};
+    return ::waitid(P_PID, static_cast<id_t>(child_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
+  }
 
   /// Its exit status, or minus the signal that ended it.
   int wait() const {
@@ -345,17 +351,41 @@ TEST_CASE("a second signal ends children too, and the program at once") {
   CHECK(client.read_all().empty());
 }
 
-TEST_CASE("two signals at a time leave no child behind") {
+/// Keeps its serving thread for so long that many signals come before it can react.
+struct SlowServer : ForkingMixIn<UnixStreamServer<Hold>> {
+  using ForkingMixIn::ForkingMixIn;
+  void service_actions() override { std::this_thread::sleep_for(std::chrono::milliseconds(200)); }
+};
+
+TEST_CASE("any number of signals at a time leave no child behind") {
   const TemporaryFolder folder;
-  const Program program =
-      Program::start<ForkingUnixStreamServer<Hold>>(folder / "socket", {.drain_limit = std::chrono::hours(1)});
+  const Program program = Program::start<SlowServer>(folder / "socket", {.drain_limit = std::chrono::hours(1)});
   StreamClient client = connect_to(folder / "socket");
   CHECK(client.read_line() == "here\n");
   for (const int signal : {SIGSTOP, SIGINT, SIGTERM, SIGCONT})
     program.signal(signal);  // both are pending when it goes on
+  for (int i = 0; i < 1000; ++i) program.signal(SIGTERM);
   const int status = program.wait();
   CHECK((status == 128 + SIGINT || status == 128 + SIGTERM));
   CHECK(client.read_all().empty());
+}
+
+/// Keeps its serving thread for ever.
+struct StuckServer : ForkingMixIn<UnixStreamServer<Hold>> {
+  using ForkingMixIn::ForkingMixIn;
+  void service_actions() override {
+    for (;;) ::pause();
+  }
+};
+
+TEST_CASE("a further signal ends a forking server whose hook does not return") {
+  const TemporaryFolder folder;
+  const Program program = Program::start<StuckServer>(folder / "socket", {.drain_limit = std::chrono::hours(1)});
+  CHECK(eventually([&] {
+    program.signal(SIGTERM);
+    return program.has_ended();
+  }));
+  CHECK(program.wait() == 128 + SIGTERM);
 }
 
 // ThreadSanitizer delivers signals late, not at all in a process that was forked beside threads, and waits for other
