@@ -133,18 +133,19 @@ std::string Destination::to_string() const {
   return all;
 }
 
-Connection create_connection(const Destination& destination, std::optional<Connection::duration> timeout,
-                             const StreamSettings& settings) {
+ClientConnection create_connection(const Destination& destination, std::optional<ClientConnection::duration> timeout,
+                                   const StreamSettings& settings) {
   return {destination, timeout, settings};
 }
 
-Connection::Connection(const Destination& destination, std::optional<duration> timeout, const StreamSettings& settings)
-    : request({}, {}, waiting_) {
+ClientConnection::ClientConnection(const Destination& destination, std::optional<duration> timeout,
+                                   const StreamSettings& settings)
+    : connection({}, {}, waiting_) {
   connect(destination, deadline_of(timeout, "create_connection"));
-  detail::apply(settings, request, rfile, wfile);
+  detail::apply(settings, connection, rfile, wfile);
 }
 
-void Connection::connect(const Destination& destination, time_point deadline) {
+void ClientConnection::connect(const Destination& destination, time_point deadline) {
   const std::string name = destination.to_string();
   const std::vector<Address> addresses = destination.addresses(deadline);
   std::string failures;
@@ -156,20 +157,20 @@ void Connection::connect(const Destination& destination, time_point deadline) {
     if (!error) return;
     failures += (i == 0 ? "" : "; ") + addresses[i].to_string() + ": " + error.message();
   }
-  request.close();
+  connection.close();
   const bool says_all = addresses.size() == 1 && addresses.front().to_string() == name;
   const std::string message = "cannot connect to " + (says_all ? name : name + " (" + failures + ")");
   if (error == errc::timed_out) throw timeout_error(message);
   detail::throw_error(error, message);
 }
 
-error_code Connection::connect_to(const Address& address, time_point deadline) {
+error_code ClientConnection::connect_to(const Address& address, time_point deadline) {
   fill_standard_descriptors_once();
   detail::Descriptor descriptor(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!descriptor) return detail::last_system_error();
   const int socket = descriptor.get();
-  request = StreamRequest(std::move(descriptor), address, waiting_);
-  if (auto* const requests = detail::requests_of_caller()) request.enter_uncounted(*requests);
+  connection = StreamRequest(std::move(descriptor), address, waiting_);
+  if (auto* const requests = detail::requests_of_caller()) connection.enter_uncounted(*requests);
   for (milliseconds pause(1);;) {
     if (::connect(socket, address.data(), address.size()) == 0 || errno == EISCONN) break;
     error_code error = detail::last_system_error();
@@ -188,26 +189,26 @@ error_code Connection::connect_to(const Address& address, time_point deadline) {
   }
   error_code error;
   // Two ends of one socket: the kernel has chosen the port that was asked for, and nobody listens there.
-  if (address.is_ip() && request.getsockname(error) == address) return boost::asio::error::connection_refused;
+  if (address.is_ip() && connection.getsockname(error) == address) return boost::asio::error::connection_refused;
   if (::fcntl(socket, F_SETFL, 0) != 0) return detail::last_system_error();  // no longer O_NONBLOCK
   return {};
 }
 
-Connection::~Connection() {
+ClientConnection::~ClientConnection() {
   detail::error_of([this] { close(); });
 }
 
-void Connection::shutdown(int how) {
+void ClientConnection::shutdown(int how) {
   wfile.flush();
-  request.shutdown(how);
+  connection.shutdown(how);
 }
 
-void Connection::close() {
-  if (request.fileno() < 0) return;
+void ClientConnection::close() {
+  if (connection.fileno() < 0) return;
   const auto error = detail::error_of([this] { wfile.flush(); });
   error_code ignored;
-  request.shutdown(SHUT_RDWR, ignored);  // a process that was forked meanwhile has a copy of the descriptor
-  request.close();
+  connection.shutdown(SHUT_RDWR, ignored);  // a process that was forked meanwhile has a copy of the descriptor
+  connection.close();
   if (error) std::rethrow_exception(error);
 }
 

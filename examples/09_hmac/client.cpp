@@ -32,9 +32,9 @@ bool print_answer(sockserv::MessageStream& messages) {
 /// False if the server has turned us away.
 bool ask(const sockserv::Address& server, const sockserv::Authentication& authentication,
          const std::vector<std::string>& questions) {
-  auto connection = sockserv::create_connection(server, seconds(5), {.timeout = seconds(5)});
-  sockserv::authenticate(connection.request, authentication, sockserv::AuthenticationRole::client);
-  sockserv::MessageStream messages(connection.rfile, connection.wfile, example::framing);
+  auto client = sockserv::create_connection(server, seconds(5), {.timeout = seconds(5)});
+  sockserv::authenticate(client.connection, authentication, sockserv::AuthenticationRole::client);
+  sockserv::MessageStream messages(client.rfile, client.wfile, example::framing);
   if (!print_answer(messages)) return false;
   for (const std::string& question : questions) {
     messages.send(question);

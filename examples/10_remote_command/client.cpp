@@ -52,9 +52,9 @@ int exit_code_of(const Json& result) {
 
 // snippet: client
 int run(const sockserv::Address& server, const sockserv::Authentication& authentication, const Json& request) {
-  auto connection = sockserv::create_connection(server, patience);
-  sockserv::authenticate(connection.request, authentication, sockserv::AuthenticationRole::client);
-  sockserv::MessageStream messages(connection.rfile, connection.wfile, framing);
+  auto client = sockserv::create_connection(server, patience);
+  sockserv::authenticate(client.connection, authentication, sockserv::AuthenticationRole::client);
+  sockserv::MessageStream messages(client.rfile, client.wfile, framing);
   messages.send(request.dump());
   for (const std::string_view message : messages) {
     const auto kind = static_cast<Kind>(message.empty() ? '\0' : message.front());

@@ -50,9 +50,9 @@ class Progress {
 };
 
 /// Returns true if the server sent something, which may be in `rfile` already, or closed the connection.
-bool has_spoken(sockserv::Connection& connection) {
-  if (!connection.rfile.peek(0).empty()) return true;
-  pollfd server{connection.request.fileno(), POLLIN, 0};
+bool has_spoken(sockserv::ClientConnection& client) {
+  if (!client.rfile.peek(0).empty()) return true;
+  pollfd server{client.connection.fileno(), POLLIN, 0};
   return ::poll(&server, 1, 0) == 1;
 }
 
@@ -61,7 +61,7 @@ void report(const std::string& what, std::uint64_t size, std::uint64_t from) {
 }
 
 // snippet: put
-void put(sockserv::Connection& connection, sockserv::MessageStream& messages, const std::string& path) {
+void put(sockserv::ClientConnection& client, sockserv::MessageStream& messages, const std::string& path) {
   const std::string name = std::filesystem::path(path).filename();
   check_name(name);
   const File file(open_plain(AT_FDCWD, path, O_RDONLY | O_NOCTTY), path);
@@ -82,9 +82,9 @@ void put(sockserv::Connection& connection, sockserv::MessageStream& messages, co
 
   {
     Progress progress(size);
-    for (std::uint64_t sent = from; sent < size && !has_spoken(connection);) {  // it speaks early only of an error
+    for (std::uint64_t sent = from; sent < size && !has_spoken(client);) {  // it speaks early only of an error
       const std::string piece = file.read(sent, size - sent);
-      connection.wfile.write(piece);
+      client.wfile.write(piece);
       sent += piece.size();
       progress.show(sent);
     }
@@ -94,7 +94,7 @@ void put(sockserv::Connection& connection, sockserv::MessageStream& messages, co
 }
 // snippet end
 
-void get(sockserv::Connection& connection, sockserv::MessageStream& messages, const std::string& name,
+void get(sockserv::ClientConnection& client, sockserv::MessageStream& messages, const std::string& name,
          const std::string& directory) {
   const Folder folder(directory);
   folder.check_room(name);
@@ -108,7 +108,7 @@ void get(sockserv::Connection& connection, sockserv::MessageStream& messages, co
   {
     Progress progress(size);
     while (part.size() < size) {
-      part.append(receive_piece(connection.rfile, size - part.size()));
+      part.append(receive_piece(client.rfile, size - part.size()));
       progress.show(part.size());
     }
   }
@@ -138,13 +138,13 @@ void declare_options(CLI::App& app, Arguments& arguments) {
 }
 
 void run(const Arguments& arguments) {
-  auto connection = sockserv::create_connection(example::server_address(arguments.url), std::chrono::seconds(10),
-                                                {.rbufsize = piece_size, .timeout = time_limit});
-  sockserv::MessageStream messages(connection.rfile, connection.wfile, framing);
+  auto client = sockserv::create_connection(example::server_address(arguments.url), std::chrono::seconds(10),
+                                            {.rbufsize = piece_size, .timeout = time_limit});
+  sockserv::MessageStream messages(client.rfile, client.wfile, framing);
   if (*arguments.putting) {
-    put(connection, messages, arguments.path);
+    put(client, messages, arguments.path);
   } else {
-    get(connection, messages, arguments.name, arguments.directory);
+    get(client, messages, arguments.name, arguments.directory);
   }
 }
 

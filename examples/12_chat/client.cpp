@@ -46,14 +46,14 @@ template <class Send, class Receive>
 }
 
 void chat_over_tcp(const sockserv::Address& server) {
-  auto connection = sockserv::create_connection(server, seconds(10));
+  auto client = sockserv::create_connection(server, seconds(10));
   converse(
       [&] {
-        for (std::string line; std::getline(std::cin, line);) connection.wfile.write(line + '\n');
-        connection.shutdown(SHUT_WR);
+        for (std::string line; std::getline(std::cin, line);) client.wfile.write(line + '\n');
+        client.shutdown(SHUT_WR);
       },
       [&] {
-        while (const auto line = connection.rfile.readline()) {
+        while (const auto line = client.rfile.readline()) {
           std::cout << example::printable(line->substr(0, line->find('\n'))) << std::endl;
         }
       });

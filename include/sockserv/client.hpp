@@ -53,9 +53,9 @@ class Destination {
 /// A connection to a server: what a stream handler has of its client, a client has of its server. `create_connection`
 /// makes it.
 ///
-///     auto connection = sockserv::create_connection({"localhost", 9000}, 5s);
-///     connection.wfile.write("hello\n");
-///     std::optional<std::string_view> answer = connection.rfile.readline();
+///     auto client = sockserv::create_connection({"localhost", 9000}, 5s);
+///     client.wfile.write("hello\n");
+///     std::optional<std::string_view> answer = client.rfile.readline();
 ///
 /// The end of its scope closes it. What `wfile` still holds is sent before, but errors go unnoticed then: `close()`
 /// reports them.
@@ -68,24 +68,24 @@ class Destination {
 ///
 /// @par Thread safety
 /// As `StreamRequest`, and as its files.
-class Connection {
+class ClientConnection {
  public:
   using duration = StreamRequest::duration;
 
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
-  ~Connection();
+  ClientConnection(const ClientConnection&) = delete;
+  ClientConnection& operator=(const ClientConnection&) = delete;
+  ~ClientConnection();
 
  private:
   detail::ClientWaiting waiting_;
 
  public:
   /// The connection itself; `getpeername()` says which of the server's addresses it was.
-  StreamRequest request;
+  StreamRequest connection;
   /// What the server sends.
-  InputFile rfile{request, wfile};
+  InputFile rfile{connection, wfile};
   /// What goes to the server.
-  OutputFile wfile{request};
+  OutputFile wfile{connection};
 
   /// Sends what `wfile` holds and ends one or both directions, as `StreamRequest::shutdown`. After `SHUT_WR` the server
   /// finds the end of the stream, and its answers can still be read.
@@ -98,10 +98,10 @@ class Connection {
  private:
   using time_point = std::chrono::steady_clock::time_point;
 
-  friend Connection create_connection(const Destination& destination, std::optional<duration> timeout,
-                                      const StreamSettings& settings);
+  friend ClientConnection create_connection(const Destination& destination, std::optional<duration> timeout,
+                                            const StreamSettings& settings);
 
-  Connection(const Destination& destination, std::optional<duration> timeout, const StreamSettings& settings);
+  ClientConnection(const Destination& destination, std::optional<duration> timeout, const StreamSettings& settings);
   void connect(const Destination& destination, time_point deadline);
   error_code connect_to(const Address& address, time_point deadline);
 };
@@ -112,17 +112,19 @@ class Connection {
 /// all attempts together take no longer; an attempt has its share of the time that is left, so that an address which
 /// does not answer leaves some for the others.
 ///
-///     auto connection = sockserv::create_connection({"example.org", 80}, 10s, {.timeout = 30s});
+///     auto client = sockserv::create_connection({"example.org", 80}, 10s, {.timeout = 30s});
 ///
 /// A Unix socket whose backlog is full is waited for.
 ///
 /// @param timeout How long connecting may take; must be positive. No value: as long as the system tries. Unlike
-///     Python's it says nothing about later operations: that is `StreamSettings::timeout`, or `request.settimeout()`.
+///     Python's it says nothing about later operations: that is `StreamSettings::timeout`, or
+///     `connection.settimeout()`.
 /// @throws boost::system::system_error if no address accepts, with the last one's error and a message that names each
 ///     and why; `timeout_error` if there was no time left (outside of handlers too); with `errc::cut_off` if the server
 ///     cuts off the handler that is calling; std::invalid_argument for settings that make no sense.
-Connection create_connection(const Destination& destination, std::optional<Connection::duration> timeout = std::nullopt,
-                             const StreamSettings& settings = {});
+ClientConnection create_connection(const Destination& destination,
+                                   std::optional<ClientConnection::duration> timeout = std::nullopt,
+                                   const StreamSettings& settings = {});
 
 /// A client of datagrams, over UDP or Unix sockets.
 ///

@@ -6,7 +6,7 @@ namespace sockserv {
 
 class Address;
 class AbstractServer;
-class Connection;
+class ClientConnection;
 class DatagramRequest;
 class DatagramRequestHandler;
 class InputFile;

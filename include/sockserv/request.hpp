@@ -236,7 +236,7 @@ class StreamRequest {
   PeerCredentials peer_credentials(error_code& error) const noexcept;
 
  private:
-  friend class Connection;
+  friend class ClientConnection;
   friend class InputFile;
   friend class detail::RequestScope;
   template <class Handler>

@@ -14,8 +14,8 @@ namespace {
 
 int talk(const sockserv::Authentication& authentication, const sockserv::Destination& server, int argc, char** argv) {
   using namespace std::chrono_literals;
-  sockserv::Connection connection = sockserv::create_connection(server, 30s, {.timeout = 30s});
-  authenticate(connection.request, authentication, sockserv::AuthenticationRole::client);
+  sockserv::ClientConnection connection = sockserv::create_connection(server, 30s, {.timeout = 30s});
+  authenticate(connection.connection, authentication, sockserv::AuthenticationRole::client);
   sockserv::MessageStream messages(connection.rfile, connection.wfile, interop::framing);
   for (int i = 0; i < argc; ++i) {
     messages.send(argv[i]);

@@ -98,15 +98,15 @@ TEST_CASE("client: a connection has the files of a handler, over TCP and Unix so
   const TemporaryFolder folder;
   const auto talk_to = [](AbstractServer& server) {
     const ServerThread background(server);
-    Connection connection = create_connection(server.server_address());
+    ClientConnection connection = create_connection(server.server_address());
     connection.wfile.write("one\ntwo\nthree");
     CHECK(connection.rfile.readline() == "one\n");
     CHECK(connection.rfile.readline() == "two\n");
     connection.shutdown(SHUT_WR);
     CHECK(connection.rfile.read() == "three");
     CHECK(!connection.rfile.readline());
-    CHECK(connection.request.getpeername() == server.server_address());
-    CHECK(connection.rfile.fileno() == connection.request.fileno());
+    CHECK(connection.connection.getpeername() == server.server_address());
+    CHECK(connection.rfile.fileno() == connection.connection.fileno());
   };
   ThreadingTCPServer<Echo> tcp(any_port);
   talk_to(tcp);
@@ -122,8 +122,8 @@ TEST_CASE("client: a host can be a name, a number or an address") {
   const int port = server.server_address().port();
   for (const Destination& destination :
        {Destination("localhost", port), Destination("127.0.0.1", port), Destination(server.server_address())}) {
-    Connection connection = create_connection(destination, 30s);
-    CHECK(connection.request.getpeername() == server.server_address());
+    ClientConnection connection = create_connection(destination, 30s);
+    CHECK(connection.connection.getpeername() == server.server_address());
     connection.wfile.write("here\n");
     CHECK(connection.rfile.readline() == "here\n");
   }
@@ -171,9 +171,9 @@ TEST_CASE("client: of several addresses the first that accepts is taken") {
   const ServerThread background(server);
   const FullListener silent;
   const TemporaryFolder folder;
-  const Connection connection =
+  const ClientConnection connection =
       create_connection(Destination({closed_port(), folder / "nobody", silent.address(), server.server_address()}), 2s);
-  CHECK(connection.request.getpeername() == server.server_address());
+  CHECK(connection.connection.getpeername() == server.server_address());
 }
 
 TEST_CASE("client: if none of several addresses accepts, the error names each and why") {
@@ -204,7 +204,7 @@ TEST_CASE("client: a Unix socket whose backlog is full is waited for") {
   const FullListener busy(Address(folder / "server"));
   std::atomic<bool> connected = false;
   std::thread client([&] {
-    const Connection connection = create_connection(busy.address(), patience);
+    const ClientConnection connection = create_connection(busy.address(), patience);
     connected = true;
   });
   std::vector<detail::Descriptor> accepted;
@@ -215,11 +215,12 @@ TEST_CASE("client: a Unix socket whose backlog is full is waited for") {
 
 TEST_CASE("client: the settings are those of a handler") {
   const Listener silent(any_port);
-  Connection connection = create_connection(silent.address(), 30s, {.timeout = 5ms, .disable_nagle_algorithm = true});
-  CHECK(connection.request.gettimeout() == 5ms);
+  ClientConnection connection =
+      create_connection(silent.address(), 30s, {.timeout = 5ms, .disable_nagle_algorithm = true});
+  CHECK(connection.connection.gettimeout() == 5ms);
   CHECK_THROWS_AS(connection.rfile.readline(), timeout_error);
-  connection.request.settimeout(6ms);
-  CHECK_THROWS_AS(connection.request.recv(1), timeout_error);
+  connection.connection.settimeout(6ms);
+  CHECK_THROWS_AS(connection.connection.recv(1), timeout_error);
 
   // The time limit of connecting is not that of what follows.
   CHECK(!create_connection(silent.address(), 30s).request.gettimeout());
@@ -238,7 +239,7 @@ TEST_CASE("client: a buffered wfile is flushed before rfile waits, by shutdown, 
   };
   detail::Descriptor peer;
   {
-    Connection connection = create_connection(listener.address(), 30s, {.wbufsize = 100, .timeout = 5ms});
+    ClientConnection connection = create_connection(listener.address(), 30s, {.wbufsize = 100, .timeout = 5ms});
     peer = listener.accept();
     connection.wfile.write("one");
     CHECK(nothing_from(peer));
@@ -249,17 +250,17 @@ TEST_CASE("client: a buffered wfile is flushed before rfile waits, by shutdown, 
     CHECK(received(peer, 10) == "two");
   }
   {
-    Connection connection = create_connection(listener.address(), 30s, {.wbufsize = 100});
+    ClientConnection connection = create_connection(listener.address(), 30s, {.wbufsize = 100});
     peer = listener.accept();
     connection.wfile.write("three");
     connection.close();
     CHECK(received(peer, 10) == "three");
     connection.close();
-    CHECK(connection.request.fileno() == -1);
-    CHECK_THROWS_AS(connection.request.sendall("more"), boost::system::system_error);
+    CHECK(connection.connection.fileno() == -1);
+    CHECK_THROWS_AS(connection.connection.sendall("more"), boost::system::system_error);
   }
   {
-    Connection connection = create_connection(listener.address(), 30s, {.wbufsize = 100});
+    ClientConnection connection = create_connection(listener.address(), 30s, {.wbufsize = 100});
     peer = listener.accept();
     connection.wfile.write("four");
   }
@@ -268,14 +269,14 @@ TEST_CASE("client: a buffered wfile is flushed before rfile waits, by shutdown, 
 
 TEST_CASE("client: close reports what could not be sent, and closes; the end of the scope only closes") {
   const Listener listener(any_port);
-  Connection connection = create_connection(listener.address(), 30s, {.wbufsize = 100});
-  Connection unattended = create_connection(listener.address(), 30s, {.wbufsize = 100});
-  for (Connection* const each : {&connection, &unattended}) {
+  ClientConnection connection = create_connection(listener.address(), 30s, {.wbufsize = 100});
+  ClientConnection unattended = create_connection(listener.address(), 30s, {.wbufsize = 100});
+  for (ClientConnection* const each : {&connection, &unattended}) {
     each->wfile.write("lost");
-    each->request.shutdown(SHUT_WR);
+    each->connection.shutdown(SHUT_WR);
   }
   CHECK_THROWS_AS(connection.close(), peer_gone_error);
-  CHECK(connection.request.fileno() == -1);
+  CHECK(connection.connection.fileno() == -1);
 }
 
 TEST_CASE_TEMPLATE("client: a handler talks to another server", Server, SERVERS_OF_HANDLERS) {
@@ -283,7 +284,7 @@ TEST_CASE_TEMPLATE("client: a handler talks to another server", Server, SERVERS_
   const ServerThread background(upstream);
   const int port = upstream.server_address().port();
   CHECK(told_by<Server>([port](StreamRequestHandler& handler) {
-          Connection connection = create_connection({"localhost", port}, 30s, {.wbufsize = 100});
+          ClientConnection connection = create_connection({"localhost", port}, 30s, {.wbufsize = 100});
           connection.wfile.write("by way of another\n");
           handler.wfile.write(*connection.rfile.readline());
         }) == "by way of another\n");
@@ -316,7 +317,7 @@ TEST_CASE("client: a hundred fibers of one loop, each with a connection of its o
   const ServerThread background(upstream);
   const Address address = upstream.server_address();
   OneLoop proxy([address](StreamRequestHandler& handler) {
-    Connection connection = create_connection(address, patience);
+    ClientConnection connection = create_connection(address, patience);
     for (std::string_view line : handler.rfile) {
       connection.wfile.write(line);
       const auto answer = connection.rfile.readline();
@@ -341,14 +342,14 @@ TEST_CASE("client: a fiber forwards more than fits into any buffer, in both dire
   const ServerThread background(upstream);
   const Address address = upstream.server_address();
   OneLoop proxy([address](StreamRequestHandler& handler) {
-    Connection connection = create_connection(address, patience);
+    ClientConnection connection = create_connection(address, patience);
     const std::string all = handler.rfile.read();
     std::thread sender([&] {  // a plain thread that uses the connection of a fiber blocks, as elsewhere
       connection.wfile.write(all);
       connection.shutdown(SHUT_WR);
     });
     std::string answer;
-    for (std::string part; !(part = connection.request.recv(65536)).empty();) answer += part;
+    for (std::string part; !(part = connection.connection.recv(65536)).empty();) answer += part;
     sender.join();
     handler.wfile.write(answer);
   });
@@ -372,9 +373,9 @@ TEST_CASE("client: a fiber sends to a server that is slow to read, and others ru
       handler.wfile.write("pong\n");
       return;
     }
-    Connection connection = create_connection(address, patience);
+    ClientConnection connection = create_connection(address, patience);
     handler.wfile.write("connected\n");
-    connection.request.sendall(much);
+    connection.connection.sendall(much);
     handler.wfile.write("sent\n");
   });
   const ServerThread background(server);
@@ -401,7 +402,7 @@ TEST_CASE("client: a fiber makes one connection after another, under the same de
   const Address address = upstream.server_address();
   OneLoop proxy([address](StreamRequestHandler& handler) {
     for (std::string_view line : handler.rfile) {
-      Connection connection = create_connection(address, patience);
+      ClientConnection connection = create_connection(address, patience);
       connection.wfile.write(line);
       handler.wfile.write(*connection.rfile.readline());
     }
@@ -419,12 +420,12 @@ TEST_CASE_TEMPLATE("client: the time limits of a connection and of the handler's
   const Listener silent(any_port);
   const Address address = silent.address();
   Acting<Server> server([address](StreamRequestHandler& handler) {
-    Connection connection = create_connection(address, patience, {.timeout = 5ms});
+    ClientConnection connection = create_connection(address, patience, {.timeout = 5ms});
     CHECK_THROWS_AS(connection.rfile.readline(), timeout_error);
     handler.wfile.write("silent\n");
     CHECK(handler.rfile.readline() == "and the client is waited for\n");
     handler.request.settimeout(5ms);
-    connection.request.settimeout(std::nullopt);
+    connection.connection.settimeout(std::nullopt);
     CHECK_THROWS_AS(handler.rfile.readline(), timeout_error);
     handler.wfile.write("done\n");
   });
@@ -439,7 +440,7 @@ TEST_CASE_TEMPLATE("client: the time limits of a connection and of the handler's
 TEST_CASE("client: a connection passes from one fiber to another") {
   ThreadingTCPServer<Echo> upstream(any_port);
   const ServerThread background(upstream);
-  Connection shared = create_connection(upstream.server_address(), patience);
+  ClientConnection shared = create_connection(upstream.server_address(), patience);
   OneLoop server([&shared](StreamRequestHandler& handler) {
     for (std::string_view line : handler.rfile) {
       shared.wfile.write(line);
@@ -475,7 +476,7 @@ TEST_CASE_TEMPLATE("client: what a handler waits for elsewhere ends when the ser
   };
   std::vector<Action> actions{
       [&](StreamRequestHandler&) {
-        Connection connection = create_connection(silent.address());
+        ClientConnection connection = create_connection(silent.address());
         ++waiting;
         CHECK(!connection.rfile.readline());  // it is shut down, as the client's own connection
         ++ended;

@@ -99,14 +99,14 @@ TEST_CASE_TEMPLATE("send_unless_input: a connection that a handler makes behaves
   });
   const ServerThread other_thread(other);
   const std::string told = told_by<Server>([&](StreamRequestHandler& handler) {
-    Connection connection = create_connection(other.server_address());
+    ClientConnection connection = create_connection(other.server_address());
     const std::string question = pattern(beyond_buffers);
     std::size_t sent = 0;
     std::string received;
     while (sent < question.size()) {
-      sent += connection.request.send_unless_input(buffer(question) + sent);
-      if (received.size() < beyond_buffers && detail::is_readable(connection.request.fileno())) {
-        received += connection.request.recv(1 << 20);
+      sent += connection.connection.send_unless_input(buffer(question) + sent);
+      if (received.size() < beyond_buffers && detail::is_readable(connection.connection.fileno())) {
+        received += connection.connection.recv(1 << 20);
       }
     }
     connection.shutdown(SHUT_WR);

@@ -272,7 +272,7 @@ TEST_CASE("a handshake's time limit at its ends") {
   server.authentication = {.key = "key", .time_limit = longest};
   const ServerThread background(server);
   auto connection = create_connection(server.server_address(), 30s);
-  authenticate(connection.request, server.authentication, AuthenticationRole::client);
+  authenticate(connection.connection, server.authentication, AuthenticationRole::client);
   connection.wfile.write("hello\n");
   CHECK(connection.rfile.readline() == "hello\n");
 }

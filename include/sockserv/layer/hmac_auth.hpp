@@ -89,8 +89,8 @@ struct Authentication {
 /// is read or written; then the connection is as it was, and not a byte of what follows has been taken. It waits as the
 /// handler does, for `time_limit` at the most, and takes no more from the peer than the protocol has.
 ///
-///     auto connection = sockserv::create_connection({"localhost", 9000}, 5s);
-///     sockserv::authenticate(connection.request, {.key = key}, sockserv::AuthenticationRole::client);
+///     auto client = sockserv::create_connection({"localhost", 9000}, 5s);
+///     sockserv::authenticate(client.connection, {.key = key}, sockserv::AuthenticationRole::client);
 ///
 /// Servers have it called by `HmacAuthMixIn`.
 ///

@@ -497,8 +497,8 @@ namespace {
 
 /// Authenticates a new connection, and returns what the server echoes of a line.
 std::string echo_after(const Authentication& authentication, const Address& server) {
-  Connection connection = create_connection(server, patience, {.timeout = patience});
-  authenticate(connection.request, authentication, Role::client);
+  ClientConnection connection = create_connection(server, patience, {.timeout = patience});
+  authenticate(connection.connection, authentication, Role::client);
   connection.wfile.write("hello\n");
   const auto line = connection.rfile.readline();
   return line ? std::string(*line) : "";
@@ -539,9 +539,9 @@ using Misbehaviour = std::function<void(const Address& server)>;
 std::vector<Misbehaviour> misbehaviours(Protocol protocol) {
   std::vector<Misbehaviour> all{
       [=](const Address& server) {  // another key; who speaks simply is not told
-        Connection connection = create_connection(server, patience, {.timeout = patience});
+        ClientConnection connection = create_connection(server, patience, {.timeout = patience});
         const auto error =
-            detail::error_of([&] { authenticate(connection.request, with(protocol, "another key"), Role::client); });
+            detail::error_of([&] { authenticate(connection.connection, with(protocol, "another key"), Role::client); });
         if (protocol == Protocol::simple) {
           CHECK(connection.rfile.read().empty());
         } else {
@@ -641,9 +641,9 @@ TEST_CASE("authentication: the time limit is over with the handshake") {
   };
   Guarded<HmacAuthMixIn<ThreadingTCPServer<Slow>>> server(with(Protocol::mutual));
   const ServerThread background(server);
-  Connection connection = create_connection(server.server_address(), patience, {.timeout = patience});
-  authenticate(connection.request, authentication, Role::client);
-  CHECK(connection.request.gettimeout() == patience);
+  ClientConnection connection = create_connection(server.server_address(), patience, {.timeout = patience});
+  authenticate(connection.connection, authentication, Role::client);
+  CHECK(connection.connection.gettimeout() == patience);
   std::this_thread::sleep_for(100ms);
   connection.wfile.write("late\n");
   CHECK(connection.rfile.readline() == "late\n");
@@ -657,8 +657,8 @@ TEST_CASE("authentication: a client that has not been answered in time says so")
   };
   ThreadingTCPServer<Silent> server({"127.0.0.1", 0});
   const ServerThread background(server);
-  Connection connection = create_connection(server.server_address(), patience);
-  const auto error = detail::error_of([&] { authenticate(connection.request, authentication, Role::client); });
+  ClientConnection connection = create_connection(server.server_address(), patience);
+  const auto error = detail::error_of([&] { authenticate(connection.connection, authentication, Role::client); });
   REQUIRE(error);
   CHECK(is_authentication_failure(error));
   CHECK(detail::describe(error).find("it was not done within the time limit: ") != std::string::npos);
