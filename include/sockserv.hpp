@@ -38,7 +38,8 @@
 ///     sockserv/run.hpp               serving until a signal; serving in the background of a test
 ///     sockserv/files.hpp             rfile and wfile
 ///     sockserv/layer/framing.hpp     messages over a connection, each with its length in front
-///     sockserv/request.hpp           the connection or datagram itself, with Python's socket methods
+///     sockserv/connection.hpp        a connection, with Python's socket methods
+///     sockserv/datagram.hpp          a datagram, and the socket to answer with
 ///     sockserv/address.hpp           where servers listen and clients are
 ///     sockserv/client.hpp            the other side: connections and datagrams to servers
 ///     sockserv/options.hpp           what a server must know before it binds
@@ -56,6 +57,8 @@
 
 #include <sockserv/address.hpp>
 #include <sockserv/client.hpp>
+#include <sockserv/connection.hpp>
+#include <sockserv/datagram.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/files.hpp>
 #include <sockserv/fwd.hpp>
@@ -64,7 +67,6 @@
 #include <sockserv/layer/hmac_auth.hpp>
 #include <sockserv/log.hpp>
 #include <sockserv/options.hpp>
-#include <sockserv/request.hpp>
 #include <sockserv/run.hpp>
 #include <sockserv/servers.hpp>
 #include <sockserv/testing.hpp>

@@ -169,7 +169,7 @@ error_code ClientConnection::connect_to(const Address& address, time_point deadl
   detail::Descriptor descriptor(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!descriptor) return detail::last_system_error();
   const int socket = descriptor.get();
-  connection = StreamRequest(std::move(descriptor), address, waiting_);
+  connection = Connection(std::move(descriptor), address, waiting_);
   if (auto* const requests = detail::requests_of_caller()) connection.enter_uncounted(*requests);
   for (milliseconds pause(1);;) {
     if (::connect(socket, address.data(), address.size()) == 0 || errno == EISCONN) break;

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
 #include <boost/container/small_vector.hpp>
+#include <sockserv/connection.hpp>
 #include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
-#include <sockserv/request.hpp>
 #include <stdexcept>
 
 namespace sockserv {
@@ -167,7 +167,7 @@ void OutputFile::fail(std::size_t sent, Parts more, const error_code& error) {
   detail::throw_request_error(error, "wfile");
 }
 
-void detail::apply(const StreamSettings& settings, StreamRequest& request, InputFile& rfile, OutputFile& wfile) {
+void detail::apply(const StreamSettings& settings, Connection& request, InputFile& rfile, OutputFile& wfile) {
   rfile.set_buffer_size(settings.rbufsize);
   wfile.set_buffer_size(settings.wbufsize);
   if (settings.timeout) request.settimeout(settings.timeout);

@@ -28,8 +28,8 @@ void BaseRequestHandler<Request>::run() {
   finish();
 }
 
-template class BaseRequestHandler<StreamRequest>;
-template class BaseRequestHandler<DatagramRequest>;
+template class BaseRequestHandler<Connection>;
+template class BaseRequestHandler<Datagram>;
 
 void StreamRequestHandler::setup() { detail::apply(*this, request, rfile, wfile); }
 

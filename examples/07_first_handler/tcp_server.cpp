@@ -13,7 +13,7 @@
 #include "support/serve.hpp"
 
 // snippet: handler
-struct Upper : sockserv::BaseRequestHandler<sockserv::StreamRequest> {
+struct Upper : sockserv::BaseRequestHandler<sockserv::Connection> {
   void handle() override {
     for (std::string bytes; !(bytes = request.recv(1024)).empty();) request.sendall(boost::to_upper_copy(bytes));
   }

@@ -52,9 +52,9 @@ struct Member {
     std::uint64_t next = 0;  ///< The first entry of the room that has not been named yet.
   };
 
-  explicit Member(sockserv::StreamRequest& connection) : request(connection) {}
+  explicit Member(sockserv::Connection& connection) : request(connection) {}
 
-  sockserv::StreamRequest& request;
+  sockserv::Connection& request;
   std::string nick;
   std::string room;
   std::uint64_t entry = 0;  ///< Members who entered a room earlier have lower numbers.

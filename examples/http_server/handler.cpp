@@ -30,7 +30,7 @@ constexpr std::chrono::seconds linger_time(2);
 /// Changes the time limit of a connection's receives for the time of a block.
 class TimeLimit {
  public:
-  TimeLimit(sockserv::StreamRequest& request, steady_clock::duration limit)
+  TimeLimit(sockserv::Connection& request, steady_clock::duration limit)
       : request_(request), before_(request.gettimeout()) {
     change(limit);
   }
@@ -44,7 +44,7 @@ class TimeLimit {
   }
 
  private:
-  sockserv::StreamRequest& request_;
+  sockserv::Connection& request_;
   std::optional<steady_clock::duration> before_;
   sockserv::error_code ignored_;
 };

@@ -7,9 +7,10 @@
 #include <cstdint>
 #include <optional>
 #include <sockserv/address.hpp>
+#include <sockserv/connection.hpp>
+#include <sockserv/datagram.hpp>
 #include <sockserv/detail/client_waiting.hpp>
 #include <sockserv/files.hpp>
-#include <sockserv/request.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,10 +68,10 @@ class Destination {
 /// client had gone.
 ///
 /// @par Thread safety
-/// As `StreamRequest`, and as its files.
+/// As `Connection`, and as its files.
 class ClientConnection {
  public:
-  using duration = StreamRequest::duration;
+  using duration = Connection::duration;
 
   ClientConnection(const ClientConnection&) = delete;
   ClientConnection& operator=(const ClientConnection&) = delete;
@@ -81,13 +82,13 @@ class ClientConnection {
 
  public:
   /// The connection itself; `getpeername()` says which of the server's addresses it was.
-  StreamRequest connection;
+  Connection connection;
   /// What the server sends.
   InputFile rfile{connection, wfile};
   /// What goes to the server.
   OutputFile wfile{connection};
 
-  /// Sends what `wfile` holds and ends one or both directions, as `StreamRequest::shutdown`. After `SHUT_WR` the server
+  /// Sends what `wfile` holds and ends one or both directions, as `Connection::shutdown`. After `SHUT_WR` the server
   /// finds the end of the stream, and its answers can still be read.
   void shutdown(int how);
 

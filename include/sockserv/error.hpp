@@ -13,7 +13,7 @@ using error_code = boost::system::error_code;
 
 /// The errors that sockserv itself reports. docs/errors.md lists, for each, who reports it and what to do.
 enum class errc {
-  /// A time limit passed: `StreamRequest::settimeout()` or a handler's `timeout`. Nothing that had arrived is
+  /// A time limit passed: `Connection::settimeout()` or a handler's `timeout`. Nothing that had arrived is
   /// lost; reading may go on. Thrown as `timeout_error`. Equivalent to `boost::system::errc::timed_out`.
   timed_out = 1,
   /// The peer closed the connection before all the bytes that were asked for had arrived.

@@ -25,7 +25,7 @@ namespace sockserv {
 /// returns is valid until the next read.
 ///
 /// @par Errors
-/// Reads throw what `StreamRequest::recv` throws. No read loses bytes: after an exception (a time limit, a line that
+/// Reads throw what `Connection::recv` throws. No read loses bytes: after an exception (a time limit, a line that
 /// is too long, the end of the stream) all that had arrived is still there to be read.
 ///
 /// @par Thread safety
@@ -36,7 +36,7 @@ class InputFile {
   static constexpr std::size_t default_limit = 65536;
 
   /// Reads from a connection, and flushes `writer` before it waits. Both must outlive this.
-  InputFile(StreamRequest& request, OutputFile& writer) noexcept : request_(&request), writer_(&writer) {}
+  InputFile(Connection& request, OutputFile& writer) noexcept : request_(&request), writer_(&writer) {}
   /// Reads a packet.
   explicit InputFile(std::string_view packet) : buffer_(packet) {}
 
@@ -84,7 +84,7 @@ class InputFile {
     void leave_out(std::size_t count) noexcept;
 
    private:
-    StreamRequest* const request_;
+    Connection* const request_;
   };
 
   /// The connection's descriptor; -1 for a packet.
@@ -103,7 +103,7 @@ class InputFile {
 
   bool receive_more(std::size_t item, bool is_idle = false);
 
-  StreamRequest* request_ = nullptr;
+  Connection* request_ = nullptr;
   OutputFile* writer_ = nullptr;
   detail::InputBuffer buffer_;
 };
@@ -115,7 +115,7 @@ class InputFile {
 /// ends. For a datagram, writes are collected and sent as one datagram when the handler ends.
 ///
 /// @par Errors
-/// `write` and `flush` throw what `StreamRequest::sendall` throws. After a time limit the bytes not yet sent are
+/// `write` and `flush` throw what `Connection::sendall` throws. After a time limit the bytes not yet sent are
 /// kept, and `flush()` goes on; after any other error they are dropped, since the peer has gone.
 ///
 /// @par Thread safety
@@ -125,7 +125,7 @@ class OutputFile {
   /// Collects everything (a datagram's reply).
   OutputFile() noexcept = default;
   /// Writes to a connection, which must outlive this.
-  explicit OutputFile(StreamRequest& request) noexcept : request_(&request) {}
+  explicit OutputFile(Connection& request) noexcept : request_(&request) {}
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
@@ -161,7 +161,7 @@ class OutputFile {
   void send_pending(Parts more);
   [[noreturn]] void fail(std::size_t sent, Parts more, const error_code& error);
 
-  StreamRequest* request_ = nullptr;
+  Connection* request_ = nullptr;
   std::size_t buffer_size_ = 0;
   std::string pending_;
   bool written_ = false;
@@ -181,7 +181,7 @@ struct StreamSettings {
 
 namespace detail {
 /// @throws std::invalid_argument for a setting that makes no sense.
-void apply(const StreamSettings& settings, StreamRequest& request, InputFile& rfile, OutputFile& wfile);
+void apply(const StreamSettings& settings, Connection& request, InputFile& rfile, OutputFile& wfile);
 }  // namespace detail
 
 }  // namespace sockserv

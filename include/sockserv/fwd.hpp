@@ -7,14 +7,14 @@ namespace sockserv {
 class Address;
 class AbstractServer;
 class ClientConnection;
-class DatagramRequest;
+class Datagram;
 class DatagramRequestHandler;
 class InputFile;
 class MessageRequestHandler;
 class MessageStream;
 class OutputFile;
 class ServerThread;
-class StreamRequest;
+class Connection;
 class StreamRequestHandler;
 struct ServerOptions;
 struct RunOptions;

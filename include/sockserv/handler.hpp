@@ -2,9 +2,10 @@
 
 /// Request handlers: what a user of sockserv writes.
 
+#include <sockserv/connection.hpp>
+#include <sockserv/datagram.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/files.hpp>
-#include <sockserv/request.hpp>
 #include <stdexcept>
 #include <string_view>
 #include <type_traits>
@@ -23,7 +24,7 @@ inline constexpr bool is_handler = std::is_base_of_v<HandlerTag, Class>;
 /// The request type of a handler; of something else, any, so that a server's complaint about it stands alone.
 template <class Handler>
 struct RequestOf {
-  using type = StreamRequest;
+  using type = Connection;
 };
 template <class Handler>
   requires is_handler<Handler>
@@ -46,7 +47,7 @@ using request_of = typename RequestOf<Handler>::type;
 /// mixin chooses. `request`, `client_address` and `server` are there from the constructor on. Constructing a
 /// handler anywhere else throws std::logic_error; `sockserv::testing::converse` runs one without a server.
 ///
-/// `Request` is `StreamRequest` or `DatagramRequest`.
+/// `Request` is `Connection` or `Datagram`.
 ///
 /// @par Errors
 /// What any of the three hooks throws goes to the server's `handle_error()`, and the server lives on.
@@ -94,8 +95,8 @@ class BaseRequestHandler : private detail::HandlerTag {
       : request(bound.request), client_address(bound.client_address), server(bound.server) {}
 };
 
-extern template class BaseRequestHandler<StreamRequest>;
-extern template class BaseRequestHandler<DatagramRequest>;
+extern template class BaseRequestHandler<Connection>;
+extern template class BaseRequestHandler<Datagram>;
 
 /// Serves a connection through files: read the request from `rfile`, write the reply to `wfile`.
 ///
@@ -107,10 +108,10 @@ extern template class BaseRequestHandler<DatagramRequest>;
 ///
 /// A derived class changes the settings (`rbufsize`, `wbufsize`, `timeout`, `disable_nagle_algorithm`) in its
 /// constructor.
-class StreamRequestHandler : public BaseRequestHandler<StreamRequest>, public StreamSettings {
+class StreamRequestHandler : public BaseRequestHandler<Connection>, public StreamSettings {
  public:
   /// Python's second name for `request`.
-  StreamRequest& connection = request;
+  Connection& connection = request;
 
   /// What the client sends.
   InputFile rfile{request, wfile};
@@ -141,7 +142,7 @@ class StreamRequestHandler : public BaseRequestHandler<StreamRequest>, public St
 
 /// Serves a datagram through files: read the packet from `rfile`, write the reply to `wfile`. The reply is sent to
 /// `client_address` as one datagram when `handle()` has returned, if anything was written (be it "").
-class DatagramRequestHandler : public BaseRequestHandler<DatagramRequest> {
+class DatagramRequestHandler : public BaseRequestHandler<Datagram> {
  public:
   /// The datagram's content.
   const std::string& packet = request.packet();

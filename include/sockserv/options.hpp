@@ -40,7 +40,7 @@ struct ServerOptions {
   int request_queue_size = SOMAXCONN;
 
   /// The longest datagram received whole, in bytes; of a longer one the rest is lost and
-  /// `DatagramRequest::truncated()` is true. Within 1 … 64 MiB, since Linux has no longer datagram; the
+  /// `Datagram::truncated()` is true. Within 1 … 64 MiB, since Linux has no longer datagram; the
   /// default is more than UDP can carry.
   std::size_t max_packet_size = 65535;
 

@@ -62,12 +62,12 @@ namespace sockserv::testing {
 template <class Handler>
 auto converse(BaseServer<Handler>& server, std::string_view input, const ConverseOptions& options = {}) {
   detail::ScriptedClient client(input, options.piece_size, options.client_address);
-  if constexpr (std::is_same_v<typename BaseServer<Handler>::request_type, StreamRequest>) {
-    StreamRequest request({}, {}, client);
+  if constexpr (std::is_same_v<typename BaseServer<Handler>::request_type, Connection>) {
+    Connection request({}, {}, client);
     server.finish_request(request, options.client_address);
     return client.output;
   } else {
-    DatagramRequest request(std::string(input), false, DatagramSocket(nullptr, client));
+    Datagram request(std::string(input), false, DatagramSocket(nullptr, client));
     server.finish_request(request, options.client_address);
     return client.reply;
   }
@@ -78,7 +78,7 @@ auto converse(BaseServer<Handler>& server, std::string_view input, const Convers
 ///     CHECK(sockserv::testing::converse<Upper>("hello\n") == "HELLO\n");
 template <class Handler>
 auto converse(std::string_view input, const ConverseOptions& options = {}) {
-  using Server = std::conditional_t<std::is_same_v<detail::request_of<Handler>, StreamRequest>, TCPServer<Handler>,
+  using Server = std::conditional_t<std::is_same_v<detail::request_of<Handler>, Connection>, TCPServer<Handler>,
                                     UDPServer<Handler>>;
   Server server(Address("127.0.0.1", 0), {.bind_and_activate = false});
   return converse(static_cast<BaseServer<Handler>&>(server), input, options);

@@ -1,6 +1,7 @@
 #include <sockserv/detail/request_scope.hpp>
 
-#include <sockserv/request.hpp>
+#include <sockserv/connection.hpp>
+#include <sockserv/datagram.hpp>
 #include <stdexcept>
 #include <utility>
 
@@ -17,10 +18,10 @@ thread_local RequestScope* innermost = nullptr;
 
 }  // namespace
 
-RequestScope::RequestScope(StreamRequest& request, const Address& client_address, AbstractServer& server) noexcept
+RequestScope::RequestScope(Connection& request, const Address& client_address, AbstractServer& server) noexcept
     : stream_(&request), waiting_(request.waiting_), client_address_(&client_address), server_(&server) {}
 
-RequestScope::RequestScope(DatagramRequest& request, const Address& client_address, AbstractServer& server) noexcept
+RequestScope::RequestScope(Datagram& request, const Address& client_address, AbstractServer& server) noexcept
     : datagram_(&request), waiting_(request.socket().waiting_), client_address_(&client_address), server_(&server) {}
 
 RequestScope*& RequestScope::current() noexcept { return innermost; }
@@ -44,13 +45,13 @@ bool RequestScope::inside(const AbstractServer& server) noexcept {
 }
 
 template <>
-Binding<StreamRequest> current_binding() {
+Binding<Connection> current_binding() {
   if (!innermost || !innermost->binding_ || !innermost->stream_) throw_unbound();
   return {*innermost->stream_, *innermost->client_address_, *innermost->server_};
 }
 
 template <>
-Binding<DatagramRequest> current_binding() {
+Binding<Datagram> current_binding() {
   if (!innermost || !innermost->binding_ || !innermost->datagram_) throw_unbound();
   return {*innermost->datagram_, *innermost->client_address_, *innermost->server_};
 }

@@ -137,7 +137,7 @@ void ServerSocket::listen(int queue_size) {
   if (type_ == SOCK_STREAM && ::listen(fileno(), queue_size) != 0) throw_error(last_system_error(), "listen");
 }
 
-std::optional<std::pair<StreamRequest, Address>> ServerSocket::accept() {
+std::optional<std::pair<Connection, Address>> ServerSocket::accept() {
   sockaddr_storage storage;
   auto* const native = reinterpret_cast<sockaddr*>(&storage);
   for (;;) {
@@ -145,8 +145,8 @@ std::optional<std::pair<StreamRequest, Address>> ServerSocket::accept() {
     Descriptor connection(::accept4(fileno(), native, &length, SOCK_CLOEXEC));
     if (connection) {
       const Address peer = Address::from_native(native, length);
-      return std::optional<std::pair<StreamRequest, Address>>(std::in_place, StreamRequest(std::move(connection), peer),
-                                                              peer);
+      return std::optional<std::pair<Connection, Address>>(std::in_place, Connection(std::move(connection), peer),
+                                                           peer);
     }
     if (errno == EINTR) continue;
     if (would_block()) return std::nullopt;
@@ -190,17 +190,17 @@ bool ServerSocket::fill_inbox(std::size_t max_packet_size, bool ahead) {
   }
 }
 
-std::optional<std::pair<DatagramRequest, Address>> ServerSocket::receive(const std::shared_ptr<ServerSocket>& socket,
-                                                                         std::size_t max_packet_size, bool ahead) {
+std::optional<std::pair<Datagram, Address>> ServerSocket::receive(const std::shared_ptr<ServerSocket>& socket,
+                                                                  std::size_t max_packet_size, bool ahead) {
   if (!socket->has_more() && !socket->fill_inbox(max_packet_size, ahead)) return std::nullopt;
   Inbox& inbox = *socket->inbox_;
   mmsghdr& message = inbox.headers[inbox.next];
   const char* const bytes = inbox.memory.get() + inbox.next * max_packet_size;
   ++inbox.next;
-  return std::optional<std::pair<DatagramRequest, Address>>(
+  return std::optional<std::pair<Datagram, Address>>(
       std::in_place,
-      DatagramRequest(std::string(bytes, message.msg_len), (message.msg_hdr.msg_flags & MSG_TRUNC) != 0,
-                      DatagramSocket(socket, blocking(), PacketInfo::of(message.msg_hdr))),
+      Datagram(std::string(bytes, message.msg_len), (message.msg_hdr.msg_flags & MSG_TRUNC) != 0,
+               DatagramSocket(socket, blocking(), PacketInfo::of(message.msg_hdr))),
       Address::from_native(static_cast<const sockaddr*>(message.msg_hdr.msg_name), message.msg_hdr.msg_namelen));
 }
 

@@ -19,7 +19,7 @@ using std::chrono::steady_clock;
 /// Lets a connection's operations wait until a point in time, all together, and then again as long as before.
 class TimeLimit {
  public:
-  TimeLimit(StreamRequest& request, steady_clock::time_point deadline)
+  TimeLimit(Connection& request, steady_clock::time_point deadline)
       : request_(request), deadline_(deadline), before_(request.gettimeout()) {}
   TimeLimit(const TimeLimit&) = delete;
   TimeLimit& operator=(const TimeLimit&) = delete;
@@ -37,14 +37,14 @@ class TimeLimit {
   }
 
  private:
-  StreamRequest& request_;
+  Connection& request_;
   steady_clock::time_point deadline_;
-  std::optional<StreamRequest::duration> before_;
+  std::optional<Connection::duration> before_;
 };
 
 [[noreturn]] void fail(const std::string& reason) { throw authentication_error(reason); }
 
-void send(StreamRequest& request, TimeLimit& limit, std::string_view bytes) {
+void send(Connection& request, TimeLimit& limit, std::string_view bytes) {
   while (!bytes.empty()) {
     limit.apply();
     bytes.remove_prefix(request.send(boost::asio::buffer(bytes)));
@@ -52,7 +52,7 @@ void send(StreamRequest& request, TimeLimit& limit, std::string_view bytes) {
 }
 
 /// Moves bytes between the two until the handshake has ended; true if the peer has not ended it before.
-bool drive(layer::Handshake& handshake, StreamRequest& request, TimeLimit& limit) {
+bool drive(layer::Handshake& handshake, Connection& request, TimeLimit& limit) {
   std::array<char, 256> space;
   for (;;) {
     send(request, limit, handshake.take_output());
@@ -89,7 +89,7 @@ void detail::check_authentication(const Authentication& authentication) {
   }
 }
 
-void authenticate(StreamRequest& request, const Authentication& authentication, AuthenticationRole role) {
+void authenticate(Connection& request, const Authentication& authentication, AuthenticationRole role) {
   const auto handshake = layer::make_handshake(authentication, role, layer::fill_randomly);
   TimeLimit limit(request, detail::deadline_after(authentication.time_limit));
   bool finished = false;

@@ -44,8 +44,8 @@ inline constexpr bool are_the_programs =
 DERIVE_HANDLER(stream, sockserv::StreamRequestHandler)
 DERIVE_HANDLER(datagram, sockserv::DatagramRequestHandler)
 DERIVE_HANDLER(message, sockserv::MessageRequestHandler)
-DERIVE_HANDLER(plain_stream, sockserv::BaseRequestHandler<sockserv::StreamRequest>)
-DERIVE_HANDLER(plain_datagram, sockserv::BaseRequestHandler<sockserv::DatagramRequest>)
+DERIVE_HANDLER(plain_stream, sockserv::BaseRequestHandler<sockserv::Connection>)
+DERIVE_HANDLER(plain_datagram, sockserv::BaseRequestHandler<sockserv::Datagram>)
 
 using Stream = stream::Derived;
 using Datagram = datagram::Derived;

@@ -24,7 +24,7 @@ struct Failing : TCPServer<Greets> {
       : TCPServer({"127.0.0.1", 0}, {.log = lines.sink()}), failures_left(times), fail_once(std::move(fail)) {}
   ~Failing() override { server_close(); }
 
-  std::optional<std::pair<StreamRequest, Address>> get_request() override {
+  std::optional<std::pair<Connection, Address>> get_request() override {
     if (failures_left-- > 0) fail_once();
     return TCPServer::get_request();
   }

@@ -46,7 +46,7 @@ TEST_CASE("fork that fails closes that request, tells handle_error, and serving 
       ++errors;
       CHECK(detail::describe(error).find("fork") != std::string::npos);
     }
-    void shutdown_request(StreamRequest& request) override {
+    void shutdown_request(Connection& request) override {
       ++ended;
       ForkingTCPServer<Greets>::shutdown_request(request);
     }

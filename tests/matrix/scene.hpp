@@ -105,9 +105,9 @@ struct Scene {
 template <class Server>
 Scene stage(sockserv::ServerOptions options = {}, const sockserv::Address& ip = support::loopback()) {
   Scene scene;
-  scene.streams = std::is_same_v<typename Server::request_type, sockserv::StreamRequest>;
+  scene.streams = std::is_same_v<typename Server::request_type, sockserv::Connection>;
   using Handler = typename Server::RequestHandlerClass;
-  using UnixServer = std::conditional_t<std::is_same_v<typename Server::request_type, sockserv::StreamRequest>,
+  using UnixServer = std::conditional_t<std::is_same_v<typename Server::request_type, sockserv::Connection>,
                                         sockserv::UnixStreamServer<Handler>, sockserv::UnixDatagramServer<Handler>>;
   scene.is_ip = !std::derived_from<Server, UnixServer>;
   constexpr bool preforked = requires(Server server) { server.processes; };

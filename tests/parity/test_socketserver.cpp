@@ -201,7 +201,7 @@ struct ValueError : std::runtime_error {
 /// A handler that throws a given thing. Python's SystemExit is no error but a request to leave; here that is
 /// boost::thread_interrupted.
 template <class Exception>
-struct BadHandler : BaseRequestHandler<StreamRequest> {
+struct BadHandler : BaseRequestHandler<Connection> {
   void handle() override {
     if constexpr (std::is_constructible_v<Exception, const char*>) {
       throw Exception("Test error");
@@ -220,7 +220,7 @@ struct BaseErrorTestServer : Base {
     CHECK_THROWS_AS(std::rethrow_exception(error), ValueError);
     ++events.handle_error;
   }
-  void shutdown_request(StreamRequest& request) override {
+  void shutdown_request(Connection& request) override {
     ++events.shutdown_request;
     Base::shutdown_request(request);
   }
@@ -326,8 +326,8 @@ TEST_CASE("test_all") {
   static_assert(std::derived_from<UDPServer<D>, TCPServer<D>>);
   static_assert(std::derived_from<UnixStreamServer<S>, TCPServer<S>>);
   static_assert(std::derived_from<UnixDatagramServer<D>, UDPServer<D>>);
-  static_assert(std::derived_from<StreamRequestHandler, BaseRequestHandler<StreamRequest>>);
-  static_assert(std::derived_from<DatagramRequestHandler, BaseRequestHandler<DatagramRequest>>);
+  static_assert(std::derived_from<StreamRequestHandler, BaseRequestHandler<Connection>>);
+  static_assert(std::derived_from<DatagramRequestHandler, BaseRequestHandler<Datagram>>);
   static_assert(std::derived_from<ThreadingTCPServer<S>, ThreadingMixIn<TCPServer<S>>>);
   static_assert(std::derived_from<ThreadingTCPServer<S>, TCPServer<S>>);
   static_assert(std::derived_from<ThreadingUDPServer<D>, UDPServer<D>>);
@@ -345,8 +345,8 @@ TEST_CASE("test_all") {
 TEST_CASE("test_shutdown_request_called_if_verify_request_false") {
   struct MyServer : TCPServer<MyStreamHandler> {
     using TCPServer::TCPServer;
-    bool verify_request(StreamRequest&, const Address&) override { return false; }
-    void shutdown_request(StreamRequest& request) override {
+    bool verify_request(Connection&, const Address&) override { return false; }
+    void shutdown_request(Connection& request) override {
       ++shutdown_called;
       TCPServer::shutdown_request(request);
     }

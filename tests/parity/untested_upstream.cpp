@@ -98,34 +98,34 @@ TEST_CASE("the hooks are called in Python's order") {
     const std::scoped_lock lock(mutex);
     calls.emplace_back(call);
   };
-  struct Handler : BaseRequestHandler<StreamRequest> {
+  struct Handler : BaseRequestHandler<Connection> {
     void setup() override { note("setup"); }
     void handle() override { note("handle"); }
     void finish() override { note("finish"); }
   };
   struct Server : TCPServer<Handler> {
     using TCPServer::TCPServer;
-    std::optional<std::pair<StreamRequest, Address>> get_request() override {
+    std::optional<std::pair<Connection, Address>> get_request() override {
       note("get_request");
       return TCPServer::get_request();
     }
-    bool verify_request(StreamRequest& request, const Address& address) override {
+    bool verify_request(Connection& request, const Address& address) override {
       note("verify_request");
       return TCPServer::verify_request(request, address);
     }
-    void process_request(StreamRequest& request, const Address& address) override {
+    void process_request(Connection& request, const Address& address) override {
       note("process_request");
       TCPServer::process_request(request, address);
     }
-    void finish_request(StreamRequest& request, const Address& address) override {
+    void finish_request(Connection& request, const Address& address) override {
       note("finish_request");
       TCPServer::finish_request(request, address);
     }
-    void shutdown_request(StreamRequest& request) override {
+    void shutdown_request(Connection& request) override {
       note("shutdown_request");
       TCPServer::shutdown_request(request);
     }
-    void close_request(StreamRequest& request) override {
+    void close_request(Connection& request) override {
       note("close_request");
       TCPServer::close_request(request);
     }
@@ -144,7 +144,7 @@ TEST_CASE("the hooks are called in Python's order") {
 TEST_CASE("finish runs exactly when setup has succeeded") {
   static std::string calls;
   static std::string failing;
-  struct Handler : BaseRequestHandler<StreamRequest> {
+  struct Handler : BaseRequestHandler<Connection> {
     static void step(const std::string& name) {
       calls += name + " ";
       if (name == failing) throw std::runtime_error(name);

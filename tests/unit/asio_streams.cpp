@@ -1,4 +1,4 @@
-/// Asio's and Boost.Beast's own algorithms on a StreamRequest, as they are.
+/// Asio's and Boost.Beast's own algorithms on a Connection, as they are.
 
 #include <doctest/doctest.h>
 
@@ -18,7 +18,7 @@ using namespace support;
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 
-struct ReadUntil : BaseRequestHandler<StreamRequest> {
+struct ReadUntil : BaseRequestHandler<Connection> {
   void handle() override {
     std::string buffer;
     for (error_code error; !error;) {
@@ -30,7 +30,7 @@ struct ReadUntil : BaseRequestHandler<StreamRequest> {
   }
 };
 
-struct Http : BaseRequestHandler<StreamRequest> {
+struct Http : BaseRequestHandler<Connection> {
   void handle() override {
     boost::beast::flat_buffer buffer;
     for (;;) {

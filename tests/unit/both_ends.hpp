@@ -4,8 +4,8 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <sockserv/connection.hpp>
 #include <sockserv/files.hpp>
-#include <sockserv/request.hpp>
 
 /// A connection with its files, and the peer.
 struct BothEnds {
@@ -13,12 +13,12 @@ struct BothEnds {
   explicit BothEnds(int type = SOCK_STREAM) {
     std::array<int, 2> pair{};
     REQUIRE(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair.data()) == 0);
-    request = sockserv::StreamRequest(sockserv::detail::Descriptor(pair[0]), {});
-    peer = sockserv::StreamRequest(sockserv::detail::Descriptor(pair[1]), {});
+    request = sockserv::Connection(sockserv::detail::Descriptor(pair[0]), {});
+    peer = sockserv::Connection(sockserv::detail::Descriptor(pair[1]), {});
   }
 
-  sockserv::StreamRequest request{{}, {}};
-  sockserv::StreamRequest peer{{}, {}};
+  sockserv::Connection request{{}, {}};
+  sockserv::Connection peer{{}, {}};
   sockserv::OutputFile wfile{request};
   sockserv::InputFile rfile{request, wfile};
 };

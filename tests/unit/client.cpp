@@ -223,7 +223,7 @@ TEST_CASE("client: the settings are those of a handler") {
   CHECK_THROWS_AS(connection.connection.recv(1), timeout_error);
 
   // The time limit of connecting is not that of what follows.
-  CHECK(!create_connection(silent.address(), 30s).request.gettimeout());
+  CHECK(!create_connection(silent.address(), 30s).connection.gettimeout());
 }
 
 TEST_CASE("client: a buffered wfile is flushed before rfile waits, by shutdown, by close, and at the end") {

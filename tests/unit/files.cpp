@@ -2,8 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <sockserv/connection.hpp>
 #include <sockserv/error.hpp>
-#include <sockserv/request.hpp>
 #include <sockserv/testing.hpp>
 #include <thread>
 #include <vector>

@@ -56,7 +56,7 @@ TEST_CASE("a factory that returns nothing is an error") {
 }
 
 TEST_CASE("a plain datagram handler answers by its request") {
-  struct Answer : BaseRequestHandler<DatagramRequest> {
+  struct Answer : BaseRequestHandler<Datagram> {
     void handle() override { request.socket().sendto(request.packet() + "!", client_address); }
   };
   CHECK(converse<Answer>("hi") == "hi!");

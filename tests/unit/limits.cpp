@@ -151,9 +151,9 @@ struct Scripted : TCPServer<Does> {
   explicit Scripted(ServerOptions options) : TCPServer<Does>(loopback(), quiet(std::move(options))) {}
   ~Scripted() override { server_close(); }
 
-  std::optional<std::pair<StreamRequest, Address>> get_request() override {
+  std::optional<std::pair<Connection, Address>> get_request() override {
     auto next = TCPServer<Does>::get_request();
-    if (next) next->first = StreamRequest(detail::Descriptor(::dup(next->first.fileno())), next->second, script);
+    if (next) next->first = Connection(detail::Descriptor(::dup(next->first.fileno())), next->second, script);
     return next;
   }
 
@@ -233,7 +233,7 @@ TEST_CASE("min_receive_rate concerns all that is read as one item, also where a 
 TEST_CASE("a client that takes what one thread sends is not idle for another that waits to receive") {
   Scripted server({.idle_timeout = 10ms});
   int waits = 0;
-  StreamRequest* request = nullptr;
+  Connection* request = nullptr;
   server.script.on_receive = [&](auto, Waiting::time_point deadline, error_code& error) {
     Script::wait_for(deadline - 1ms, error);
     if (++waits < 3) request->sendall("x");  // as another thread would, before the time is up
@@ -279,8 +279,8 @@ TEST_CASE("max_connections: the loop is woken when there is room") {
 struct Rejects : ThreadingTCPServer<Does> {
   explicit Rejects(ServerOptions options) : ThreadingTCPServer<Does>(loopback(), std::move(options)) {}
   ~Rejects() override { server_close(); }
-  bool verify_request(StreamRequest&, const Address&) override { return !rejects_all; }
-  void request_rejected(StreamRequest& request, const Address& client_address, Rejection reason) override {
+  bool verify_request(Connection&, const Address&) override { return !rejects_all; }
+  void request_rejected(Connection& request, const Address& client_address, Rejection reason) override {
     CHECK(client_address == request.getpeername());
     ++reasons[reason];
     request.sendall("no\n");

@@ -1,4 +1,4 @@
-/// StreamRequest::send_unless_input, under every mixin.
+/// Connection::send_unless_input, under every mixin.
 
 #include <doctest/doctest.h>
 #include <sys/socket.h>
@@ -21,7 +21,7 @@ using boost::asio::buffer;
 constexpr std::size_t beyond_buffers = std::size_t{16} << 20;
 
 /// Sends back what comes, and reads on whenever the peer has no room for that.
-void echo(InputFile& rfile, StreamRequest& request) {
+void echo(InputFile& rfile, Connection& request) {
   std::string answers;
   std::size_t sent = 0;
   for (;;) {

@@ -1,4 +1,4 @@
-/// StreamRequest::sendfile, under every mixin.
+/// Connection::sendfile, under every mixin.
 
 #include <doctest/doctest.h>
 #include <fcntl.h>

@@ -240,7 +240,7 @@ TEST_CASE("port 0 is nowhere to connect to, as a number and as an address") {
   CHECK_THROWS_AS(Address("127.0.0.1", -1), std::invalid_argument);
 }
 
-struct ReceivesAll : BaseRequestHandler<StreamRequest> {
+struct ReceivesAll : BaseRequestHandler<Connection> {
   void handle() override { request.sendall(request.recv(largest)); }
 };
 

@@ -57,7 +57,7 @@ TEST_CASE("for datagrams, converse returns the reply to the client, whatever els
   CHECK(converse<Forwards>("unanswered") == std::nullopt);
 }
 
-struct AnswersByHand : BaseRequestHandler<DatagramRequest> {
+struct AnswersByHand : BaseRequestHandler<Datagram> {
   void handle() override {
     request.socket().sendto("for others", {"192.0.2.1", 9});
     request.socket().sendto("an answer", client_address);

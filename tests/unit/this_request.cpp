@@ -284,7 +284,7 @@ TEST_CASE_TEMPLATE("this_request is refused in the hooks that accept requests", 
   struct Refused : Acting<Server> {
     Refused() : Acting<Server>([](StreamRequestHandler& handler) { handler.wfile.write("served"); }) {}
     ~Refused() override { this->server_close(); }
-    bool verify_request(StreamRequest&, const Address&) override {
+    bool verify_request(Connection&, const Address&) override {
       expect_refusal();
       ++verified;
       return true;

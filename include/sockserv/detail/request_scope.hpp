@@ -19,8 +19,8 @@ struct Binding {
 /// that a server knows when it is called from one of its own handlers or hooks.
 class RequestScope {
  public:
-  RequestScope(StreamRequest& request, const Address& client_address, AbstractServer& server) noexcept;
-  RequestScope(DatagramRequest& request, const Address& client_address, AbstractServer& server) noexcept;
+  RequestScope(Connection& request, const Address& client_address, AbstractServer& server) noexcept;
+  RequestScope(Datagram& request, const Address& client_address, AbstractServer& server) noexcept;
   /// The thread accepts requests for this server, and serves none yet.
   explicit RequestScope(AbstractServer& server) noexcept : server_(&server) {}
   RequestScope(const RequestScope&) = delete;
@@ -49,8 +49,8 @@ class RequestScope {
   template <class Request>
   friend Binding<Request> current_binding();
 
-  StreamRequest* stream_ = nullptr;
-  DatagramRequest* datagram_ = nullptr;
+  Connection* stream_ = nullptr;
+  Datagram* datagram_ = nullptr;
   Waiting* waiting_ = nullptr;
   const Address* client_address_ = nullptr;
   AbstractServer* server_;
@@ -60,7 +60,7 @@ class RequestScope {
   static RequestScope* enter(RequestScope* scope) noexcept;
 };
 
-/// What the handler under construction is bound to. Defined for StreamRequest and DatagramRequest.
+/// What the handler under construction is bound to. Defined for Connection and Datagram.
 /// @throws std::logic_error if no server is constructing a handler.
 template <class Request>
 Binding<Request> current_binding();

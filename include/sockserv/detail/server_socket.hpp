@@ -7,11 +7,12 @@
 #include <memory>
 #include <optional>
 #include <sockserv/address.hpp>
+#include <sockserv/connection.hpp>
+#include <sockserv/datagram.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/packet_info.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/options.hpp>
-#include <sockserv/request.hpp>
 #include <string>
 #include <utility>
 
@@ -41,10 +42,10 @@ class ServerSocket {
 
   /// The next connection or datagram, if one is there.
   /// @throws boost::system::system_error if there is none for another reason than that.
-  std::optional<std::pair<StreamRequest, Address>> accept();
+  std::optional<std::pair<Connection, Address>> accept();
   /// `ahead`: may take several datagrams from the system at once, and keep the rest for the next calls.
-  static std::optional<std::pair<DatagramRequest, Address>> receive(const std::shared_ptr<ServerSocket>& socket,
-                                                                    std::size_t max_packet_size, bool ahead);
+  static std::optional<std::pair<Datagram, Address>> receive(const std::shared_ptr<ServerSocket>& socket,
+                                                             std::size_t max_packet_size, bool ahead);
   /// True if there are such datagrams, of which the descriptor tells nothing.
   bool has_more() const noexcept { return inbox_ && inbox_->next < inbox_->count; }
 

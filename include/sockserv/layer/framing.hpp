@@ -10,11 +10,11 @@
 #include <cstdint>
 #include <iterator>
 #include <optional>
+#include <sockserv/connection.hpp>
 #include <sockserv/detail/view_iterator.hpp>
 #include <sockserv/files.hpp>
 #include <sockserv/fwd.hpp>
 #include <sockserv/handler.hpp>
-#include <sockserv/request.hpp>
 #include <span>
 #include <string>
 #include <string_view>

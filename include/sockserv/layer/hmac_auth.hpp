@@ -6,9 +6,9 @@
 
 #include <chrono>
 #include <sockserv/address.hpp>
+#include <sockserv/connection.hpp>
 #include <sockserv/detail/server_class.hpp>
 #include <sockserv/error.hpp>
-#include <sockserv/request.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -98,7 +98,7 @@ struct Authentication {
 ///     which, the peer is not told. The connection is of no use then; close it.
 /// @throws limit_error if the connection passes a limit of its server's meanwhile; std::invalid_argument for settings
 ///     that make no sense; boost::system::system_error if the system has no random bytes.
-void authenticate(StreamRequest& request, const Authentication& authentication, AuthenticationRole role);
+void authenticate(Connection& request, const Authentication& authentication, AuthenticationRole role);
 
 namespace detail {
 /// @throws std::invalid_argument that names the field whose value makes no sense.
@@ -150,7 +150,7 @@ class HmacAuthMixIn : public Server {
   }
 
  private:
-  static constexpr bool serves_streams = std::is_same_v<request_type, StreamRequest>;
+  static constexpr bool serves_streams = std::is_same_v<request_type, Connection>;
 };
 
 }  // namespace sockserv

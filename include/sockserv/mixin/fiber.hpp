@@ -7,13 +7,13 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <sockserv/connection.hpp>
 #include <sockserv/detail/fiber_loops.hpp>
 #include <sockserv/detail/processors.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/detail/server_class.hpp>
 #include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
-#include <sockserv/request.hpp>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -178,7 +178,7 @@ class FiberMixIn : public Server {
             .stall_threshold = stall_threshold,
             .busy_poll = busy_poll,
             .handler = handler_name(),
-            .short_read_empties = std::is_same_v<request_type, StreamRequest> && this->server_address().is_ip()};
+            .short_read_empties = std::is_same_v<request_type, Connection> && this->server_address().is_ip()};
   }
 
   void start_loops() {

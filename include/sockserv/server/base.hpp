@@ -4,10 +4,10 @@
 #include <memory>
 #include <optional>
 #include <sockserv/address.hpp>
+#include <sockserv/connection.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/handler.hpp>
 #include <sockserv/options.hpp>
-#include <sockserv/request.hpp>
 #include <sockserv/server/abstract.hpp>
 #include <stdexcept>
 #include <type_traits>
@@ -127,7 +127,7 @@ bool BaseServer<Handler>::handle_request_noblock() {
   request.enter(live_requests(), counters(), options());
   try {
     const auto error = detail::error_of([&] {
-      auto admission = admit(client_address, std::is_same_v<request_type, StreamRequest>);
+      auto admission = admit(client_address, std::is_same_v<request_type, Connection>);
       if (!admission) return reject(request, client_address, Rejection::per_address);
       request.admission_ = *std::move(admission);
       if (!verify_request(request, client_address)) return reject(request, client_address, Rejection::unverified);

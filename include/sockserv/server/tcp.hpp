@@ -18,7 +18,7 @@ struct AdoptedSocket {
 };
 
 /// Serves TCP connections over IPv4 or IPv6, one at a time; the handler is a `StreamRequestHandler` or a
-/// `BaseRequestHandler<StreamRequest>`. A mixin around it serves them concurrently.
+/// `BaseRequestHandler<Connection>`. A mixin around it serves them concurrently.
 ///
 ///     sockserv::TCPServer<Upper> server({"127.0.0.1", 9000});
 ///     return sockserv::run(server);
@@ -125,17 +125,17 @@ class TCPServer : public BaseServer<Handler> {
     BaseServer<Handler>::become_worker();
   }
 
-  static constexpr bool serves_streams = std::is_same_v<request_type, StreamRequest>;
+  static constexpr bool serves_streams = std::is_same_v<request_type, Connection>;
 
   static constexpr void require_stream_handler() {
     static_assert(serves_streams || !detail::is_handler<Handler>,
                   "TCPServer and UnixStreamServer serve streams: their handler derives from StreamRequestHandler or "
-                  "BaseRequestHandler<StreamRequest>");
+                  "BaseRequestHandler<Connection>");
   }
   static constexpr void require_datagram_handler() {
     static_assert(!serves_streams || !detail::is_handler<Handler>,
                   "UDPServer and UnixDatagramServer serve datagrams: their handler derives from "
-                  "DatagramRequestHandler or BaseRequestHandler<DatagramRequest>");
+                  "DatagramRequestHandler or BaseRequestHandler<Datagram>");
   }
 
  private:

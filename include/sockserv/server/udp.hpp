@@ -5,7 +5,7 @@
 namespace sockserv {
 
 /// Serves UDP datagrams over IPv4 or IPv6, one at a time; the handler is a `DatagramRequestHandler` or a
-/// `BaseRequestHandler<DatagramRequest>`. It derives from TCPServer as in Python, since all but the socket is the same.
+/// `BaseRequestHandler<Datagram>`. It derives from TCPServer as in Python, since all but the socket is the same.
 ///
 /// On a wildcard address it answers each client from the address that this client asked at; see `DatagramSocket`.
 ///

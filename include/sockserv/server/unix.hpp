@@ -7,7 +7,7 @@ namespace sockserv {
 
 /// Serves connections to a Unix socket, by path or abstract name, one at a time; the handler is one of streams.
 ///
-/// Who may connect is up to the permissions of the path's directory and to `StreamRequest::peer_credentials()`; an
+/// Who may connect is up to the permissions of the path's directory and to `Connection::peer_credentials()`; an
 /// abstract name has no permissions.
 ///
 /// @par The path

@@ -17,8 +17,8 @@ struct Client {
   explicit Client(chat::Chat& where) : chat(where) {
     std::array<int, 2> pair{};
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
-    request = sockserv::StreamRequest(sockserv::detail::Descriptor(pair[0]), {});
-    peer = sockserv::StreamRequest(sockserv::detail::Descriptor(pair[1]), {});
+    request = sockserv::Connection(sockserv::detail::Descriptor(pair[0]), {});
+    peer = sockserv::Connection(sockserv::detail::Descriptor(pair[1]), {});
     const int small = 1;  // the kernel makes it some KiB
     ::setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     chat.join(member);
@@ -41,8 +41,8 @@ struct Client {
   }
 
   chat::Chat& chat;
-  sockserv::StreamRequest request{{}, {}};
-  sockserv::StreamRequest peer{{}, {}};
+  sockserv::Connection request{{}, {}};
+  sockserv::Connection peer{{}, {}};
   sockserv::OutputFile wfile{peer};
   sockserv::InputFile rfile{peer, wfile};
   chat::Member member{request};
@@ -68,7 +68,7 @@ struct Crowd {
     for (chat::Member& member : members) chat.leave(member);
   }
 
-  static sockserv::StreamRequest closed_by_peer() {
+  static sockserv::Connection closed_by_peer() {
     std::array<int, 2> pair{};
     REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
     const sockserv::detail::Descriptor peer(pair[1]);
@@ -76,7 +76,7 @@ struct Crowd {
   }
 
   chat::Chat& chat;
-  sockserv::StreamRequest gone = closed_by_peer();
+  sockserv::Connection gone = closed_by_peer();
   std::deque<chat::Member> members;
   std::set<std::string> names;
 };

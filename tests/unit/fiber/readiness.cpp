@@ -267,7 +267,7 @@ TEST_CASE("fiber: after the handler has closed the request, its operations repor
 }
 
 TEST_CASE("fiber: shutdown of its request by another thread wakes it") {
-  static std::atomic<StreamRequest*> waiting;
+  static std::atomic<Connection*> waiting;
   static std::atomic<bool> told;
   waiting = nullptr;
   told = false;
@@ -336,7 +336,7 @@ TEST_CASE("fiber: a time limit that a hook has set before there was a fiber is i
             }
           }) {}
     ~Limits() override { server_close(); }
-    bool verify_request(StreamRequest& request, const Address&) override {
+    bool verify_request(Connection& request, const Address&) override {
       request.settimeout(5ms);
       return true;
     }

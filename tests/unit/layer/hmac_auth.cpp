@@ -116,7 +116,7 @@ TEST_CASE("authentication: a key is copied, moved and assigned as a value, and i
 TEST_CASE("authentication: settings that make no sense are refused") {
   const auto refused = [](const Authentication& authentication) -> std::string {
     for (const Role role : roles) {
-      StreamRequest nothing({}, {});
+      Connection nothing({}, {});
       CHECK_THROWS_AS(authenticate(nothing, authentication, role), std::invalid_argument);
     }
     try {

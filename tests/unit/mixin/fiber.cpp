@@ -270,12 +270,12 @@ struct Hooked : FiberTCPServer<Echo> {
   explicit Hooked(ServerOptions options = quiet()) : FiberTCPServer<Echo>(loopback(), std::move(options)) {}
   ~Hooked() override { server_close(); }
 
-  std::optional<std::pair<StreamRequest, Address>> get_request() override {
+  std::optional<std::pair<Connection, Address>> get_request() override {
     if (failures-- > 0) detail::throw_error(error_code(failure, boost::system::system_category()), "accept");
     return FiberTCPServer<Echo>::get_request();
   }
-  bool verify_request(StreamRequest& request, const Address& client) override { return verify(request, client); }
-  void process_request(StreamRequest& request, const Address& client) override {
+  bool verify_request(Connection& request, const Address& client) override { return verify(request, client); }
+  void process_request(Connection& request, const Address& client) override {
     if (process) process(request);
     FiberTCPServer<Echo>::process_request(request, client);
   }
@@ -283,8 +283,8 @@ struct Hooked : FiberTCPServer<Echo> {
     errors.sink()(LogLevel::error, detail::describe(error));
   }
 
-  std::function<bool(StreamRequest&, const Address&)> verify = [](StreamRequest&, const Address&) { return true; };
-  std::function<void(StreamRequest&)> process;
+  std::function<bool(Connection&, const Address&)> verify = [](Connection&, const Address&) { return true; };
+  std::function<void(Connection&)> process;
   std::atomic<int> failures = 0;
   int failure = 0;
   Lines errors;
@@ -295,7 +295,7 @@ TEST_CASE("fibers: verify_request refuses, throws, and stops the server, and no 
   std::atomic<int> inside = 0;
   std::atomic<int> calls = 0;
   server.loops = 3;
-  server.verify = [&](StreamRequest&, const Address&) {
+  server.verify = [&](Connection&, const Address&) {
     CHECK(++inside == 1);
     const int number = calls++;
     std::this_thread::yield();
@@ -322,7 +322,7 @@ TEST_CASE("fibers: verify_request refuses, throws, and stops the server, and no 
   CHECK(served == 100);
   CHECK(server.stats().handler_errors == 100);
 
-  server.verify = [&](StreamRequest&, const Address&) {
+  server.verify = [&](Connection&, const Address&) {
     server.shutdown();
     return true;
   };
@@ -334,7 +334,7 @@ TEST_CASE("fibers: verify_request refuses, throws, and stops the server, and no 
 TEST_CASE("fibers: a request to end the thread, thrown by a hook, ends the request only") {
   Hooked server;
   server.loops = 1;
-  server.verify = [calls = 0](StreamRequest&, const Address&) mutable {
+  server.verify = [calls = 0](Connection&, const Address&) mutable {
     if (++calls <= 3) throw boost::thread_interrupted();
     return true;
   };
@@ -350,7 +350,7 @@ TEST_CASE("fibers: a request to end the thread, thrown by a hook, ends the reque
 
 TEST_CASE("fibers: an override of process_request may do more, and may keep the request for another thread") {
   Hooked server;
-  server.process = [](StreamRequest& request) { request.sendall("before "); };
+  server.process = [](Connection& request) { request.sendall("before "); };
   std::optional<ServerThread> background(server);
   CHECK(echoed_by(server, "hello\n") == "before hello\n");
   background.reset();
@@ -358,9 +358,9 @@ TEST_CASE("fibers: an override of process_request may do more, and may keep the 
   struct Keeps : FiberTCPServer<Echo> {
     Keeps() : FiberTCPServer<Echo>(loopback()) {}
     ~Keeps() override { server_close(); }
-    void process_request(StreamRequest& request, const Address& client) override {
+    void process_request(Connection& request, const Address& client) override {
       if (later.joinable()) later.join();
-      later = std::thread([this, kept = std::make_shared<StreamRequest>(std::move(request)), client] {
+      later = std::thread([this, kept = std::make_shared<Connection>(std::move(request)), client] {
         FiberTCPServer<Echo>::process_request(*kept, client);
       });
     }
@@ -420,7 +420,7 @@ TEST_CASE("process_request_fiber may be extended, and what it throws closes the 
   struct Extended : FiberTCPServer<Echo> {
     Extended() : FiberTCPServer<Echo>(loopback(), quiet()) {}
     ~Extended() override { server_close(); }
-    void process_request_fiber(StreamRequest& request, const Address& client_address) override {
+    void process_request_fiber(Connection& request, const Address& client_address) override {
       request.sendall("before ");
       if (request.recv(1) == "!") throw std::runtime_error("from override");
       FiberTCPServer<Echo>::process_request_fiber(request, client_address);

@@ -215,7 +215,7 @@ TEST_CASE("worker_started is called once in each worker, before it serves, and n
       ++*starts;
       started_in = ::getpid();
     }
-    bool verify_request(StreamRequest&, const Address&) override { return started_in == ::getpid(); }
+    bool verify_request(Connection&, const Address&) override { return started_in == ::getpid(); }
     pid_t started_in = 0;
   };
   Prepared server;

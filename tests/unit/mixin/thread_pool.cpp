@@ -71,7 +71,7 @@ TEST_CASE("reject: what fits neither is told so and closed, and counted") {
       when_full = WhenFull::reject;
     }
     ~Polite() override { server_close(); }
-    void request_rejected(StreamRequest& request, const Address&, Rejection reason) override {
+    void request_rejected(Connection& request, const Address&, Rejection reason) override {
       if (reason == Rejection::full) request.sendall("busy\n");
     }
   };
@@ -98,7 +98,7 @@ TEST_CASE("a pool without any thread closes the request, and serving goes on") {
   struct WithoutThreads : ThreadPoolTCPServer<Who> {
     using ThreadPoolTCPServer<Who>::ThreadPoolTCPServer;
     ~WithoutThreads() override { server_close(); }
-    bool verify_request(StreamRequest&, const Address&) override {
+    bool verify_request(Connection&, const Address&) override {
       stack_size = next_stack_size;
       return true;
     }

@@ -36,11 +36,11 @@ TEST_CASE("a thread that cannot be made closes its request, and serving goes on"
     Recording() : ThreadingTCPServer<StackSize>(loopback()) {}
     ~Recording() override { server_close(); }
     void handle_error(const Address&, std::exception_ptr) override { ++errors; }
-    bool verify_request(StreamRequest&, const Address&) override {
+    bool verify_request(Connection&, const Address&) override {
       stack_size = next_stack_size;
       return true;
     }
-    void shutdown_request(StreamRequest& request) override {
+    void shutdown_request(Connection& request) override {
       CHECK(request.fileno() >= 0);
       ++ended;
       ThreadingTCPServer<StackSize>::shutdown_request(request);
@@ -68,7 +68,7 @@ TEST_CASE("process_request_thread may be extended") {
   struct Extended : ThreadingTCPServer<StackSize> {
     Extended() : ThreadingTCPServer<StackSize>(loopback()) {}
     ~Extended() override { server_close(); }
-    void process_request_thread(StreamRequest& request, const Address& client_address) override {
+    void process_request_thread(Connection& request, const Address& client_address) override {
       request.sendall("before ");
       ThreadingTCPServer<StackSize>::process_request_thread(request, client_address);
     }
@@ -83,7 +83,7 @@ TEST_CASE("what an override of process_request_thread throws goes to handle_erro
   struct Throws : ThreadingTCPServer<StackSize> {
     Throws() : ThreadingTCPServer<StackSize>(loopback(), quiet()) {}
     ~Throws() override { server_close(); }
-    void process_request_thread(StreamRequest&, const Address&) override { throw std::runtime_error("from override"); }
+    void process_request_thread(Connection&, const Address&) override { throw std::runtime_error("from override"); }
   };
   Throws server;
   StreamClient client(server.server_address());

@@ -281,7 +281,7 @@ TEST_CASE("errors of hooks and of handle_error are survived, and close the reque
   struct Server : TCPServer<Echo> {
     explicit Server(std::vector<std::string>& lines)
         : TCPServer(loopback(), {.log = [&lines](LogLevel, std::string_view line) { lines.emplace_back(line); }}) {}
-    bool verify_request(StreamRequest&, const Address&) override { throw std::runtime_error("from verify_request"); }
+    bool verify_request(Connection&, const Address&) override { throw std::runtime_error("from verify_request"); }
     void handle_error(const Address&, std::exception_ptr) override { throw std::runtime_error("from handle_error"); }
   };
   std::vector<std::string> lines;

@@ -76,12 +76,12 @@ TEST_CASE("a handler that closes its request does no harm") {
 TEST_CASE("get_request may be extended, to serve something else than what was accepted") {
   struct Wrapping : TCPServer<Greets> {
     using TCPServer::TCPServer;
-    std::optional<std::pair<StreamRequest, Address>> get_request() override {
+    std::optional<std::pair<Connection, Address>> get_request() override {
       auto next = TCPServer::get_request();
       if (next) next->second = Address("192.0.2.1", 1);
       return next;
     }
-    bool verify_request(StreamRequest&, const Address& client_address) override {
+    bool verify_request(Connection&, const Address& client_address) override {
       seen = client_address.host();
       return true;
     }

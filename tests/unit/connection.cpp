@@ -1,4 +1,4 @@
-#include <sockserv/request.hpp>  // first, to test that it is self-contained
+#include <sockserv/connection.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
 #include <signal.h>
@@ -19,10 +19,10 @@ using namespace sockserv;
 using namespace std::chrono_literals;
 using boost::asio::buffer;
 
-std::array<StreamRequest, 2> connected_pair() {
+std::array<Connection, 2> connected_pair() {
   std::array<int, 2> pair{};
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
-  return {StreamRequest(detail::Descriptor(pair[0]), {}), StreamRequest(detail::Descriptor(pair[1]), {})};
+  return {Connection(detail::Descriptor(pair[0]), {}), Connection(detail::Descriptor(pair[1]), {})};
 }
 
 TEST_CASE("bytes go to and fro") {
@@ -155,7 +155,7 @@ TEST_CASE("after close, operations report a bad descriptor") {
 TEST_CASE("a request can be moved, and closes once") {
   auto [here, there] = connected_pair();
   const int descriptor = here.fileno();
-  StreamRequest moved = std::move(here);
+  Connection moved = std::move(here);
   CHECK(moved.fileno() == descriptor);
   moved.sendall("from the new place");
   CHECK(there.recv(100) == "from the new place");
@@ -173,7 +173,7 @@ TEST_CASE("peer_credentials tells who is there, on a Unix socket") {
   CHECK(who.user == ::geteuid());
   CHECK(who.group == ::getegid());
 
-  StreamRequest tcp(detail::Descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), Address("127.0.0.1", 1));
+  Connection tcp(detail::Descriptor(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), Address("127.0.0.1", 1));
   error_code error;
   tcp.peer_credentials(error);
   CHECK(error == boost::asio::error::operation_not_supported);

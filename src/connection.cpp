@@ -1,6 +1,5 @@
-#include <sockserv/request.hpp>
+#include <sockserv/connection.hpp>
 
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 
 #include <algorithm>
@@ -20,21 +19,14 @@ using std::chrono::steady_clock;
 /// No receive gives more than a socket's buffer holds, so there is no need of memory for more.
 constexpr std::size_t most_received = std::size_t{8} << 20;
 
-/// Returns the address that an IP socket is bound to; empty for other sockets.
-Address own_ip_address(int socket) noexcept {
-  error_code error;
-  const Address address = detail::local_address(socket, error);
-  return address.is_ip() ? address : Address();
-}
-
 iovec vector_of(boost::asio::const_buffer buffer) noexcept { return {const_cast<void*>(buffer.data()), buffer.size()}; }
 
 }  // namespace
 
-StreamRequest::StreamRequest(detail::Descriptor socket, const Address& peer, detail::Waiting& waiting)
+Connection::Connection(detail::Descriptor socket, const Address& peer, detail::Waiting& waiting)
     : socket_(std::move(socket)), waiting_(&waiting), peer_(peer) {}
 
-void StreamRequest::enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options) {
+void Connection::enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options) {
   live_.enter(all, counters, fileno());
   if (options.idle_timeout || options.request_deadline || options.min_receive_rate > 0) {
     limits_ = detail::ClientLimits(options, steady_clock::now());
@@ -44,8 +36,8 @@ void StreamRequest::enter(detail::LiveRequests& all, detail::Counters& counters,
 /// Does what may have to wait, `operation(deadline)`, and cuts the connection off if a limit of the server's is passed.
 /// Apart, so that operations without limits need no room on the stack for it.
 template <class Operation>
-[[gnu::noinline]] std::size_t StreamRequest::within_limits(std::optional<std::size_t> item, const Operation& operation,
-                                                           error_code& error) {
+[[gnu::noinline]] std::size_t Connection::within_limits(std::optional<std::size_t> item, const Operation& operation,
+                                                        error_code& error) {
   const auto begun = steady_clock::now();
   if (const auto limit = limits_.passed(begun)) {
     cut_off(*limit, error);
@@ -67,7 +59,7 @@ template <class Operation>
   }
 }
 
-void StreamRequest::cut_off(errc limit, error_code& error) noexcept {
+void Connection::cut_off(errc limit, error_code& error) noexcept {
   error = limit;
   if (!limits_.note_passed(limit)) return;
   if (auto* const counters = live_.counters()) {
@@ -78,15 +70,14 @@ void StreamRequest::cut_off(errc limit, error_code& error) noexcept {
   ::shutdown(fileno(), SHUT_RDWR);
 }
 
-std::size_t StreamRequest::receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept {
+std::size_t Connection::receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept {
   const auto receive = [&](auto deadline) { return waiting_->receive(fileno(), buffers, deadline, error); };
   const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Waiting::no_deadline);
   live_.received(count);
   return count;
 }
 
-std::size_t StreamRequest::receive_more(detail::InputBuffer& buffer, std::size_t item, bool is_idle,
-                                        error_code& error) {
+std::size_t Connection::receive_more(detail::InputBuffer& buffer, std::size_t item, bool is_idle, error_code& error) {
   detail::LiveRequest* const idle = is_idle && live_.counters() ? &live_ : nullptr;
   const auto receive = [&](auto deadline) { return waiting_->receive_more(fileno(), buffer, idle, deadline, error); };
   const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Waiting::no_deadline);
@@ -94,14 +85,14 @@ std::size_t StreamRequest::receive_more(detail::InputBuffer& buffer, std::size_t
   return count;
 }
 
-std::size_t StreamRequest::send_some(std::span<const iovec> buffers, error_code& error) noexcept {
+std::size_t Connection::send_some(std::span<const iovec> buffers, error_code& error) noexcept {
   const auto send = [&](auto deadline) { return waiting_->send(fileno(), buffers, deadline, error); };
   const std::size_t count = limits_ ? within_limits({}, send, error) : send(detail::Waiting::no_deadline);
   live_.sent(count);
   return count;
 }
 
-std::size_t StreamRequest::send_some_unless_input(std::span<const iovec> buffers, error_code& error) noexcept {
+std::size_t Connection::send_some_unless_input(std::span<const iovec> buffers, error_code& error) noexcept {
   const auto send = [&](auto deadline) { return waiting_->send_unless_input(fileno(), buffers, deadline, error); };
   const auto own_deadline = timeouts_.send ? detail::deadline_after(*timeouts_.send) : detail::Waiting::no_deadline;
   const std::size_t count = limits_ ? within_limits({}, send, error) : send(own_deadline);
@@ -109,40 +100,40 @@ std::size_t StreamRequest::send_some_unless_input(std::span<const iovec> buffers
   return count;
 }
 
-std::size_t StreamRequest::send_some_of_file(int file, std::uint64_t offset, std::size_t count,
-                                             error_code& error) noexcept {
+std::size_t Connection::send_some_of_file(int file, std::uint64_t offset, std::size_t count,
+                                          error_code& error) noexcept {
   const auto send = [&](auto deadline) { return waiting_->send_file(fileno(), file, offset, count, deadline, error); };
   const std::size_t sent = limits_ ? within_limits({}, send, error) : send(detail::Waiting::no_deadline);
   live_.sent(sent);
   return sent;
 }
 
-std::string StreamRequest::recv(std::size_t max) {
+std::string Connection::recv(std::size_t max) {
   std::string bytes(std::min(max, most_received), '\0');
   bytes.resize(recv(boost::asio::buffer(bytes)));
   return bytes;
 }
 
-std::size_t StreamRequest::recv(boost::asio::mutable_buffer buffer) {
+std::size_t Connection::recv(boost::asio::mutable_buffer buffer) {
   error_code error;
   const std::size_t count = recv(buffer, error);
   detail::check(error, "recv");
   return count;
 }
 
-std::size_t StreamRequest::recv(boost::asio::mutable_buffer buffer, error_code& error) noexcept {
+std::size_t Connection::recv(boost::asio::mutable_buffer buffer, error_code& error) noexcept {
   const iovec target = vector_of(buffer);
   return receive_some({&target, 1}, 0, error);
 }
 
-std::size_t StreamRequest::recv_exactly(boost::asio::mutable_buffer buffer) {
+std::size_t Connection::recv_exactly(boost::asio::mutable_buffer buffer) {
   error_code error;
   const std::size_t count = recv_exactly(buffer, error);
   detail::check(error, "recv_exactly");
   return count;
 }
 
-std::size_t StreamRequest::recv_exactly(boost::asio::mutable_buffer buffer, error_code& error) noexcept {
+std::size_t Connection::recv_exactly(boost::asio::mutable_buffer buffer, error_code& error) noexcept {
   error.clear();
   std::size_t received = 0;
   while (received < buffer.size()) {
@@ -158,31 +149,31 @@ std::size_t StreamRequest::recv_exactly(boost::asio::mutable_buffer buffer, erro
   return received;
 }
 
-std::size_t StreamRequest::send(boost::asio::const_buffer bytes) {
+std::size_t Connection::send(boost::asio::const_buffer bytes) {
   error_code error;
   const std::size_t count = send(bytes, error);
   detail::check(error, "send");
   return count;
 }
 
-std::size_t StreamRequest::send(boost::asio::const_buffer bytes, error_code& error) noexcept {
+std::size_t Connection::send(boost::asio::const_buffer bytes, error_code& error) noexcept {
   const iovec source = vector_of(bytes);
   return send_some({&source, 1}, error);
 }
 
-std::size_t StreamRequest::sendall(std::string_view bytes) {
+std::size_t Connection::sendall(std::string_view bytes) {
   error_code error;
   const std::size_t sent = sendall(bytes, error);
   detail::check(error, "sendall");
   return sent;
 }
 
-std::size_t StreamRequest::sendall(std::string_view bytes, error_code& error) noexcept {
+std::size_t Connection::sendall(std::string_view bytes, error_code& error) noexcept {
   iovec source{const_cast<char*>(bytes.data()), bytes.size()};
   return send_chunk({&source, 1}, error);
 }
 
-std::size_t StreamRequest::send_chunk(std::span<iovec> chunk, error_code& error) noexcept {
+std::size_t Connection::send_chunk(std::span<iovec> chunk, error_code& error) noexcept {
   error.clear();
   std::size_t sent = 0;
   while (!chunk.empty()) {
@@ -205,15 +196,15 @@ std::size_t StreamRequest::send_chunk(std::span<iovec> chunk, error_code& error)
   return sent;
 }
 
-std::size_t StreamRequest::sendfile(int file, std::uint64_t offset, std::optional<std::size_t> count) {
+std::size_t Connection::sendfile(int file, std::uint64_t offset, std::optional<std::size_t> count) {
   error_code error;
   const std::size_t sent = sendfile(file, offset, count, error);
   detail::check(error, "sendfile");
   return sent;
 }
 
-std::size_t StreamRequest::sendfile(int file, std::uint64_t offset, std::optional<std::size_t> count,
-                                    error_code& error) noexcept {
+std::size_t Connection::sendfile(int file, std::uint64_t offset, std::optional<std::size_t> count,
+                                 error_code& error) noexcept {
   error.clear();
   const std::size_t wanted = count.value_or(std::numeric_limits<std::size_t>::max());
   std::size_t sent = 0;
@@ -225,13 +216,13 @@ std::size_t StreamRequest::sendfile(int file, std::uint64_t offset, std::optiona
   return sent;
 }
 
-void StreamRequest::settimeout(std::optional<duration> limit, int how) {
+void Connection::settimeout(std::optional<duration> limit, int how) {
   error_code error;
   settimeout(limit, how, error);
   detail::check(error, "settimeout");
 }
 
-void StreamRequest::settimeout(std::optional<duration> limit, int how, error_code& error) {
+void Connection::settimeout(std::optional<duration> limit, int how, error_code& error) {
   if (limit && *limit <= duration::zero()) {
     throw std::invalid_argument("settimeout: a time limit must be positive; no limit is std::nullopt");
   }
@@ -239,7 +230,7 @@ void StreamRequest::settimeout(std::optional<duration> limit, int how, error_cod
   if (!error) timeouts_.set(limit, how);
 }
 
-void StreamRequest::wait_by(detail::Waiting& waiting) noexcept {
+void Connection::wait_by(detail::Waiting& waiting) noexcept {
   if (timeouts_.receive || timeouts_.send) {  // a hook has set them before
     error_code ignored;
     waiting_->set_timeout(fileno(), std::nullopt, SHUT_RDWR, ignored);
@@ -249,13 +240,13 @@ void StreamRequest::wait_by(detail::Waiting& waiting) noexcept {
   waiting_ = &waiting;
 }
 
-void StreamRequest::set_no_delay(bool on) {
+void Connection::set_no_delay(bool on) {
   error_code error;
   set_no_delay(on, error);
   detail::check(error, "set_no_delay");
 }
 
-void StreamRequest::set_no_delay(bool on, error_code& error) noexcept {
+void Connection::set_no_delay(bool on, error_code& error) noexcept {
   error.clear();
   if (!peer_.is_ip()) return;
   const int value = on;
@@ -264,41 +255,41 @@ void StreamRequest::set_no_delay(bool on, error_code& error) noexcept {
   }
 }
 
-void StreamRequest::shutdown(int how) {
+void Connection::shutdown(int how) {
   error_code error;
   shutdown(how, error);
   detail::check(error, "shutdown");
 }
 
-void StreamRequest::shutdown(int how, error_code& error) noexcept {
+void Connection::shutdown(int how, error_code& error) noexcept {
   error.clear();
   if (::shutdown(fileno(), how) != 0) error = detail::last_system_error();
 }
 
-void StreamRequest::close() noexcept {
+void Connection::close() noexcept {
   live_.leave();
   admission_.end();
   limits_ = {};  // what follows is refused as on any closed socket
   socket_.reset();
 }
 
-Address StreamRequest::getsockname() const {
+Address Connection::getsockname() const {
   error_code error;
   Address address = getsockname(error);
   detail::check(error, "getsockname");
   return address;
 }
 
-Address StreamRequest::getsockname(error_code& error) const noexcept { return detail::local_address(fileno(), error); }
+Address Connection::getsockname(error_code& error) const noexcept { return detail::local_address(fileno(), error); }
 
-PeerCredentials StreamRequest::peer_credentials() const {
+PeerCredentials Connection::peer_credentials() const {
   error_code error;
   const PeerCredentials credentials = peer_credentials(error);
   detail::check(error, "peer_credentials");
   return credentials;
 }
 
-PeerCredentials StreamRequest::peer_credentials(error_code& error) const noexcept {
+PeerCredentials Connection::peer_credentials(error_code& error) const noexcept {
   int domain = AF_UNSPEC;
   socklen_t length = sizeof domain;
   ucred credentials{};
@@ -314,66 +305,6 @@ PeerCredentials StreamRequest::peer_credentials(error_code& error) const noexcep
     }
   }
   return {credentials.pid, credentials.uid, credentials.gid};
-}
-
-DatagramSocket::DatagramSocket(std::shared_ptr<detail::ServerSocket> socket, detail::Waiting& waiting,
-                               const detail::PacketInfo& info) noexcept
-    : socket_(std::move(socket)), waiting_(&waiting), info_(info) {}
-
-void DatagramSocket::sendto(std::string_view packet, const Address& address) {
-  error_code error;
-  sendto(packet, address, error);
-  detail::check(error, "sendto");
-}
-
-void DatagramSocket::sendto(std::string_view packet, const Address& address, error_code& error) noexcept {
-  send_from(info_.source_for(address), packet, address, error);
-}
-
-void DatagramSocket::sendto(std::string_view packet, const Address& address, const Address& from) {
-  error_code error;
-  sendto(packet, address, from, error);
-  if (error) {
-    detail::throw_request_error(error, "sendto " + address.to_string() + " from " + from.to_string());
-  }
-}
-
-void DatagramSocket::sendto(std::string_view packet, const Address& address, const Address& from,
-                            error_code& error) noexcept {
-  detail::Host source = detail::Host::of(from.data());
-  if (source.is_ipv4() && source.ipv4().s_addr == INADDR_ANY) source.address = {};
-  send_from(source, packet, address, error);
-}
-
-void DatagramSocket::send_from(const detail::Host& source, std::string_view packet, const Address& address,
-                               error_code& error) noexcept {
-  if (address.empty()) {
-    error = errc::no_reply_address;
-    return;
-  }
-  waiting_->send_to(fileno(), packet, address, source, error);
-  if (counters_ && !error) detail::count(counters_->bytes_out, packet.size());
-}
-
-void DatagramRequest::enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions&) {
-  live_.enter(all, counters, -1);
-  detail::count(counters.bytes_in, packet_.size());
-  socket_.counters_ = &counters;
-}
-
-Address DatagramRequest::sent_to() const noexcept { return socket_.info_.sent_to(own_ip_address(socket_.fileno())); }
-
-Address DatagramRequest::local_address() const noexcept {
-  return socket_.info_.answered_from(own_ip_address(socket_.fileno()));
-}
-
-int DatagramSocket::fileno() const noexcept { return socket_ ? socket_->fileno() : -1; }
-
-Address DatagramSocket::getsockname() const {
-  error_code error;
-  Address address = detail::local_address(fileno(), error);
-  detail::check(error, "getsockname");
-  return address;
 }
 
 }  // namespace sockserv
