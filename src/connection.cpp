@@ -28,7 +28,7 @@ Connection::Connection(detail::Descriptor socket, const Address& peer, detail::W
 
 void Connection::enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options) {
   live_.enter(all, counters, fileno());
-  if (options.idle_timeout || options.request_deadline || options.min_receive_rate > 0) {
+  if (options.idle_timeout || options.request_timeout || options.min_receive_rate > 0) {
     limits_ = detail::ClientLimits(options, steady_clock::now());
   }
 }
@@ -63,9 +63,9 @@ void Connection::cut_off(errc limit, error_code& error) noexcept {
   error = limit;
   if (!limits_.note_passed(limit)) return;
   if (auto* const counters = live_.counters()) {
-    detail::count(limit == errc::idle_too_long     ? counters->cut_off_idle
-                  : limit == errc::deadline_passed ? counters->cut_off_deadline
-                                                   : counters->cut_off_rate);
+    detail::count(limit == errc::idle_too_long      ? counters->aborted_idle_timeout
+                  : limit == errc::request_too_long ? counters->aborted_request_timeout
+                                                    : counters->aborted_receive_rate);
   }
   ::shutdown(fileno(), SHUT_RDWR);
 }

@@ -27,7 +27,7 @@ class Category final : public boost::system::error_category {
         return "the sender of this datagram has no address to reply to";
       case errc::idle_too_long:
         return "the client was idle for too long";
-      case errc::deadline_passed:
+      case errc::request_too_long:
         return "the connection has lasted for too long";
       case errc::too_slow:
         return "the client sent too slowly";
@@ -78,7 +78,7 @@ bool is_authentication_failure(const std::exception_ptr& error) noexcept {
 }
 
 bool is_limit(const error_code& error) noexcept {
-  return error == errc::idle_too_long || error == errc::deadline_passed || error == errc::too_slow ||
+  return error == errc::idle_too_long || error == errc::request_too_long || error == errc::too_slow ||
          error == errc::cut_off;
 }
 

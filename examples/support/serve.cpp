@@ -20,8 +20,8 @@ struct Arguments {
   int busy_poll;  // microseconds
   std::optional<int> wbufsize;
   std::optional<int> max_connections;
-  std::optional<int> idle_timeout;      // seconds
-  std::optional<int> request_deadline;  // seconds
+  std::optional<int> idle_timeout;     // seconds
+  std::optional<int> request_timeout;  // seconds
   std::optional<int> min_receive_rate;
   int drain = 30;
 };
@@ -56,7 +56,7 @@ void declare_connection_options(CLI::App& app, Arguments& arguments) {
   option("--wbufsize", "BYTES", arguments.wbufsize, "Collect so much of a reply before it is sent");
   option("--max-connections", "N", arguments.max_connections, "The most connections at a time");
   option("--idle-timeout", "SECONDS", arguments.idle_timeout, "Cut off clients that neither send nor take anything");
-  option("--request-deadline", "SECONDS", arguments.request_deadline, "Cut off connections that last for longer");
+  option("--request-timeout", "SECONDS", arguments.request_timeout, "Cut off connections that last for longer");
   option("--min-receive-rate", "BYTES", arguments.min_receive_rate,
          "The least bytes per second of a line that has begun");
 }
@@ -108,7 +108,7 @@ sockserv::ServerOptions server_options(const Arguments& arguments) {
   sockserv::ServerOptions options;
   options.max_connections = static_cast<std::size_t>(arguments.max_connections.value_or(0));
   if (arguments.idle_timeout) options.idle_timeout = std::chrono::seconds(*arguments.idle_timeout);
-  if (arguments.request_deadline) options.request_deadline = std::chrono::seconds(*arguments.request_deadline);
+  if (arguments.request_timeout) options.request_timeout = std::chrono::seconds(*arguments.request_timeout);
   options.min_receive_rate = static_cast<std::size_t>(arguments.min_receive_rate.value_or(0));
   return options;
 }

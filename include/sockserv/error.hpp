@@ -25,8 +25,8 @@ enum class errc {
   /// The client kept the handler waiting for longer than `ServerOptions::idle_timeout`. This and the next three are
   /// thrown as `limit_error`; the connection has been shut down.
   idle_too_long,
-  /// The connection has lasted for longer than `ServerOptions::request_deadline`.
-  deadline_passed,
+  /// The connection has lasted for longer than `ServerOptions::request_timeout`.
+  request_too_long,
   /// The client sent something more slowly than `ServerOptions::min_receive_rate`.
   too_slow,
   /// The server, told to stop, has cut this request off: what it waited for has not come.

@@ -59,7 +59,7 @@ struct ServerOptions {
 
   /// How long a connection may last, from being accepted, whatever its client does: from then on nothing can be
   /// received or sent. Must be positive; no value: for ever.
-  std::optional<std::chrono::steady_clock::duration> request_deadline = {};
+  std::optional<std::chrono::steady_clock::duration> request_timeout = {};
 
   /// How fast an item must arrive that a handler waits for and that has begun to: a line, say, or the bytes that
   /// `read(n)` or `recv_exactly` wants. On average since the item's first byte, in bytes per second, after a second's

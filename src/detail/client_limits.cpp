@@ -8,7 +8,7 @@
 namespace sockserv::detail {
 
 ClientLimits::ClientLimits(const ServerOptions& options, time_point accepted) noexcept : options_(&options) {
-  if (options.request_deadline) end_ = deadline_after(*options.request_deadline, accepted);
+  if (options.request_timeout) end_ = deadline_after(*options.request_timeout, accepted);
 }
 
 ClientLimits::Deadline ClientLimits::deadline(time_point begun, std::optional<duration> timeout,
@@ -17,7 +17,7 @@ ClientLimits::Deadline ClientLimits::deadline(time_point begun, std::optional<du
   const auto consider = [&](time_point at, errc meaning) {
     if (at < first.at) first = {at, meaning};
   };
-  consider(end_, errc::deadline_passed);
+  consider(end_, errc::request_too_long);
   if (options_->idle_timeout) {
     const time_point progress{duration(std::atomic_ref(last_progress_).load(std::memory_order_relaxed))};
     consider(deadline_after(*options_->idle_timeout, std::max(begun, progress)), errc::idle_too_long);
@@ -52,7 +52,7 @@ void ClientLimits::has_taken(time_point now) noexcept {
 std::optional<errc> ClientLimits::passed(time_point now) noexcept {
   const errc noted = std::atomic_ref(passed_).load(std::memory_order_relaxed);
   if (noted != errc{}) return noted;
-  return now >= end_ ? std::optional(errc::deadline_passed) : std::nullopt;
+  return now >= end_ ? std::optional(errc::request_too_long) : std::nullopt;
 }
 
 bool ClientLimits::note_passed(errc limit) noexcept {

@@ -105,7 +105,7 @@ void AbstractServer::server_close() {
 
 std::size_t AbstractServer::force_requests(bool last_resort) noexcept {
   const std::size_t forced = live_requests_.shut_all_down();
-  if (!last_resort) detail::count(counters_->cut_off_drain, forced);
+  if (!last_resort) detail::count(counters_->aborted_drain, forced);
   return forced;
 }
 

@@ -14,7 +14,7 @@ OPTIONS = (  # program and what it needs besides, option, the smallest and the l
     (CONNECTIONS, "--wbufsize", 1, 10**9),
     (CONNECTIONS, "--max-connections", 1, 10**9),
     (CONNECTIONS, "--idle-timeout", 1, 10**9),
-    (CONNECTIONS, "--request-deadline", 1, 10**9),
+    (CONNECTIONS, "--request-timeout", 1, 10**9),
     (CONNECTIONS, "--min-receive-rate", 1, 10**9),
     (CONNECTIONS, "--drain", 0, 86_400),
     (CONNECTIONS, "--busy-poll", 0, 1000),

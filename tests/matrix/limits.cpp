@@ -87,7 +87,7 @@ void cuts_off_the_idle(const Scene& scene) {
     const auto client = scene.connect();
     client->expect_end();
     CHECK(idle.happened());
-    check_count(scene, &ServerStats::cut_off_idle, i);
+    check_count(scene, &ServerStats::aborted_idle_timeout, i);
     check_count(scene, &ServerStats::handler_errors, 0);
   }
 }
@@ -97,11 +97,11 @@ void cuts_off_who_does_not_read(const Scene& scene) {
   StreamClient client(scene.server->server_address());
   client.send("flood\n");
   CHECK(idle.happened());
-  check_count(scene, &ServerStats::cut_off_idle, 1);
+  check_count(scene, &ServerStats::aborted_idle_timeout, 1);
 }
 
 void cuts_off_who_trickles(const Scene& scene) {
-  const Once deadline{events()->deadlines_passed};
+  const Once deadline{events()->requests_too_long};
   StreamClient client(scene.server->server_address());
   CHECK_THROWS_AS(
       [&] {
@@ -112,7 +112,7 @@ void cuts_off_who_trickles(const Scene& scene) {
       }(),
       std::system_error);
   CHECK(deadline.happened());
-  check_count(scene, &ServerStats::cut_off_deadline, 1);
+  check_count(scene, &ServerStats::aborted_request_timeout, 1);
 }
 
 void cuts_off_the_slow(const Scene& scene) {
@@ -123,7 +123,7 @@ void cuts_off_the_slow(const Scene& scene) {
   slow->say_half();
   slow->expect_end();
   CHECK(too_slow.happened());
-  check_count(scene, &ServerStats::cut_off_rate, 1);
+  check_count(scene, &ServerStats::aborted_receive_rate, 1);
   if (!scene.concurrent) return;
   patient->say("echo patiently");
   CHECK(patient->hear() == "echo patiently");
@@ -170,8 +170,8 @@ TEST_CASE_TEMPLATE("idle_timeout cuts off a client that says nothing", Server, S
 TEST_CASE_TEMPLATE("idle_timeout cuts off a client that does not read", Server, STREAM_SERVERS) {
   cuts_off_who_does_not_read(stage<Server>({.idle_timeout = 100ms}));
 }
-TEST_CASE_TEMPLATE("request_deadline cuts off a client that sends a byte at a time", Server, STREAM_SERVERS) {
-  cuts_off_who_trickles(stage<Server>({.request_deadline = 100ms}));
+TEST_CASE_TEMPLATE("request_timeout cuts off a client that sends a byte at a time", Server, STREAM_SERVERS) {
+  cuts_off_who_trickles(stage<Server>({.request_timeout = 100ms}));
 }
 TEST_CASE_TEMPLATE("min_receive_rate cuts off who begins and does not go on, and nobody else", Server,
                    FAMILY(TCP, StreamActor)) {

@@ -110,7 +110,7 @@ void count_error(const std::exception_ptr& error) {
     ++events()->peers_gone;
   } catch (const sockserv::limit_error& limit) {
     if (limit.code() == sockserv::errc::idle_too_long) ++events()->idle_too_long;
-    if (limit.code() == sockserv::errc::deadline_passed) ++events()->deadlines_passed;
+    if (limit.code() == sockserv::errc::request_too_long) ++events()->requests_too_long;
     if (limit.code() == sockserv::errc::too_slow) ++events()->too_slow;
   } catch (const std::exception&) {
     ++events()->standard_errors;

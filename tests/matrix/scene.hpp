@@ -23,7 +23,7 @@ struct Events {
   std::atomic<int> other_errors = 0;
   std::atomic<int> peers_gone = 0;
   std::atomic<int> idle_too_long = 0;
-  std::atomic<int> deadlines_passed = 0;
+  std::atomic<int> requests_too_long = 0;
   std::atomic<int> too_slow = 0;
   std::atomic<int> serving = 0;       // handlers of streams at the moment
   std::atomic<int> most_serving = 0;  // and the most that there have been

@@ -14,7 +14,7 @@ TEST_CASE("every errc has a message of its own") {
   const error_code first = errc::timed_out;
   CHECK(std::string(first.category().name()) == "sockserv");
   for (const errc code : {errc::timed_out, errc::end_of_stream, errc::line_too_long, errc::no_reply_address,
-                          errc::idle_too_long, errc::deadline_passed, errc::too_slow, errc::cut_off,
+                          errc::idle_too_long, errc::request_too_long, errc::too_slow, errc::cut_off,
                           errc::truncated_message, errc::message_too_long, errc::bad_message_length}) {
     CHECK(make_error_code(code).message().find("unknown") == std::string::npos);
   }
@@ -47,7 +47,7 @@ TEST_CASE("a peer gone is told from other errors") {
 }
 
 TEST_CASE("a limit of the server's is a class of its own, and no time limit of the handler's") {
-  for (const errc code : {errc::idle_too_long, errc::deadline_passed, errc::too_slow}) {
+  for (const errc code : {errc::idle_too_long, errc::request_too_long, errc::too_slow}) {
     CHECK(is_limit(error_code(code)));
     CHECK(error_code(code) != boost::system::errc::timed_out);
     CHECK_THROWS_AS(detail::throw_request_error(code, "recv"), limit_error);

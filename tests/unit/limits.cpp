@@ -62,7 +62,7 @@ TEST_CASE("a handler that catches a limit cannot go on, and what it has buffered
   StreamClient client(server.server_address());
   server.handle_request();
   CHECK(client.read_all().empty());
-  CHECK(server.stats().cut_off_idle == 1);
+  CHECK(server.stats().aborted_idle_timeout == 1);
   CHECK(server.stats().handler_errors == 0);
   CHECK(server.stats().peers_gone == 0);
   REQUIRE(log.lines.size() == 1);  // finish() failed; quietly
@@ -85,7 +85,7 @@ TEST_CASE("a client that is cut off is so at once, whatever the handler makes of
 }
 
 TEST_CASE("a handler's own time limit comes first if it is shorter, and leaves the connection usable") {
-  TCPServer<Does> server(loopback(), quiet({.idle_timeout = 1h, .request_deadline = 1h, .min_receive_rate = 1}));
+  TCPServer<Does> server(loopback(), quiet({.idle_timeout = 1h, .request_timeout = 1h, .min_receive_rate = 1}));
   Does::what = [](Does& handler) {
     handler.request.settimeout(5ms);
     CHECK(handler.rfile.readline() == "one\n");
@@ -103,11 +103,13 @@ TEST_CASE("a handler's own time limit comes first if it is shorter, and leaves t
   CHECK(client.read_line() == "go on\n");
   client.send("and half\n");
   serving.join();
-  CHECK(server.stats().cut_off_idle + server.stats().cut_off_deadline + server.stats().cut_off_rate == 0);
+  CHECK(server.stats().aborted_idle_timeout + server.stats().aborted_request_timeout +
+            server.stats().aborted_receive_rate ==
+        0);
 }
 
-TEST_CASE("request_deadline ends a client that sends without end") {
-  TCPServer<Does> server(loopback(), quiet({.request_deadline = 50ms}));
+TEST_CASE("request_timeout ends a client that sends without end") {
+  TCPServer<Does> server(loopback(), quiet({.request_timeout = 50ms}));
   Does::what = [](Does& handler) {
     while (!handler.rfile.peek().empty()) handler.rfile.read(handler.rfile.peek().size());
   };
@@ -118,7 +120,7 @@ TEST_CASE("request_deadline ends a client that sends without end") {
     for (;;) client.send(much);
   }());
   serving.join();
-  CHECK(server.stats().cut_off_deadline == 1);
+  CHECK(server.stats().aborted_request_timeout == 1);
 }
 
 /// In place of the network: what each operation does is the test's affair.
@@ -244,18 +246,18 @@ TEST_CASE("a client that takes what one thread sends is not idle for another tha
     CHECK_THROWS_AS(handler.request.recv(1), limit_error);
   });
   CHECK(waits == 3);
-  CHECK(server.stats().cut_off_idle == 1);
+  CHECK(server.stats().aborted_idle_timeout == 1);
 }
 
 TEST_CASE("a strategy that wakes too early has to wait again") {
-  Scripted server({.request_deadline = 10ms});
+  Scripted server({.request_timeout = 10ms});
   int waits = 0;
   server.script.on_send = [&](auto, Waiting::time_point deadline, error_code& error) {
     return Script::wait_for(++waits < 3 ? Waiting::time_point{} : deadline, error);
   };
   server.serve([](Does& handler) { CHECK_THROWS_AS(handler.wfile.write("x"), limit_error); });
   CHECK(waits == 3);
-  CHECK(server.stats().cut_off_deadline == 1);
+  CHECK(server.stats().aborted_request_timeout == 1);
 }
 
 TEST_CASE("max_connections: the loop is woken when there is room") {
@@ -360,7 +362,7 @@ TEST_CASE("what a drain cuts off is counted") {
   const StreamClient client(server.server_address());
   CHECK(eventually([&] { return server.requests_running() == 1; }));
   CHECK(server.drain(0ms).forced == 1);
-  CHECK(server.stats().cut_off_drain == 1);
+  CHECK(server.stats().aborted_drain == 1);
 }
 
 }  // namespace

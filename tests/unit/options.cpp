@@ -24,16 +24,16 @@ TEST_CASE("a value that makes no sense is refused by the field's name") {
     CHECK_THROWS_WITH_AS(detail::validate({.max_packet_size = size}), doctest::Contains("max_packet_size"),
                          std::invalid_argument);
   }
-  CHECK_NOTHROW(detail::validate({.idle_timeout = 1ns, .request_deadline = 1ns}));
+  CHECK_NOTHROW(detail::validate({.idle_timeout = 1ns, .request_timeout = 1ns}));
   CHECK_THROWS_WITH_AS(detail::validate({.idle_timeout = 0s}), doctest::Contains("idle_timeout"),
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(detail::validate({.idle_timeout = -1s}), doctest::Contains("idle_timeout"),
                        std::invalid_argument);
-  CHECK_THROWS_WITH_AS(detail::validate({.request_deadline = 0s}), doctest::Contains("request_deadline"),
+  CHECK_THROWS_WITH_AS(detail::validate({.request_timeout = 0s}), doctest::Contains("request_timeout"),
                        std::invalid_argument);
   using duration = std::chrono::steady_clock::duration;
-  CHECK_NOTHROW(detail::validate({.idle_timeout = duration::max(), .request_deadline = duration::max()}));
-  CHECK_THROWS_WITH_AS(detail::validate({.request_deadline = duration::min()}), doctest::Contains("request_deadline"),
+  CHECK_NOTHROW(detail::validate({.idle_timeout = duration::max(), .request_timeout = duration::max()}));
+  CHECK_THROWS_WITH_AS(detail::validate({.request_timeout = duration::min()}), doctest::Contains("request_timeout"),
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(detail::validate({.log = nullptr}), doctest::Contains("ServerOptions::log"),
                        std::invalid_argument);
@@ -50,7 +50,7 @@ TEST_CASE("the defaults are those that the documentation gives") {
   CHECK(options.max_connections == 0);
   CHECK(options.max_connections_per_address == 0);
   CHECK(options.idle_timeout == std::nullopt);
-  CHECK(options.request_deadline == std::nullopt);
+  CHECK(options.request_timeout == std::nullopt);
   CHECK(options.min_receive_rate == 0);
 }
 

@@ -106,7 +106,7 @@ TEST_CASE_TEMPLATE("the limits of ServerOptions at their ends, under every mixin
                                           .max_connections = largest,
                                           .max_connections_per_address = largest,
                                           .idle_timeout = longest,
-                                          .request_deadline = longest,
+                                          .request_timeout = longest,
                                           .min_receive_rate = largest});
   const auto set = [](Server& server) {
     if constexpr (requires { server.processes; }) server.processes = 1;

@@ -15,10 +15,10 @@ struct Counters {
   std::atomic<std::uint64_t> rejected_per_address = 0;
   std::atomic<std::uint64_t> rejected_unverified = 0;
 
-  std::atomic<std::uint64_t> cut_off_idle = 0;
-  std::atomic<std::uint64_t> cut_off_deadline = 0;
-  std::atomic<std::uint64_t> cut_off_rate = 0;
-  std::atomic<std::uint64_t> cut_off_drain = 0;
+  std::atomic<std::uint64_t> aborted_idle_timeout = 0;
+  std::atomic<std::uint64_t> aborted_request_timeout = 0;
+  std::atomic<std::uint64_t> aborted_receive_rate = 0;
+  std::atomic<std::uint64_t> aborted_drain = 0;
 
   std::atomic<std::uint64_t> authentication_failures = 0;
 

@@ -120,7 +120,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
   void stop_waiting_for_requests() noexcept override { children_.stop_waiting(); }
   std::size_t force_requests(bool last_resort) noexcept override {
     const std::size_t children = children_.signal_all(last_resort ? SIGKILL : SIGTERM);
-    if (!last_resort) detail::count(this->counters().cut_off_drain, children);
+    if (!last_resort) detail::count(this->counters().aborted_drain, children);
     return Server::force_requests(last_resort) + children;
   }
 

@@ -67,7 +67,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   std::size_t processes = detail::processors();
   /// A worker that has accepted so many requests accepts no more, finishes, and is replaced: a remedy for handlers that
   /// use up memory. 0: no limit. Until it has finished it keeps its place, so with clients that stay, set
-  /// `ServerOptions::idle_timeout` or `request_deadline` as well, unless handlers wait in `wait_for_next_request()`.
+  /// `ServerOptions::idle_timeout` or `request_timeout` as well, unless handlers wait in `wait_for_next_request()`.
   std::size_t max_requests_per_child = 0;
   /// How long a worker may take from its start to the end of `worker_started()`; then it is killed. Must be positive.
   AbstractServer::duration boot_timeout = std::chrono::seconds(60);

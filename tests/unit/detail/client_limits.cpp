@@ -39,15 +39,15 @@ TEST_CASE("idle_timeout: since the wait began, or since the client last did some
   CHECK(limits.deadline(accepted + 100s, std::nullopt, 0).at == accepted + 110s);
 }
 
-TEST_CASE("request_deadline: since the connection was accepted, whatever the client does") {
-  const ServerOptions options{.request_deadline = 10s};
+TEST_CASE("request_timeout: since the connection was accepted, whatever the client does") {
+  const ServerOptions options{.request_timeout = 10s};
   ClientLimits limits(options, accepted);
   limits.has_sent(1, accepted + 9s);
   const auto deadline = limits.deadline(accepted + 9s, std::nullopt, 1);
   CHECK(deadline.at == accepted + 10s);
-  CHECK(deadline.meaning == errc::deadline_passed);
+  CHECK(deadline.meaning == errc::request_too_long);
   CHECK(limits.passed(accepted + 9s) == std::nullopt);
-  CHECK(limits.passed(accepted + 10s) == errc::deadline_passed);
+  CHECK(limits.passed(accepted + 10s) == errc::request_too_long);
 }
 
 TEST_CASE("min_receive_rate: on average since an item's first byte, after a grace") {
@@ -105,7 +105,7 @@ TEST_CASE("a rate that only a huge number of bytes can have is no overflow") {
 }
 
 TEST_CASE("the earliest deadline counts, and says what it means") {
-  const ServerOptions options{.idle_timeout = 10s, .request_deadline = 30s, .min_receive_rate = 1000};
+  const ServerOptions options{.idle_timeout = 10s, .request_timeout = 30s, .min_receive_rate = 1000};
   ClientLimits limits(options, accepted);
   limits.has_sent(1000, accepted);
   const auto meaning = [&](ClientLimits::duration begun, std::optional<ClientLimits::duration> own, std::size_t item) {
@@ -114,11 +114,11 @@ TEST_CASE("the earliest deadline counts, and says what it means") {
   CHECK(meaning(1s, std::nullopt, 0) == errc::idle_too_long);
   CHECK(meaning(1s, 5s, 0) == errc::timed_out);
   CHECK(meaning(1s, 5s, 1000) == errc::too_slow);
-  CHECK(meaning(25s, std::nullopt, 0) == errc::deadline_passed);
+  CHECK(meaning(25s, std::nullopt, 0) == errc::request_too_long);
 }
 
 TEST_CASE("the first limit that is passed is noted, and stays") {
-  const ServerOptions options{.request_deadline = 10s};
+  const ServerOptions options{.request_timeout = 10s};
   ClientLimits limits(options, accepted);
   CHECK(limits.note_passed(errc::too_slow));
   CHECK_FALSE(limits.note_passed(errc::idle_too_long));

@@ -410,7 +410,7 @@ TEST_CASE("min_receive_rate counts a message from its first byte") {
       "\0\0\0\x05"s
       "hel");
   server.handle_request();  // ends by itself
-  CHECK(server.stats().cut_off_rate == 1);
+  CHECK(server.stats().aborted_receive_rate == 1);
 }
 
 }  // namespace

@@ -694,7 +694,7 @@ TEST_CASE("authentication: limits of the server hold during the handshake") {
   const ServerThread background(server);
   StreamClient silent(server.server_address());
   silent.read_all();
-  CHECK(eventually([&] { return server.stats().cut_off_idle == 1; }));
+  CHECK(eventually([&] { return server.stats().aborted_idle_timeout == 1; }));
   CHECK(server.stats().authentication_failures == 0);
   CHECK(handlers_made() == 0);
 }
@@ -708,7 +708,7 @@ TEST_CASE_TEMPLATE("authentication: a handshake in progress is cut off when the 
   StreamClient silent(server.server_address());
   CHECK(eventually([&] { return server.requests_running() == 1; }));
   CHECK(server.drain(1ms).remaining == 0);
-  CHECK(server.stats().cut_off_drain == 1);
+  CHECK(server.stats().aborted_drain == 1);
   CHECK(handlers_made() == 0);
 }
 
