@@ -29,7 +29,7 @@ Waiting::Outcome Awaited::wait(Waiting::time_point deadline) {
 void throw_given_up(Waiting::Outcome reason) {
   if (reason == Waiting::Outcome::done)
     throw_error(boost::asio::error::operation_aborted, "await: the operation was dropped");
-  throw_request_error(reason == Waiting::Outcome::timed_out ? errc::timed_out : errc::cut_off, "await");
+  throw_request_error(reason == Waiting::Outcome::timed_out ? errc::timed_out : errc::aborted, "await");
 }
 
 bool is_cancellation(const std::exception_ptr& error) noexcept {

@@ -30,18 +30,18 @@ using time_point = steady_clock::time_point;
 time_point deadline_of(std::optional<steady_clock::duration> timeout, const char* caller) {
   if (!timeout) return time_point::max();
   if (*timeout <= steady_clock::duration::zero()) {
-    throw std::invalid_argument(std::string(caller) + ": a time limit must be positive; no limit is std::nullopt");
+    throw std::invalid_argument(std::string(caller) + ": a timeout must be positive; no timeout is std::nullopt");
   }
   return detail::deadline_after(*timeout);
 }
 
-/// Throws if the server cuts off the handler that is calling.
-void check_cut_off(const char* caller) {
+/// Throws if the server aborts the handler that is calling.
+void check_aborted(const char* caller) {
   const auto* const requests = detail::requests_of_caller();
-  if (requests && requests->are_cut_off()) detail::throw_request_error(errc::cut_off, caller);
+  if (requests && requests->are_aborted()) detail::throw_request_error(errc::aborted, caller);
 }
 
-/// Waits as the caller does; over sooner if the server cuts it off.
+/// Waits as the caller does; over sooner if the server aborts it.
 void sleep_until(time_point time) {
   if (auto* const requests = detail::requests_of_caller()) {
     detail::waiting_of_caller().sleep_until(time, *requests);
@@ -185,7 +185,7 @@ error_code ClientConnection::connect_to(const Address& address, time_point deadl
     } else {
       return error;
     }
-    check_cut_off("create_connection");
+    check_aborted("create_connection");
   }
   error_code error;
   // Two ends of one socket: the kernel has chosen the port that was asked for, and nobody listens there.
@@ -228,7 +228,7 @@ DatagramEndpoint::Packet DatagramEndpoint::receive(std::optional<duration> timeo
   if (auto* const requests = detail::requests_of_caller()) live.enter_uncounted(*requests, fileno());
   error_code error;
   for (;;) {
-    check_cut_off("receive");
+    check_aborted("receive");
     const std::size_t size =
         detail::retry([&] { return ::recv(fileno(), nullptr, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT); }, error);
     if (error == errc::timed_out) {

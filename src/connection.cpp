@@ -33,14 +33,14 @@ void Connection::enter(detail::LiveRequests& all, detail::Counters& counters, co
   }
 }
 
-/// Does what may have to wait, `operation(deadline)`, and cuts the connection off if a limit of the server's is passed.
+/// Does what may have to wait, `operation(deadline)`, and aborts the connection if a limit of the server's is passed.
 /// Apart, so that operations without limits need no room on the stack for it.
 template <class Operation>
 [[gnu::noinline]] std::size_t Connection::within_limits(std::optional<std::size_t> item, const Operation& operation,
                                                         error_code& error) {
   const auto begun = steady_clock::now();
   if (const auto limit = limits_.passed(begun)) {
-    cut_off(*limit, error);
+    abort(*limit, error);
     return 0;
   }
   const auto timeout = item ? timeouts_.receive : timeouts_.send;
@@ -54,12 +54,12 @@ template <class Operation>
     // Another thread may have heard from the client meanwhile.
     deadline = limits_.deadline(begun, timeout, item);
     if (steady_clock::now() < deadline.at) continue;
-    if (deadline.meaning != errc::timed_out) cut_off(deadline.meaning, error);
+    if (deadline.meaning != errc::timed_out) abort(deadline.meaning, error);
     return 0;
   }
 }
 
-void Connection::cut_off(errc limit, error_code& error) noexcept {
+void Connection::abort(errc limit, error_code& error) noexcept {
   error = limit;
   if (!limits_.note_passed(limit)) return;
   if (auto* const counters = live_.counters()) {
@@ -224,7 +224,7 @@ void Connection::settimeout(std::optional<duration> limit, int how) {
 
 void Connection::settimeout(std::optional<duration> limit, int how, error_code& error) {
   if (limit && *limit <= duration::zero()) {
-    throw std::invalid_argument("settimeout: a time limit must be positive; no limit is std::nullopt");
+    throw std::invalid_argument("settimeout: a timeout must be positive; no timeout is std::nullopt");
   }
   waiting_->set_timeout(fileno(), limit, how, error);
   if (!error) timeouts_.set(limit, how);

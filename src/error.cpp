@@ -18,7 +18,7 @@ class Category final : public boost::system::error_category {
   std::string message(int value) const override {
     switch (static_cast<errc>(value)) {
       case errc::timed_out:
-        return "the time limit passed";
+        return "timed out";
       case errc::end_of_stream:
         return "the peer closed the connection before all the bytes had arrived";
       case errc::line_too_long:
@@ -31,8 +31,8 @@ class Category final : public boost::system::error_category {
         return "the connection has lasted for too long";
       case errc::too_slow:
         return "the client sent too slowly";
-      case errc::cut_off:
-        return "the server is ending and has cut this request off";
+      case errc::aborted:
+        return "the server is ending and has aborted this request";
       case errc::truncated_message:
         return "the stream ended inside a message";
       case errc::message_too_long:
@@ -79,7 +79,7 @@ bool is_authentication_failure(const std::exception_ptr& error) noexcept {
 
 bool is_limit(const error_code& error) noexcept {
   return error == errc::idle_too_long || error == errc::request_too_long || error == errc::too_slow ||
-         error == errc::cut_off;
+         error == errc::aborted;
 }
 
 bool is_limit(const std::exception_ptr& error) noexcept {

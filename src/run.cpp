@@ -184,9 +184,9 @@ DrainResult drain(AbstractServer& server, const StopSignals& signals, AbstractSe
   // standard output is lost: one of them may be writing there, and hold its lock.
   const detail::LastLines last_lines;
   server.log(LogLevel::error, [&] {
-    return std::to_string(result.remaining) + " request(s) cannot be cut off; the program ends without them";
+    return std::to_string(result.remaining) + " request(s) cannot be aborted; the program ends without them";
   });
-  ::_exit(exit_forced);
+  ::_exit(exit_aborted);
 }
 
 /// A thread that drains the server when the first signal comes, because the serving thread may be in a handler that
@@ -265,7 +265,7 @@ int run(AbstractServer& server, const RunOptions& options) {
   const detail::LastLines last_lines;
   detail::report_lost_lines();
   if (error) return exit_error;
-  return result.forced > 0 ? exit_forced : exit_clean;
+  return result.aborted > 0 ? exit_aborted : exit_clean;
 }
 
 ServerThread::ServerThread(AbstractServer& server)

@@ -29,7 +29,7 @@ bool print_answer(sockserv::MessageStream& messages) {
 }
 
 // snippet: client
-/// False if the server has turned us away.
+/// False if the server has rejected us.
 bool ask(const sockserv::Address& server, const sockserv::Authentication& authentication,
          const std::vector<std::string>& questions) {
   auto client = sockserv::create_connection(server, seconds(5), {.timeout = seconds(5)});

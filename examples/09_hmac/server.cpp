@@ -3,8 +3,8 @@
 //     (umask 077 && head -c 32 /dev/urandom > /tmp/key)
 //     09_hmac_server --key-file /tmp/key     and     09_hmac_client --key-file /tmp/key hello
 //
-// Watch what the client is told first: how many have been turned away so far. Try a client with another key, and one
-// that says nothing: nc 127.0.0.1 9000. That is cut off after five seconds, and holds up nobody meanwhile (without
+// Watch what the client is told first: how many have been rejected so far. Try a client with another key, and one
+// that says nothing: nc 127.0.0.1 9000. That is aborted after five seconds, and holds up nobody meanwhile (without
 // --mixin none). Python can be a client, too:
 //
 //     09_hmac_server --key-file /tmp/key --protocol multiprocessing          before Python 3.12 with --allow-md5
@@ -31,8 +31,8 @@ struct Upper : sockserv::MessageRequestHandler {
   Upper() { framing = example::framing; }
 
   void handle() override {
-    const auto turned_away = server.stats().authentication_failures;
-    messages.send("welcome; turned away so far: " + std::to_string(turned_away));
+    const auto rejected = server.stats().authentication_failures;
+    messages.send("welcome; rejected so far: " + std::to_string(rejected));
     for (const std::string_view message : messages) messages.send(boost::to_upper_copy(std::string(message)));
   }
 };

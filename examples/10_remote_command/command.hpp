@@ -33,7 +33,7 @@ class Command {
   ~Command();
 
   /// Waits until there may be something new.
-  /// @throws boost::system::system_error with `errc::cut_off` if the server cuts the handler off.
+  /// @throws boost::system::system_error with `errc::aborted` if the server aborts the handler.
   void wait();
 
   /// Output that is there; empty: none. Valid until the next call.

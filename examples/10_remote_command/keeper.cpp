@@ -3,7 +3,7 @@
 //     10_command_keeper SECONDS DIRECTORY COMMAND ARGUMENT...     started by 10_command_server, for each command
 //
 // It is a process of its own because then it works however the server ends, be it by SIGKILL. Its standard input is a
-// socket whose other end the server has; the end of that stream tells it to end the command, as does the time limit.
+// socket whose other end the server has; the end of that stream tells it to end the command, as does the timeout.
 // The command has a process group of its own, which gets SIGTERM, and what is there a second later gets SIGKILL. The
 // same comes to what the command has left running when it ends by itself. What has fled from the group is found all the
 // same: the keeper is a subreaper (PR_SET_CHILD_SUBREAPER), so those whose parents have ended become its children. When
@@ -36,7 +36,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds grace{1};  // sockserv::run() gives requests that it has cut off two
+constexpr std::chrono::seconds grace{1};  // sockserv::run() gives requests that it has aborted two
 
 /// A descriptor from which signals can be read: that a child has ended, and those that would end this process.
 int signals_as_descriptor() {

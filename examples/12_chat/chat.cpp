@@ -55,7 +55,7 @@ void Chat::join(Member& member) {
   if (closed_) stop_receiving(member);
 }
 
-bool Chat::obey(Member& member, std::string_view line) {
+bool Chat::handle_command(Member& member, std::string_view line) {
   while (line.ends_with('\n') || line.ends_with('\r')) line.remove_suffix(1);
   const std::string text = example::printable(line);
   const std::scoped_lock lock(mutex_);
@@ -64,7 +64,7 @@ bool Chat::obey(Member& member, std::string_view line) {
     const std::string command = text.substr(0, text.find(' '));
     command_from(member, command, command == text ? "" : text.substr(command.size() + 1));
   } else if (!text.empty()) {
-    tell_others(member, member.nick + ": " + text);
+    notify_others(member, member.nick + ": " + text);
   }
   return true;
 }
@@ -93,8 +93,8 @@ void Chat::enter(Member& member, const std::string& room) {
   member.room = room;
   member.entry = ++entries_;
   try {
-    tell(member, "* you are " + member.nick + " in " + room);
-    tell_others(member, "* " + member.nick + " has come");
+    notify(member, "* you are " + member.nick + " in " + room);
+    notify_others(member, "* " + member.nick + " has come");
   } catch (...) {  // no memory: the member's handler is about to end
     remove(member);
     throw;
@@ -103,7 +103,8 @@ void Chat::enter(Member& member, const std::string& room) {
 
 void Chat::exit(Member& member) {
   try {
-    tell_others(member, "* " + member.nick + (member.dropped ? " has been dropped, reading too slowly" : " has left"));
+    notify_others(member,
+                  "* " + member.nick + (member.dropped ? " has been dropped, reading too slowly" : " has left"));
   } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): those who stay miss a line
   }
   remove(member);
@@ -122,9 +123,9 @@ void Chat::command_from(Member& member, const std::string& command, const std::s
   } else if (command == "/who") {
     list_names(member);
   } else if (command != "/join") {
-    tell(member, "* there are /nick NAME, /join ROOM, /who and /quit");
+    notify(member, "* there are /nick NAME, /join ROOM, /who and /quit");
   } else if (!is_name(argument)) {
-    tell(member, "* a room's name has up to 20 letters, digits, - and _");
+    notify(member, "* a room's name has up to 20 letters, digits, - and _");
   } else if (argument != member.room) {
     exit(member);
     enter(member, argument);
@@ -132,11 +133,11 @@ void Chat::command_from(Member& member, const std::string& command, const std::s
 }
 
 void Chat::rename(Member& member, const std::string& nick) {
-  if (!is_name(nick)) return tell(member, "* a name has up to 20 letters, digits, - and _");
-  if (is_taken(nick)) return tell(member, "* " + nick + " is taken");
-  tell_others(member, "* " + member.nick + " is " + nick + " now");
+  if (!is_name(nick)) return notify(member, "* a name has up to 20 letters, digits, - and _");
+  if (is_taken(nick)) return notify(member, "* " + nick + " is taken");
+  notify_others(member, "* " + member.nick + " is " + nick + " now");
   member.nick = nick;
-  tell(member, "* you are " + nick + " in " + member.room);
+  notify(member, "* you are " + nick + " in " + member.room);
 }
 
 bool Chat::is_taken(const std::string& nick) const {
@@ -148,7 +149,7 @@ bool Chat::is_taken(const std::string& nick) const {
 
 // snippet: names
 void Chat::list_names(Member& member) {
-  if (member.listing) return tell(member, "* the names that you asked for are still on their way");
+  if (member.listing) return notify(member, "* the names that you asked for are still on their way");
   member.listing.emplace().room = member.room;
   if (member.queue.empty()) deliver(member);
 }
@@ -202,7 +203,7 @@ bool Chat::send_some(Member& member) const noexcept {
 
 // snippet: tell
 /// With the lock held, as all that is private.
-void Chat::tell(Member& member, const std::string& line) {
+void Chat::notify(Member& member, const std::string& line) {
   if (member.dropped) return;
   if (member.queue.size() + line.size() + 1 > queue_limit) {
     member.dropped = true;
@@ -221,9 +222,9 @@ void Chat::deliver(Member& member) {
 }
 // snippet end
 
-void Chat::tell_others(const Member& member, const std::string& line) {
+void Chat::notify_others(const Member& member, const std::string& line) {
   for (Member* const other : rooms_[member.room]) {
-    if (other != &member) tell(*other, line);
+    if (other != &member) notify(*other, line);
   }
 }
 

@@ -74,7 +74,7 @@ class Chat {
   /// Lets a member in, to the lobby, under a name that is free.
   void join(Member& member);
   /// Does what a line says: a command, or else something to be said to the room. False if the member should leave.
-  bool obey(Member& member, std::string_view line);
+  bool handle_command(Member& member, std::string_view line);
   /// Takes a member out. Returns what it has not been sent, which nobody else will send.
   std::string leave(Member& member);
   /// Has all members leave, also those who come later.
@@ -94,8 +94,8 @@ class Chat {
   bool put_names(Member& member) const noexcept;
   bool send_some(Member& member) const noexcept;
   void deliver(Member& member);
-  void tell(Member& member, const std::string& line);
-  void tell_others(const Member& member, const std::string& line);
+  void notify(Member& member, const std::string& line);
+  void notify_others(const Member& member, const std::string& line);
   void wake_writer() noexcept;
   void write();
 

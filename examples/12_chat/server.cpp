@@ -39,7 +39,7 @@ struct Conversation : sockserv::StreamRequestHandler {
   void handle() override {
     try {
       while (const auto line = rfile.readline(longest_line)) {
-        if (!chat.obey(member, *line)) return;
+        if (!chat.handle_command(member, *line)) return;
       }
     } catch (const boost::system::system_error& error) {
       if (error.code() != sockserv::errc::line_too_long) throw;
@@ -67,7 +67,7 @@ class ChatServer final : public Chat, public Server {
  protected:
   void end_serving() noexcept override {
     Server::end_serving();
-    Chat::close();  // members would stay for ever
+    Chat::close();  // members would stay indefinitely
   }
 };
 

@@ -27,7 +27,7 @@ constexpr std::uint64_t small_file = 32768;
 /// How long, at most, a client that has been refused may go on sending.
 constexpr std::chrono::seconds linger_time(2);
 
-/// Changes the time limit of a connection's receives for the time of a block.
+/// Changes the timeout of a connection's receives for the time of a block.
 class TimeLimit {
  public:
   TimeLimit(sockserv::Connection& request, steady_clock::duration limit)
@@ -195,7 +195,7 @@ std::string_view HttpHandler::wait_for_end_of_head() {
   std::size_t end = input.find(end_of_head);
   if (end == input.npos) {
     flush();  // before the wait, which has another limit
-    // The limit is of all the waiting, lest a client send a byte now and then for ever.
+    // The limit is of all the waiting, lest a client send a byte now and then indefinitely.
     const auto deadline = steady_clock::now() + site_.head_time;
     TimeLimit limit(request, site_.head_time);
     while (end == input.npos) {

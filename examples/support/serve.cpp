@@ -55,8 +55,8 @@ void declare_connection_options(CLI::App& app, Arguments& arguments) {
   };
   option("--wbufsize", "BYTES", arguments.wbufsize, "Collect so much of a reply before it is sent");
   option("--max-connections", "N", arguments.max_connections, "The most connections at a time");
-  option("--idle-timeout", "SECONDS", arguments.idle_timeout, "Cut off clients that neither send nor take anything");
-  option("--request-timeout", "SECONDS", arguments.request_timeout, "Cut off connections that last for longer");
+  option("--idle-timeout", "SECONDS", arguments.idle_timeout, "Abort clients that neither send nor take anything");
+  option("--request-timeout", "SECONDS", arguments.request_timeout, "Abort connections that last for longer");
   option("--min-receive-rate", "BYTES", arguments.min_receive_rate,
          "The least bytes per second of a line that has begun");
 }
@@ -91,7 +91,7 @@ void declare_options(CLI::App& app, std::span<const Choice> choices, Arguments& 
   app.footer(
       "SIGINT and SIGTERM let requests finish and then end the server; a second one\n"
       "ends it at once. Exit codes: 0 all requests were finished, 1 an error such as\n"
-      "an address in use, 2 bad usage, 75 requests had to be cut off.");
+      "an address in use, 2 bad usage, 75 requests had to be aborted.");
 }
 
 /// Takes a URL apart into scheme and address.

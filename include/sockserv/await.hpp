@@ -87,7 +87,7 @@ inline bool is_cancellation(const error_code& error) noexcept { return error == 
 bool is_cancellation(const std::exception_ptr& error) noexcept;
 
 template <class... Results>
-bool tell_of_cancellation(const std::tuple<Results...>& results) noexcept {
+bool report_cancellation(const std::tuple<Results...>& results) noexcept {
   if constexpr (begins_with_error<Results...>) {
     return is_cancellation(std::get<0>(results));
   } else {
@@ -103,7 +103,7 @@ struct AwaitedResults : Awaited {
   /// Waits for them; throws if it gave up before they were there.
   std::tuple<Results...> wait_for_results(Waiting::time_point deadline) {
     const Waiting::Outcome first = wait(deadline);
-    if (!results || (first != Waiting::Outcome::done && tell_of_cancellation(*results))) throw_given_up(first);
+    if (!results || (first != Waiting::Outcome::done && report_cancellation(*results))) throw_given_up(first);
     return std::move(*results);
   }
 
@@ -192,7 +192,7 @@ auto value_of(std::tuple<Results...>&& results) {
 /// @throws boost::system::system_error for the operation's error, or with `boost::asio::error::operation_aborted` if
 /// the
 ///     operation was dropped because one of its steps threw; `timeout_error` if the limit has passed; with
-///     `errc::cut_off` if the server has cut the request off, which cancels the operation in the same way;
+///     `errc::aborted` if the server has aborted the request, which cancels the operation in the same way;
 ///     std::logic_error outside of handlers.
 template <class Initiate>
 auto await(Initiate&& initiate, std::optional<std::chrono::steady_clock::duration> limit = std::nullopt) {

@@ -39,7 +39,7 @@ class Destination {
   /// The addresses in the order in which they should be tried, at least one. Looks a name up; in a handler that holds
   /// up no other.
   /// @throws timeout_error at the deadline; boost::system::system_error if the name cannot be resolved, or with
-  ///     `errc::cut_off` if the server cuts off the handler that is calling.
+  ///     `errc::aborted` if the server aborts the handler that is calling.
   std::vector<Address> addresses(time_point deadline = time_point::max()) const;
 
   /// "localhost:80", or what `Address::to_string()` says of each.
@@ -63,7 +63,7 @@ class Destination {
 ///
 /// @par In handlers
 /// Operations wait as the calling handler does. A connection that was made in a handler is shut down when that
-/// handler's server cuts its requests off (at the limit of `drain()`); it must not outlive the server. What its
+/// handler's server aborts its requests (at the limit of `drain()`); it must not outlive the server. What its
 /// operations throw is best caught: a handler that lets a `peer_gone_error` of such a connection escape looks as if its
 /// client had gone.
 ///
@@ -121,8 +121,8 @@ class ClientConnection {
 ///     Python's it says nothing about later operations: that is `StreamSettings::timeout`, or
 ///     `connection.settimeout()`.
 /// @throws boost::system::system_error if no address accepts, with the last one's error and a message that names each
-///     and why; `timeout_error` if there was no time left (outside of handlers too); with `errc::cut_off` if the server
-///     cuts off the handler that is calling; std::invalid_argument for settings that make no sense.
+///     and why; `timeout_error` if there was no time left (outside of handlers too); with `errc::aborted` if the server
+///     aborts the handler that is calling; std::invalid_argument for settings that make no sense.
 ClientConnection create_connection(const Destination& destination,
                                    std::optional<ClientConnection::duration> timeout = std::nullopt,
                                    const StreamSettings& settings = {});
@@ -161,8 +161,8 @@ class DatagramEndpoint {
   void send(std::string_view packet) { socket_.sendto(packet, server_); }
 
   /// The next datagram, whole however long it is. Waits for it no longer than `timeout`, which must be positive; no
-  /// value: for ever.
-  /// @throws timeout_error; with `errc::cut_off` if the server cuts off the handler that is calling.
+  /// value: indefinitely.
+  /// @throws timeout_error; with `errc::aborted` if the server aborts the handler that is calling.
   Packet receive(std::optional<duration> timeout = std::nullopt);
 
   /// The server's address.

@@ -45,7 +45,7 @@ struct PeerCredentials {
 /// `asio::read_until`, Boost.Beast's parsers and the like work on it as they are. How an operation waits depends on
 /// the mixin that runs the handler; its meaning does not. No operation raises SIGPIPE.
 ///
-/// Each operation has two forms: one throws `boost::system::system_error` (`timeout_error` when a time limit
+/// Each operation has two forms: one throws `boost::system::system_error` (`timeout_error` when a timeout
 /// passed), the other sets an `error_code`. After `close()` they report `EBADF`; after the server has cut the
 /// connection off for passing a limit of `ServerOptions`, that limit (`limit_error`).
 ///
@@ -96,7 +96,7 @@ class Connection {
   ///     }
   ///
   /// What `rfile` has already received does not count as something to receive. A handler limits the answers that it
-  /// collects in this way, for instance by `send()` with a time limit.
+  /// collects in this way, for instance by `send()` with a timeout.
   template <detail::ConstBufferSequence Buffers>
   std::size_t send_unless_input(const Buffers& buffers, error_code& error) noexcept {
     error.clear();
@@ -192,7 +192,7 @@ class Connection {
   }
   /// @}
 
-  /// Limits how long each receive or send may wait; no value (the default): forever. The limit is per system call:
+  /// Limits how long each receive or send may wait; no value (the default): indefinitely. The limit is per system call:
   /// a peer that sends a byte at a time is never over it. (`ServerOptions` has limits for such a peer.) `how` says what
   /// is limited: `SHUT_RDWR` both (the default), `SHUT_RD` receives, `SHUT_WR` sends.
   /// @throws std::invalid_argument unless the limit is positive.
@@ -257,7 +257,7 @@ class Connection {
 
   /// Has the server keep account of this request until it is closed, and sets its limits.
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options);
-  /// For a connection that a handler has made: it is shut down when the server cuts its requests off.
+  /// For a connection that a handler has made: it is shut down when the server aborts its requests.
   void enter_uncounted(detail::LiveRequests& all) { live_.enter_uncounted(all, fileno()); }
   void wait_by(detail::Waiting& waiting) noexcept;
 
@@ -272,14 +272,14 @@ class Connection {
   std::size_t send_chunk(std::span<iovec> chunk, error_code& error) noexcept;
   template <class Operation>
   std::size_t within_limits(std::optional<std::size_t> item, const Operation& operation, error_code& error);
-  void cut_off(errc limit, error_code& error) noexcept;
+  void abort(errc limit, error_code& error) noexcept;
 
   detail::LiveRequest live_;  // before the socket, so that an assignment makes it leave before the descriptor is closed
   detail::Admission admission_;
   detail::ClientLimits limits_;
   detail::Descriptor socket_;
   detail::Waiting* waiting_;
-  detail::TimeLimits timeouts_;
+  detail::Timeouts timeouts_;
   Address peer_;
 };
 

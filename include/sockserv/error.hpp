@@ -13,7 +13,7 @@ using error_code = boost::system::error_code;
 
 /// The errors that sockserv itself reports. docs/errors.md lists, for each, who reports it and what to do.
 enum class errc {
-  /// A time limit passed: `Connection::settimeout()` or a handler's `timeout`. Nothing that had arrived is
+  /// A timeout passed: `Connection::settimeout()` or a handler's `timeout`. Nothing that had arrived is
   /// lost; reading may go on. Thrown as `timeout_error`. Equivalent to `boost::system::errc::timed_out`.
   timed_out = 1,
   /// The peer closed the connection before all the bytes that were asked for had arrived.
@@ -29,8 +29,8 @@ enum class errc {
   request_too_long,
   /// The client sent something more slowly than `ServerOptions::min_receive_rate`.
   too_slow,
-  /// The server, told to stop, has cut this request off: what it waited for has not come.
-  cut_off,
+  /// The server, told to stop, has aborted this request: what it waited for has not come.
+  aborted,
   /// The stream ended inside a message: in its length, or before all of its content had come. Thrown as
   /// `peer_gone_error`.
   truncated_message,
@@ -48,7 +48,7 @@ const boost::system::error_category& error_category() noexcept;
 
 error_code make_error_code(errc code) noexcept;
 
-/// Thrown when a time limit passes, so that a handler can tell waiting too long from a broken connection.
+/// Thrown when a timeout passes, so that a handler can tell waiting too long from a broken connection.
 /// `code()` is `errc::timed_out`.
 class timeout_error : public boost::system::system_error {
  public:
@@ -62,7 +62,7 @@ class peer_gone_error : public boost::system::system_error {
   using system_error::system_error;
 };
 
-/// Thrown when the server cuts a connection off because its client has passed a limit of `ServerOptions`; `code()` says
+/// Thrown when the server aborts a connection because its client has passed a limit of `ServerOptions`; `code()` says
 /// which. It is of no use to catch it and go on: every further operation on the connection throws it again. A server
 /// counts it and logs one quiet line.
 class limit_error : public boost::system::system_error {

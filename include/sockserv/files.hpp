@@ -25,7 +25,7 @@ namespace sockserv {
 /// returns is valid until the next read.
 ///
 /// @par Errors
-/// Reads throw what `Connection::recv` throws. No read loses bytes: after an exception (a time limit, a line that
+/// Reads throw what `Connection::recv` throws. No read loses bytes: after an exception (a timeout, a line that
 /// is too long, the end of the stream) all that had arrived is still there to be read.
 ///
 /// @par Thread safety
@@ -115,7 +115,7 @@ class InputFile {
 /// ends. For a datagram, writes are collected and sent as one datagram when the handler ends.
 ///
 /// @par Errors
-/// `write` and `flush` throw what `Connection::sendall` throws. After a time limit the bytes not yet sent are
+/// `write` and `flush` throw what `Connection::sendall` throws. After a timeout the bytes not yet sent are
 /// kept, and `flush()` goes on; after any other error they are dropped, since the peer has gone.
 ///
 /// @par Thread safety
@@ -173,7 +173,8 @@ struct StreamSettings {
   std::size_t rbufsize = detail::InputBuffer::default_capacity;
   /// The size of `wfile`'s buffer, in bytes. 0: every write is sent at once.
   std::size_t wbufsize = 0;
-  /// The longest wait of each receive and send, which then throw `timeout_error`; must be positive. No value: forever.
+  /// The longest wait of each receive and send, which then throw `timeout_error`; must be positive. No value:
+  /// indefinitely.
   std::optional<std::chrono::steady_clock::duration> timeout = {};
   /// Send small writes at once (TCP_NODELAY).
   bool disable_nagle_algorithm = false;

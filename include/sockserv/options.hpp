@@ -14,9 +14,9 @@ namespace sockserv {
 ///     TCPServer<Upper> server({"127.0.0.1", 9000}, {.request_queue_size = 128, .idle_timeout = 30s});
 ///
 /// The limits hold under every mixin; where several processes accept, in each of them by itself. A connection that
-/// passes a time limit is cut off: its socket is shut down, and what the handler is doing with it, and whatever it does
+/// passes a timeout is aborted: its socket is shut down, and what the handler is doing with it, and whatever it does
 /// from then on, throws `limit_error`. A handler that waits for something else than its client is not interrupted; the
-/// limit strikes when it turns to its client again. Time limits do not concern datagrams, which have no connection.
+/// limit strikes when it turns to its client again. Timeouts do not concern datagrams, which have no connection.
 ///
 /// A value that makes no sense makes the server's constructor throw std::invalid_argument, naming the field.
 struct ServerOptions {
@@ -54,11 +54,11 @@ struct ServerOptions {
   std::size_t max_connections_per_address = 0;
 
   /// How long a client may neither send what the handler waits for nor take what it is sent. Must be positive; no
-  /// value: for ever.
+  /// value: indefinitely.
   std::optional<std::chrono::steady_clock::duration> idle_timeout = {};
 
   /// How long a connection may last, from being accepted, whatever its client does: from then on nothing can be
-  /// received or sent. Must be positive; no value: for ever.
+  /// received or sent. Must be positive; no value: indefinitely.
   std::optional<std::chrono::steady_clock::duration> request_timeout = {};
 
   /// How fast an item must arrive that a handler waits for and that has begun to: a line, say, or the bytes that

@@ -12,7 +12,7 @@ namespace sockserv {
 
 /// How `run()` ends.
 struct RunOptions {
-  /// How long requests in progress may take to finish after the first signal. Zero: they are cut off at once.
+  /// How long requests in progress may take to finish after the first signal. Zero: they are aborted at once.
   AbstractServer::duration drain_limit = std::chrono::seconds(30);
   /// Called in the serving thread, once, when signals are handled, every thread that serving and stopping need runs,
   /// and (with `PreForkingMixIn`) a worker is ready: the place to announce that the server is ready. What it throws
@@ -22,16 +22,16 @@ struct RunOptions {
 
 /// What `run()` returns, and so what a program's main returns. sysexits(3) calls 75 a temporary failure.
 enum ExitStatus : int {
-  exit_clean = 0,    ///< Every request was finished.
-  exit_error = 1,    ///< Serving ended with an error, which has been logged.
-  exit_forced = 75,  ///< Requests had to be cut off.
+  exit_clean = 0,     ///< Every request was finished.
+  exit_error = 1,     ///< Serving ended with an error, which has been logged.
+  exit_aborted = 75,  ///< Requests had to be aborted.
 };
 
 /// Serves until SIGINT or SIGTERM (or until something stops the server), then drains and closes it.
 ///
 /// A second signal ends the program at once with status 128 + its number. A server that forks kills its children first;
 /// if a hook keeps its serving thread from that for a second, a third signal ends the program. A request that cannot
-/// even be cut off (its handler computes without end) ends the program with status 75 two drain steps after the limit.
+/// even be aborted (its handler computes without end) ends the program with status 75 two drain steps after the limit.
 ///
 /// Until it returns, `run()` makes the process safe from what it inherited:
 /// - SIGINT and SIGTERM are unblocked in the calling thread. A SIGINT that is ignored stays ignored, because a shell

@@ -21,7 +21,7 @@ void run_elsewhere(const std::function<void()>& work);
 namespace this_request {
 
 /// Waits for so long, and holds up no other request meanwhile (without a mixin there is only the one).
-/// @throws boost::system::system_error with `errc::cut_off` if the server cuts its requests off before.
+/// @throws boost::system::system_error with `errc::aborted` if the server aborts its requests before.
 void sleep_for(std::chrono::steady_clock::duration duration);
 
 /// The same, until a point in time.
@@ -36,7 +36,7 @@ bool stop_requested();
 ///
 /// On a fiber, one of a few threads of the server's calls it while the fiber waits; everywhere else it is called in
 /// place. It may use what the handler may, since the handler waits; but thread-local variables are another thread's.
-/// It cannot be cut off.
+/// It cannot be aborted.
 template <std::invocable Function>
 std::invoke_result_t<Function> offload(Function&& function) {
   using Result = std::invoke_result_t<Function>;

@@ -35,7 +35,7 @@ FiberLoops::~FiberLoops() { stop(); }
 
 void FiberLoops::start(const Settings& settings) {
   settings_ = settings;
-  sights_.assign(settings.loops, {});
+  observations_.assign(settings.loops, {});
   std::vector<std::unique_ptr<fiber::Loop>> loops;
   loops.reserve(settings.loops);
   for (std::size_t i = 0; i < settings.loops; ++i) loops.push_back(std::make_unique<fiber::Loop>(*this, settings_));
@@ -111,10 +111,10 @@ bool FiberLoops::wait_until_none(time_point deadline) {
   return none_left_.wait_until(lock, deadline, [this] { return running_ == 0; });
 }
 
-void FiberLoops::cut_off() noexcept {
-  cut_off_ = true;
+void FiberLoops::abort() noexcept {
+  aborted_ = true;
   const std::scoped_lock lock(loops_mutex_);
-  for (const auto& loop : loops_) loop->order(fiber::Loop::Order::cut_off);
+  for (const auto& loop : loops_) loop->order(fiber::Loop::Order::abort);
 }
 
 void FiberLoops::stop() {
@@ -143,15 +143,15 @@ void FiberLoops::look_for_stalls() {
   const auto now = std::chrono::steady_clock::now();
   bool anything = false;
   for (std::size_t i = 0; i < loops_.size(); ++i) {
-    const auto glimpse = loops_[i]->glimpse();
-    Sight& sight = sights_[i];
-    anything = anything || glimpse.running || glimpse.turn != sight.turn;
-    if (!glimpse.running || !sight.running || glimpse.turn != sight.turn) {
-      sight = {glimpse.turn, now, glimpse.running, false};
-    } else if (!sight.reported && now - sight.since >= settings_.stall_threshold) {
-      const auto client = loops_[i]->client_of(glimpse.turn);
-      if (client) callbacks_.stalled(*client, now - sight.since);
-      sight.reported = true;
+    const auto snapshot = loops_[i]->snapshot();
+    Observation& observation = observations_[i];
+    anything = anything || snapshot.running || snapshot.turn != observation.turn;
+    if (!snapshot.running || !observation.running || snapshot.turn != observation.turn) {
+      observation = {snapshot.turn, now, snapshot.running, false};
+    } else if (!observation.reported && now - observation.since >= settings_.stall_threshold) {
+      const auto client = loops_[i]->client_of(snapshot.turn);
+      if (client) callbacks_.stalled(*client, now - observation.since);
+      observation.reported = true;
     }
   }
   last_look_ = watching_.exchange(anything) && !anything;

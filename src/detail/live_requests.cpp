@@ -36,7 +36,7 @@ void LiveRequest::link_to(LiveRequests& all, int descriptor) noexcept {
   descriptor_ = descriptor;
   next_ = std::exchange(all.first_, this);
   if (next_) next_->previous_ = this;
-  if (all.cut_off_ && descriptor >= 0) ::shutdown(descriptor, SHUT_RDWR);  // it comes too late
+  if (all.aborted_ && descriptor >= 0) ::shutdown(descriptor, SHUT_RDWR);  // it comes too late
 }
 
 void LiveRequest::leave() noexcept {
@@ -113,20 +113,20 @@ bool LiveRequests::wait_until_none(std::chrono::steady_clock::time_point deadlin
   return none;
 }
 
-bool LiveRequests::wait_until_cut_off(std::chrono::steady_clock::time_point time) {
+bool LiveRequests::wait_until_aborted(std::chrono::steady_clock::time_point time) {
   std::unique_lock lock(mutex_);
-  return cut_off_all_.wait_until(lock, time, [&] { return cut_off_; });
+  return aborted_all_.wait_until(lock, time, [&] { return aborted_; });
 }
 
-LiveRequests::CutOffAction::CutOffAction(LiveRequests& all, std::function<void()> action) : all_(all) {
+LiveRequests::AbortAction::AbortAction(LiveRequests& all, std::function<void()> action) : all_(all) {
   const std::scoped_lock lock(all_.mutex_);
-  place_ = all_.cut_off_actions_.insert(all_.cut_off_actions_.end(), std::move(action));
-  if (all_.cut_off_) (*place_)();
+  place_ = all_.abort_actions_.insert(all_.abort_actions_.end(), std::move(action));
+  if (all_.aborted_) (*place_)();
 }
 
-LiveRequests::CutOffAction::~CutOffAction() {
+LiveRequests::AbortAction::~AbortAction() {
   const std::scoped_lock lock(all_.mutex_);
-  all_.cut_off_actions_.erase(place_);
+  all_.abort_actions_.erase(place_);
 }
 
 void LiveRequests::end_idle() {
@@ -139,18 +139,18 @@ void LiveRequests::end_idle() {
 
 std::size_t LiveRequests::shut_all_down() {
   const std::scoped_lock lock(mutex_);
-  cut_off_ = true;
-  cut_off_all_.notify_all();
-  for (const std::function<void()>& action : cut_off_actions_) action();
+  aborted_ = true;
+  aborted_all_.notify_all();
+  for (const std::function<void()>& action : abort_actions_) action();
   for (const LiveRequest* request = first_; request; request = request->next_) {
     if (request->descriptor_ >= 0) ::shutdown(request->descriptor_, SHUT_RDWR);
   }
   return *size_;
 }
 
-bool LiveRequests::are_cut_off() const {
+bool LiveRequests::are_aborted() const {
   const std::scoped_lock lock(mutex_);
-  return cut_off_;
+  return aborted_;
 }
 
 void LiveRequests::forget() noexcept {

@@ -91,7 +91,7 @@ inline ssize_t send_packet(int descriptor, std::string_view packet, const Addres
 /// True if the call that has just failed would have had to wait, and was not to, or for no longer.
 inline bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
-/// Calls the system until no signal interrupts it; a call that gave up waiting has hit its time limit.
+/// Calls the system until no signal interrupts it; a call that gave up waiting has hit its timeout.
 template <class Call>
 std::size_t retry(Call&& call, error_code& error) noexcept {
   for (;;) {

@@ -131,7 +131,7 @@ void Waiting::wait_until_ready(int descriptor, short events, time_point deadline
   if (ready == 0 && std::chrono::steady_clock::now() >= deadline) error = errc::timed_out;
 }
 
-bool Waiting::sleep_until(time_point time, LiveRequests& live) { return !live.wait_until_cut_off(time); }
+bool Waiting::sleep_until(time_point time, LiveRequests& live) { return !live.wait_until_aborted(time); }
 
 void Waiting::run_elsewhere(const std::function<void()>& work) { work(); }
 
@@ -141,20 +141,20 @@ Waiting::Outcome Waiting::wait_for(const bool& done, time_point deadline, LiveRe
   boost::asio::io_context& own = context();
   const auto work = boost::asio::make_work_guard(own);
   own.restart();
-  std::atomic<bool> cut_off = false;
-  std::optional<LiveRequests::CutOffAction> on_cut_off;
+  std::atomic<bool> aborted = false;
+  std::optional<LiveRequests::AbortAction> on_abort;
   if (live) {
-    on_cut_off.emplace(*live, [&] {
-      cut_off = true;
+    on_abort.emplace(*live, [&] {
+      aborted = true;
       own.stop();
     });
   }
   while (!done) {
-    if (cut_off) return Outcome::cut_off;
+    if (aborted) return Outcome::aborted;
     if (deadline == no_deadline) {
       own.run_one();
     } else if (own.run_one_until(deadline) == 0) {
-      return cut_off ? Outcome::cut_off : Outcome::timed_out;
+      return aborted ? Outcome::aborted : Outcome::timed_out;
     }
   }
   return Outcome::done;

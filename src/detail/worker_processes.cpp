@@ -88,12 +88,12 @@ WorkerProcesses::~WorkerProcesses() {
   wait_until_none(time_point::max());
 }
 
-void WorkerProcesses::make_places(std::size_t count) {
+void WorkerProcesses::make_slots(std::size_t count) {
   const std::scoped_lock lock(mutex_);
   if (!workers_.empty()) return;
-  places_ = SharedMemory<WorkerPlace>(count);
+  slots_ = SharedMemory<WorkerSlot>(count);
   workers_.resize(count);
-  // A place is used again only after those that ended before have been looked at, but for one that ends meanwhile.
+  // A slot is used again only after those that ended before have been looked at, but for one that ends meanwhile.
   ended_.reserve(2 * count);
   parent_ = open_pidfd(::getpid());
 }
@@ -103,14 +103,14 @@ pid_t WorkerProcesses::start(const std::function<pid_t()>& fork) {
   return children_.add([&, this] {
     const std::scoped_lock lock(mutex_);  // across the fork, so that the child's copy is whole and free
     const std::size_t index = free_place().value();
-    WorkerPlace& place = places_.values()[index];
+    WorkerSlot& slot = slots_.values()[index];
     Worker& worker = workers_[index];
-    const std::uint64_t accepted_before = place.counters.accepted;
-    place.ready = false;
+    const std::uint64_t accepted_before = slot.counters.accepted;
+    slot.ready = false;
     const pid_t child = fork();
     if (child == 0) {
       for (Worker& sibling : workers_) sibling.channel.reset();
-      own_place_ = &place;
+      own_slot_ = &slot;
       accepted_before_ = accepted_before;
       channel_ = std::move(channel.workers_end);
     } else {
@@ -130,7 +130,7 @@ bool WorkerProcesses::is_one_ready_since(time_point then) const {
   const std::scoped_lock lock(mutex_);
   for (std::size_t index = 0; index < workers_.size(); ++index) {
     const Worker& worker = workers_[index];
-    if (worker.id != 0 && worker.started >= then && places_.values()[index].ready) return true;
+    if (worker.id != 0 && worker.started >= then && slots_.values()[index].ready) return true;
   }
   return false;
 }
@@ -150,10 +150,10 @@ bool WorkerProcesses::is_one_due() const {
 }
 
 bool WorkerProcesses::has_served_well(std::size_t index) const {
-  const WorkerPlace& place = places_.values()[index];
+  const WorkerSlot& slot = slots_.values()[index];
   const Worker& worker = workers_[index];
-  return place.ready &&
-         (place.counters.accepted > worker.accepted_before || steady_clock::now() - worker.started >= proof_time);
+  return slot.ready &&
+         (slot.counters.accepted > worker.accepted_before || steady_clock::now() - worker.started >= proof_time);
 }
 
 /// Called by whichever thread has reaped it.
@@ -162,15 +162,15 @@ void WorkerProcesses::has_ended(pid_t worker, std::optional<int> status) {
   const auto found =
       std::find_if(workers_.begin(), workers_.end(), [worker](const Worker& each) { return each.id == worker; });
   const auto index = static_cast<std::size_t>(found - workers_.begin());
-  WorkerPlace& place = places_.values()[index];
+  WorkerSlot& slot = slots_.values()[index];
   const bool early = !has_served_well(index);
-  const bool well = place.ready && ended_well(status);
+  const bool well = slot.ready && ended_well(status);
   ended_.push_back({.id = worker, .status = status, .early = early, .well = well, .overdue = found->overdue});
-  place.running = 0;
+  slot.running = 0;
   *found = Worker();
 }
 
-void WorkerProcesses::look_after(duration boot_timeout, const AbstractServer& server) {
+void WorkerProcesses::supervise(duration boot_timeout, const AbstractServer& server) {
   note_proven();
   while (const auto worker = next_overdue(boot_timeout)) children_.signal(*worker, SIGKILL);
   while (const auto ended = next_ended()) {
@@ -202,7 +202,7 @@ std::optional<pid_t> WorkerProcesses::next_overdue(duration boot_timeout) {
   const std::scoped_lock lock(mutex_);
   for (std::size_t index = 0; index < workers_.size(); ++index) {
     Worker& worker = workers_[index];
-    if (worker.id == 0 || worker.overdue || places_.values()[index].ready ||
+    if (worker.id == 0 || worker.overdue || slots_.values()[index].ready ||
         steady_clock::now() - worker.started < boot_timeout) {
       continue;
     }
@@ -254,7 +254,7 @@ std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration
     const Worker& worker = workers_[index];
     if (worker.id == 0) {
       at_most(std::max<duration>(next_start_ - now, trial_interval));
-    } else if (!places_.values()[index].ready && !worker.overdue) {
+    } else if (!slots_.values()[index].ready && !worker.overdue) {
       at_most(std::max(boot_timeout - (now - worker.started), duration::zero()));
       if (is_readiness_awaited) at_most(readiness_interval);
     }
@@ -262,7 +262,7 @@ std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration
   return interval;
 }
 
-void WorkerProcesses::tell(WorkerCommand command) noexcept {
+void WorkerProcesses::notify(WorkerCommand command) noexcept {
   const std::scoped_lock lock(mutex_);
   send_all(command);
 }
@@ -275,14 +275,14 @@ void WorkerProcesses::send_all(WorkerCommand command) const noexcept {
   }
 }
 
-std::size_t WorkerProcesses::cut_off() noexcept {
-  // In one go: a worker that has been cut off ends, and must not be forgotten before its answer has been read.
+std::size_t WorkerProcesses::abort() noexcept {
+  // In one go: a worker that has been aborted ends, and must not be forgotten before its answer has been read.
   const std::scoped_lock lock(mutex_);
-  // One whose last request is cut off may be gone before it can answer.
+  // One whose last request is aborted may be gone before it can answer.
   for (std::size_t index = 0; index < workers_.size(); ++index) {
-    workers_[index].running_before = places_.values()[index].running;
+    workers_[index].running_before = slots_.values()[index].running;
   }
-  send_all(WorkerCommand::cut_off);
+  send_all(WorkerCommand::abort);
   const time_point deadline = steady_clock::now() + answer_limit;
   std::size_t requests = 0;
   for (const Worker& worker : workers_) {
@@ -300,15 +300,15 @@ std::size_t WorkerProcesses::kill() noexcept {
 
 std::size_t WorkerProcesses::requests_running() const {
   std::size_t requests = 0;
-  for_each_place([&](const WorkerPlace& place) { requests += place.running; });
+  for_each_slot([&](const WorkerSlot& slot) { requests += slot.running; });
   return requests;
 }
 
-void WorkerProcesses::listen(std::function<void(WorkerCommand)> obey) {
+void WorkerProcesses::listen(std::function<void(WorkerCommand)> handle_command) {
   const SignalsBlocked blocked;
   std::promise<void> started;
   std::future<void> is_started = started.get_future();
-  std::thread([this, obey = std::move(obey), started = std::move(started)]() mutable {
+  std::thread([this, handle_command = std::move(handle_command), started = std::move(started)]() mutable {
     started.set_value();
     for (;;) {
       std::array<pollfd, 2> watched{{{channel_.get(), POLLIN, 0}, {parent_.get(), POLLIN, 0}}};
@@ -318,15 +318,15 @@ void WorkerProcesses::listen(std::function<void(WorkerCommand)> obey) {
       // end of the channel is looked for, and the end of the parent as well.
       const bool orphaned = watched[1].revents != 0;
       if (orphaned || ::recv(channel_.get(), &command, sizeof command, 0) <= 0) ::_exit(1);
-      obey(command);
+      handle_command(command);
     }
   }).detach();
   // A worker that nobody could stop must not become ready.
   is_started.wait();
 }
 
-void WorkerProcesses::answer(std::size_t requests_cut_off) noexcept {
-  ::send(channel_.get(), &requests_cut_off, sizeof requests_cut_off, MSG_NOSIGNAL | MSG_DONTWAIT);
+void WorkerProcesses::answer(std::size_t requests_aborted) noexcept {
+  ::send(channel_.get(), &requests_aborted, sizeof requests_aborted, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 }  // namespace sockserv::detail

@@ -70,7 +70,7 @@ void Fiber::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
   watched_ = -1;
   readable_ = writable_ = true;
   short_read_empties_ = loop_.short_read_empties();
-  cut_off_ = loop_.owner().is_cut_off();
+  aborted_ = loop_.owner().is_aborted();
   turns_left_ = turns;
   parked_ = Parked::not_parked;
 }
@@ -165,8 +165,8 @@ void Fiber::time_has_come(time_point now) noexcept {
   go_on();
 }
 
-void Fiber::cut_off() noexcept {
-  cut_off_ = true;
+void Fiber::abort() noexcept {
+  aborted_ = true;
   if (parked_ == Parked::to_be_woken) go_on();
 }
 

@@ -62,7 +62,7 @@ class Fiber final : public detail::Waiting {
   /// The time for which it is in the loop's timers has come.
   void time_has_come(time_point now) noexcept;
   /// The server is done waiting for its requests: ends `sleep_for` and the like.
-  void cut_off() noexcept;
+  void abort() noexcept;
   /// True if this address is in the guard below its stack.
   bool guards(const void* address) const noexcept;
   /// What it does, for other threads to see, until it is hidden from them; null: nothing.
@@ -137,11 +137,11 @@ class Fiber final : public detail::Waiting {
   bool writable_ = true;
   bool short_read_empties_ = false;
   bool timed_out_ = false;
-  bool cut_off_ = false;
+  bool aborted_ = false;
   bool ending_ = false;
   std::uint8_t turns_left_ = 0;
   time_point deadline_ = no_deadline;  // of the present wait
-  detail::TimeLimits limits_;
+  detail::Timeouts limits_;
 
   std::unique_ptr<detail::FiberTask> task_;
   std::atomic<const detail::FiberTask*> visible_task_ = nullptr;

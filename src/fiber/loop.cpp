@@ -73,8 +73,8 @@ void Loop::order(Order what) noexcept {
 void Loop::carry_out(unsigned orders) noexcept {
   const auto given = [orders](Order what) { return (orders & static_cast<unsigned>(what)) != 0; };
   if (given(Order::accept)) accept();
-  if (given(Order::cut_off)) {
-    for (Fiber& fiber : live_) fiber.cut_off();
+  if (given(Order::abort)) {
+    for (Fiber& fiber : live_) fiber.abort();
   }
   if (given(Order::end)) end();
 }
@@ -140,7 +140,7 @@ void Loop::done(Fiber& fiber, std::unique_ptr<detail::FiberTask> task) noexcept 
   owner_.done();
 }
 
-Loop::Glimpse Loop::glimpse() const noexcept {
+Loop::LoopSnapshot Loop::snapshot() const noexcept {
   return {turn_.load(std::memory_order_acquire), running_.load(std::memory_order_acquire) != nullptr};
 }
 
@@ -216,7 +216,7 @@ void Loop::set_timer(Fiber& fiber, steady_clock::time_point time) {
   timers_.insert(fiber);
 }
 
-void Loop::tell_timers() {
+void Loop::notify_timers() {
   if (timers_.empty()) return;
   const auto now = steady_clock::now();
   while (!timers_.empty() && timers_.begin()->timer <= now) {
@@ -234,7 +234,7 @@ void Loop::arm_timer() {
   timer_.async_wait([this](error_code error) {
     if (error) return;  // set anew, for an earlier time
     timer_set_for_ = steady_clock::time_point::max();
-    tell_timers();
+    notify_timers();
     settle();
   });
   timer_set_for_ = timers_.begin()->timer;
@@ -250,7 +250,7 @@ void Loop::go_round() {
     const int count = serve_events();
     if (std::exchange(accept_again_, false)) accept();
     run_ready();
-    tell_timers();
+    notify_timers();
     more = count > too_few;
   }
   wait_for_events(more && polls_busily);

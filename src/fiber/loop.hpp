@@ -58,9 +58,9 @@ class Loop {
   static Loop* current() noexcept;
   /// What the loop can be asked to do.
   enum class Order : unsigned {
-    accept = 1,   ///< Look for requests, now and again after the next round.
-    cut_off = 2,  ///< End what tasks wait for, if that is not their connection.
-    end = 4,      ///< End the thread.
+    accept = 1,  ///< Look for requests, now and again after the next round.
+    abort = 2,   ///< End what tasks wait for, if that is not their connection.
+    end = 4,     ///< End the thread.
   };
   /// Has the loop do that soon.
   void order(Order what) noexcept;
@@ -80,11 +80,11 @@ class Loop {
   void stop() noexcept;
 
   /// What the loop is doing, for those who watch it from outside.
-  struct Glimpse {
+  struct LoopSnapshot {
     std::uint64_t turn;  ///< Counts the times that a fiber has run.
     bool running;        ///< A fiber runs now.
   };
-  Glimpse glimpse() const noexcept;
+  LoopSnapshot snapshot() const noexcept;
   /// Whose request the fiber serves that runs now, if this is still the same turn.
   std::optional<Address> client_of(std::uint64_t turn) const;
   /// @}
@@ -145,7 +145,7 @@ class Loop {
   void go_round();
   int serve_events();
   int look_for_events() noexcept;
-  void tell_timers();
+  void notify_timers();
   void arm_timer();
   Fiber& take_fiber();
   /// Only the loop's thread changes it, so this need not be one operation.

@@ -186,7 +186,7 @@ void Fiber::send_to(int descriptor, std::string_view packet, const Address& addr
     error = count < 0 ? detail::last_system_error() : error_code();
     if (count >= 0 || !detail::would_block()) return;
     if (!limit) limit = detail::deadline_after(limits_.send.value_or(longest_reply_wait));
-    if (cut_off_ || steady_clock::now() >= *limit) break;
+    if (aborted_ || steady_clock::now() >= *limit) break;
     park(Parked::to_be_woken, detail::deadline_after(pause));
   }
   error = errc::timed_out;
@@ -231,7 +231,7 @@ void Fiber::wait_until_ready(int descriptor, short events, time_point deadline, 
 bool Fiber::sleep_until(time_point time, detail::LiveRequests& live) {
   if (!runs_here()) return Waiting::sleep_until(time, live);
   while (steady_clock::now() < time) {
-    if (cut_off_) return false;
+    if (aborted_) return false;
     park(Parked::to_be_woken, time);
   }
   return true;
@@ -272,7 +272,7 @@ boost::asio::io_context& Fiber::context() { return runs_here() ? loop_.context()
 Fiber::Outcome Fiber::wait_for(const bool& done, time_point deadline, detail::LiveRequests* live) {
   if (!runs_here()) return Waiting::wait_for(done, deadline, live);
   while (!done) {
-    if (live && cut_off_) return Outcome::cut_off;
+    if (live && aborted_) return Outcome::aborted;
     if (!park(Parked::to_be_woken, deadline) && !done) return Outcome::timed_out;
   }
   return Outcome::done;

@@ -96,7 +96,7 @@ void authenticate(Connection& request, const Authentication& authentication, Aut
   try {
     finished = drive(*handshake, request, limit);
   } catch (const timeout_error&) {
-    fail("it was not done within the time limit");
+    fail("it was not done within the timeout");
   } catch (const peer_gone_error& gone) {
     fail("the peer has gone: " + gone.code().message());
   }

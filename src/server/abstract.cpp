@@ -36,9 +36,9 @@ ServerStats AbstractServer::stats() const {
 void AbstractServer::handle_error(const Address& client_address, std::exception_ptr error) {
   const std::string peer = client_address.to_string();
   if (is_peer_gone(error)) return log(LogLevel::info, peer + " has gone: " + detail::describe(error));
-  if (is_limit(error)) return log(LogLevel::info, peer + " was cut off: " + detail::describe(error));
+  if (is_limit(error)) return log(LogLevel::info, peer + ": connection aborted: " + detail::describe(error));
   if (is_authentication_failure(error)) {
-    return log(LogLevel::info, peer + " is turned away: " + detail::describe(error));
+    return log(LogLevel::info, peer + " was rejected: " + detail::describe(error));
   }
   const std::string dashes(40, '-');
   log(LogLevel::error, dashes + "\nError while serving " + peer + "\n" + detail::describe(error) + "\n" + dashes);
@@ -49,7 +49,7 @@ void AbstractServer::report_error(const Address& client_address, const std::exce
     detail::count(counters_->peers_gone);
   } else if (is_authentication_failure(error)) {
     detail::count(counters_->authentication_failures);
-  } else if (!is_limit(error)) {  // counted already, where the connection was cut off
+  } else if (!is_limit(error)) {  // counted already, where the connection was aborted
     detail::count(counters_->handler_errors);
   }
   if (const auto another = detail::error_of([&] { handle_error(client_address, error); })) {

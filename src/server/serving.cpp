@@ -164,7 +164,7 @@ void AbstractServer::take_backlog() {
 void AbstractServer::serve_backlog() {
   for (int left = backlog_limit(); left > 0 && taking_backlog();) {
     if (!may_accept_now()) {
-      look_around();
+      poll_once();
     } else if (handle_request_noblock()) {
       --left;
     } else {
@@ -175,7 +175,7 @@ void AbstractServer::serve_backlog() {
 
 bool AbstractServer::is_anyone_waiting() const noexcept { return detail::is_readable(fileno()); }
 
-void AbstractServer::look_around(std::optional<duration> limit) {
+void AbstractServer::poll_once(std::optional<duration> limit) {
   wait(std::min(limit ? deadline_after(*limit) : time_point::max(), backlog_deadline_), false);
   service_actions();
 }

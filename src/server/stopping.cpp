@@ -12,7 +12,7 @@ namespace {
 
 using detail::deadline_after;
 
-/// How long a request that was cut off may take to end.
+/// How long a request that was aborted may take to end.
 constexpr AbstractServer::duration force_grace = std::chrono::seconds(2);
 
 }  // namespace
@@ -61,9 +61,9 @@ DrainResult AbstractServer::drain(duration limit) {
   if (wait_until_done(deadline)) return {};
 
   DrainResult result;
-  result.forced = cut_off();
+  result.aborted = end_drain();
   if (wait_until_done(deadline_after(force_grace))) return result;
-  force_requests(true);
+  abort_requests(true);
   // What is left may also be a hook that keeps the serving thread, without any request.
   if (!wait_until_done(deadline_after(force_grace))) result.remaining = std::max<std::size_t>(1, requests_running());
   return result;
@@ -77,10 +77,10 @@ void AbstractServer::begin_drain() {
   begin_stop();
 }
 
-std::size_t AbstractServer::cut_off() noexcept {
+std::size_t AbstractServer::end_drain() noexcept {
   taking_backlog_ = false;
   wake();
-  return force_requests(false);
+  return abort_requests(false);
 }
 
 /// Waits for the serving thread, closes the socket, and waits for the requests; false if the deadline came first.
@@ -103,10 +103,10 @@ void AbstractServer::server_close() {
   close_listener();
 }
 
-std::size_t AbstractServer::force_requests(bool last_resort) noexcept {
-  const std::size_t forced = live_requests_.shut_all_down();
-  if (!last_resort) detail::count(counters_->aborted_drain, forced);
-  return forced;
+std::size_t AbstractServer::abort_requests(bool last_resort) noexcept {
+  const std::size_t aborted = live_requests_.shut_all_down();
+  if (!last_resort) detail::count(counters_->aborted_drain, aborted);
+  return aborted;
 }
 
 ServerState AbstractServer::state() const {

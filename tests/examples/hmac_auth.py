@@ -35,11 +35,11 @@ class HmacCase(Case):
     def client(self, url, *arguments, key=None):
         return run(program("09_hmac_client"), "--server", url, "--key-file", key or self.key, *arguments)
 
-    def is_served(self, server, *options, turned_away=0):
-        """A client with the key is answered, and told how many others have been turned away."""
+    def is_served(self, server, *options, rejected=0):
+        """A client with the key is answered, and told how many others have been rejected."""
         result = self.client(server.url, *options, "hello", "grüß dich")
         self.assertEqual((result.returncode, result.stdout, result.stderr),
-                         (0, f"welcome; turned away so far: {turned_away}\nHELLO\nGRüß DICH\n", ""))
+                         (0, f"welcome; rejected so far: {rejected}\nHELLO\nGRüß DICH\n", ""))
 
 
 class Keys(HmacCase):
@@ -56,8 +56,8 @@ class Keys(HmacCase):
             with self.subTest(mixin), self.server(mixin=mixin) as server:
                 for count in range(1, 3):
                     self.assert_fails(1, self.client(server.url, "hello", key=self.other_key))
-                    eventually(lambda: server.errors().count(" is turned away: ") == count)
-                    self.is_served(server, turned_away=count)
+                    eventually(lambda: server.errors().count(" was rejected: ") == count)
+                    self.is_served(server, rejected=count)
                 server.end(signal.SIGTERM)
                 self.assertNotIn(KEY.decode("latin1"), server.errors())
 
@@ -110,7 +110,7 @@ class Keys(HmacCase):
 
 class Silence(HmacCase):
 
-    def test_a_silent_client_is_cut_off_and_holds_up_nobody(self):
+    def test_a_silent_client_is_aborted_and_holds_up_nobody(self):
         for mixin in MIXINS:
             workers = ["--workers", "2"] if mixin in ("thread_pool", "preforking") else []
             with self.subTest(mixin), self.server("--handshake-limit", "1", *workers, mixin=mixin) as server:
@@ -119,8 +119,8 @@ class Silence(HmacCase):
                     if mixin != "none":
                         self.is_served(server)
                     self.assertEqual(silent.recv(1), b"")
-                eventually(lambda: "is turned away" in server.errors())
-                self.is_served(server, turned_away=1)
+                eventually(lambda: "was rejected" in server.errors())
+                self.is_served(server, rejected=1)
                 server.end(signal.SIGTERM)
 
 
@@ -178,8 +178,8 @@ class Protocols(HmacCase):
                 self.is_served(server, "--protocol", "simple")
                 self.assert_fails(1, self.client(server.url, "--protocol", "simple", "hello", key=self.other_key),
                                   "the server has ended the connection")
-                eventually(lambda: "is turned away" in server.errors())
-                self.is_served(server, "--protocol", "simple", turned_away=1)
+                eventually(lambda: "was rejected" in server.errors())
+                self.is_served(server, "--protocol", "simple", rejected=1)
                 server.end(signal.SIGTERM)
 
     def test_of_python(self):
@@ -187,12 +187,12 @@ class Protocols(HmacCase):
         for mixin in MIXINS:
             with self.subTest(mixin), time_limit(), self.server(*options, mixin=mixin) as server:
                 with Client(server.address, authkey=KEY) as connection:
-                    self.assertEqual(connection.recv_bytes(), b"welcome; turned away so far: 0")
+                    self.assertEqual(connection.recv_bytes(), b"welcome; rejected so far: 0")
                     connection.send_bytes(b"hello")
                     self.assertEqual(connection.recv_bytes(), b"HELLO")
                 self.assertRaises(multiprocessing.AuthenticationError, Client, server.address, authkey=OTHER_KEY)
-                eventually(lambda: "is turned away" in server.errors())
-                self.is_served(server, *options, turned_away=1)
+                eventually(lambda: "was rejected" in server.errors())
+                self.is_served(server, *options, rejected=1)
                 server.end(signal.SIGTERM)
 
     def test_both_ends_must_have_the_same(self):
@@ -209,7 +209,7 @@ class Protocols(HmacCase):
         with self.server(*options) as server:
             script = script.replace("9000", str(server.address[1])).replace("/tmp/key", self.key)
             output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE)
-            self.assertEqual((output.stdout, output.stderr), ("b'welcome; turned away so far: 0'\nb'HELLO'\n", ""))
+            self.assertEqual((output.stdout, output.stderr), ("b'welcome; rejected so far: 0'\nb'HELLO'\n", ""))
             server.end(signal.SIGTERM)
 
 

@@ -640,7 +640,7 @@ class Sending(Site):
                 server.end(signal.SIGTERM)
                 self.assertRegex(server.errors(), r"\A(sockserv: .* has gone: .*\n)\Z")
 
-    def test_a_client_that_takes_nothing_is_cut_off(self):
+    def test_a_client_that_takes_nothing_is_aborted(self):
         for mixin in MIXINS:
             with self.subTest(mixin), self.serve("--transfer-time", "1", mixin=mixin) as server:
                 with server.client() as client:
@@ -672,7 +672,7 @@ class Limits(Site):
                     client.settimeout(0.1)
                     begin = time.monotonic()
                     with contextlib.suppress(ConnectionError):
-                        # A byte now and then is a sign of life, and no reason to wait for ever.
+                        # A byte now and then is a sign of life, and no reason to wait indefinitely.
                         client.sendall(b"GET / HTTP/1.1\r\n")
                         while time.monotonic() < begin + PATIENCE:
                             client.sendall(b"X")
@@ -717,14 +717,14 @@ class Limits(Site):
                     self.assertEqual(Answer(file).status, 200)
                 self.assertEqual(server.errors(), "")
 
-    def test_a_client_that_takes_no_small_answers_is_cut_off(self):
+    def test_a_client_that_takes_no_small_answers_is_aborted(self):
         (self.root / "small").write_bytes(b"x" * 32768)
         raw = (b"GET /small HTTP/1.1\r\n" + HOST + b"\r\n") * 400
         limits = ("--keep-alive", "3600", "--head-time", "3600", "--transfer-time", "1")
         for mixin in MIXINS:
             with self.subTest(mixin), self.serve(*limits, mixin=mixin) as server, server.client() as client:
                 client.sendall(raw)
-                eventually(lambda: "was cut off" in server.errors())
+                eventually(lambda: "connection aborted" in server.errors())
                 size = 0
                 with contextlib.suppress(ConnectionError):
                     while piece := client.recv(MIB):
@@ -733,7 +733,7 @@ class Limits(Site):
                 server.end(signal.SIGTERM)
 
     def test_a_body_in_small_chunks_has_the_rate_of_a_body(self):
-        def is_cut_off(server, chunk):
+        def is_aborted(server, chunk):
             with server.client() as client:
                 client.sendall(b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
                 client.settimeout(0.1)
@@ -754,9 +754,9 @@ class Limits(Site):
                        for mixin in MIXINS]
             with concurrent.futures.ThreadPoolExecutor(16) as pool:
                 # What stands around the body does not make it faster.
-                cut_off = [pool.submit(is_cut_off, server, chunk) for server in servers
+                aborted = [pool.submit(is_aborted, server, chunk) for server in servers
                            for chunk in (b"1\r\nx\r\n", b"1;" + b"x" * 500 + b"\r\nx\r\n")]
-                self.assertTrue(all(each.result() for each in cut_off))
+                self.assertTrue(all(each.result() for each in aborted))
             for server in servers:  # a body that comes fast enough, in chunks as small
                 chunks = b"1\r\nx\r\n" * 2000 + b"0\r\n\r\n"
                 answer = self.ask(server, b"POST /echo HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n" +

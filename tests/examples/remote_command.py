@@ -242,7 +242,7 @@ class Essentials(CommandCase):
         with tempfile.TemporaryDirectory() as folder, self.server() as server:
             code, output, _ = self.run_command(server, "touch", folder + "/file", key=key_file(self, OTHER_KEY))
             self.assertEqual((code, output), (NO_COMMAND, b""))
-            eventually(lambda: "is turned away" in server.errors())
+            eventually(lambda: "was rejected" in server.errors())
             with server.client() as client:
                 client.sendall(struct.pack("!I", 40) + json.dumps({"command": ["touch", folder + "/file"]}).encode())
                 self.assertTrue(client.recv(41))  # the greeting; then what it has sent is taken for a proof

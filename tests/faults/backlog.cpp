@@ -87,7 +87,7 @@ struct TwoServers {
 
 TEST_CASE("allow_reuse_port: a server that drains serves its own backlog, and new clients reach the other server") {
   TwoServers two;
-  CHECK(two.leaving.drain(patience).forced == 0);
+  CHECK(two.leaving.drain(patience).aborted == 0);
   two.leaving.server_close();
   for (int i = 0; i < 10; ++i) two.clients.emplace_back(two.staying.server_address());
   CHECK(two.answered() == 50);

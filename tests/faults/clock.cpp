@@ -1,4 +1,4 @@
-/// What happens to time limits when somebody sets the clock.
+/// What happens to timeouts when somebody sets the clock.
 
 #include <doctest/doctest.h>
 #include <sys/syscall.h>
@@ -73,7 +73,7 @@ class JumpingClock {
   std::thread thread_;
 };
 
-/// Waits in each way that has a time limit, and says how that ended.
+/// Waits in each way that has a timeout, and says how that ended.
 struct Waits : StreamRequestHandler {
   void handle() override {
     const auto start = steady_clock::now();
@@ -106,7 +106,7 @@ TEST_CASE("the wall clock of this test jumps by hours, in both directions") {
   CHECK(jumped([](auto difference) { return difference < -1h; }));
 }
 
-TEST_CASE_TEMPLATE("a wall clock that jumps by hours neither shortens nor lengthens a time limit", Server,
+TEST_CASE_TEMPLATE("a wall clock that jumps by hours neither shortens nor lengthens a timeout", Server,
                    TCPServer<Waits>, ThreadingTCPServer<Waits>, ThreadPoolTCPServer<Waits>, ForkingTCPServer<Waits>,
                    FiberTCPServer<Waits>, PreForkingTCPServer<Waits>, PreForkingFiberTCPServer<Waits>) {
   const JumpingClock clock;
@@ -127,7 +127,7 @@ TEST_CASE_TEMPLATE("a wall clock that jumps by hours neither shortens nor length
     CHECK(client.read_line() == "slept\n");
     CHECK(client.read_line() == "timed out\n");
     const auto start = steady_clock::now();
-    CHECK(server.drain(150ms).forced == 1);
+    CHECK(server.drain(150ms).aborted == 1);
     CHECK(steady_clock::now() - start >= 150ms);
   }
   SUBCASE("of handle_request") {

@@ -61,7 +61,7 @@ TEST_CASE("a worker is frozen: its client waits, the other workers serve, and it
 
 TEST_CASE("a drain kills a worker that is frozen, and counts its request") {
   OneOfTwo two;
-  CHECK(two.server.drain(10ms).forced == 1);
+  CHECK(two.server.drain(10ms).aborted == 1);
   CHECK(two.server.active_children().empty());
   CHECK_FALSE(has_children());
 }

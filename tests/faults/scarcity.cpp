@@ -46,7 +46,7 @@ auto async_step(const Executor& executor, Token& token) {
 }
 
 /// Answers one line, after it has used whatever may take memory, threads or mappings. "throw" makes it throw, "hang"
-/// makes it answer and then wait until it is cut off.
+/// makes it answer and then wait until it is aborted.
 struct Busy : StreamRequestHandler {
   void handle() override {
     const std::string line(rfile.readline().value_or(""));
@@ -129,14 +129,14 @@ class Subject {
   }
 
   /// Drains the server, and looks at how that went.
-  void drain(AbstractServer::duration limit, std::size_t most_forced) {
+  void drain(AbstractServer::duration limit, std::size_t most_aborted) {
     std::optional<DrainResult> result;
     const auto error = detail::error_of([&] {
       const Scarcity::Exposure exposed;
       result = server->drain(limit);
     });
     if (error) fail("drain threw " + detail::describe(error));
-    require(result->forced <= most_forced, "drain had to cut off " + std::to_string(result->forced));
+    require(result->aborted <= most_aborted, "drain had to abort " + std::to_string(result->aborted));
     require(result->remaining == 0, "requests remain");
   }
 
@@ -280,7 +280,7 @@ TEST_CASE_TEMPLATE("one mmap that fails costs one request at most", Server, SERV
   refuse_each_in_turn(Resource::mapping, serves_one_after_another<Server>);
 }
 
-TEST_CASE_TEMPLATE("a drain cuts off what does not end, whichever malloc fails", Server, SERVERS) {
+TEST_CASE_TEMPLATE("a drain aborts what does not end, whichever malloc fails", Server, SERVERS) {
   refuse_each_in_turn(Resource::memory, cuts_off<Server>);
 }
 

@@ -1,7 +1,7 @@
 // A client that knows a key: authenticating_client PROTOCOL KEY (HOST PORT | PATH) MESSAGE...
 //
 // It connects, authenticates itself and perhaps its server, sends each message and prints what comes back. Exit code 3:
-// the server has not authenticated itself, or has turned the client away.
+// the server has not authenticated itself, or has rejected the client.
 
 #include "authentication.hpp"
 

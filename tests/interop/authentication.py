@@ -34,9 +34,9 @@ def authenticating_client(protocol, key, address, *messages):
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def turned_away(server, count=1):
-    """How often the server says that it has turned a client away."""
-    lines = [line for line in server.errors().splitlines() if " is turned away: " in line]
+def rejected(server, count=1):
+    """How often the server says that it has rejected a client."""
+    lines = [line for line in server.errors().splitlines() if " was rejected: " in line]
     return len(lines) == count and KEY not in server.errors()
 
 
@@ -139,7 +139,7 @@ class Multiprocessing(unittest.TestCase):
                     self.assertEqual(connection.recv(), {"an": "object"})
                 server.end(signal.SIGTERM)
 
-    def test_clients_with_another_key_are_turned_away(self):
+    def test_clients_with_another_key_are_rejected(self):
         for mixin in MIXINS:
             with self.subTest(mixin), time_limit(), authenticating_server(self.protocol, mixin=mixin) as server:
                 with self.assertRaises(multiprocessing.AuthenticationError):
@@ -148,7 +148,7 @@ class Multiprocessing(unittest.TestCase):
                     connection.send_bytes(b"still there")
                     self.assertEqual(connection.recv_bytes(), b"still there")
                 server.end(signal.SIGTERM)
-                self.assertTrue(turned_away(server), server.errors())
+                self.assertTrue(rejected(server), server.errors())
 
     def test_our_client_is_served_by_a_listener(self):
         with scratch() as folder:
@@ -160,7 +160,7 @@ class Multiprocessing(unittest.TestCase):
                     self.assertEqual((output, errors, client.returncode), ("\n".join([*messages, ""]), "", 0))
                 self.assertEqual(outcome, ["accepted"])
 
-    def test_our_client_with_another_key_is_turned_away_by_a_listener(self):
+    def test_our_client_with_another_key_is_rejected_by_a_listener(self):
         with time_limit(), self.listener() as (where, outcome):
             client = authenticating_client(self.protocol, OTHER_KEY, where, "hello")
             output, errors = client.communicate(timeout=PATIENCE)
@@ -239,7 +239,7 @@ class Plain(unittest.TestCase):
                     self.simple(client, KEY)
                     self.exchange(client)
                 server.end(signal.SIGTERM)
-                self.assertTrue(turned_away(server), server.errors())
+                self.assertTrue(rejected(server), server.errors())
 
     def test_mutual(self):
         for mixin in MIXINS:
@@ -250,7 +250,7 @@ class Plain(unittest.TestCase):
                     self.assertTrue(authenticate_as_client(client, KEY.encode()))
                     self.exchange(client)
                 server.end(signal.SIGTERM)
-                self.assertTrue(turned_away(server), server.errors())
+                self.assertTrue(rejected(server), server.errors())
 
     def test_our_client(self):
         for protocol in ("simple", "mutual"):

@@ -124,7 +124,7 @@ class Ending(unittest.TestCase):
                     self.assertEqual(file.read(), b"me too\n")
             server.ends(0)
 
-    def test_requests_that_do_not_end_are_cut_off(self):
+    def test_requests_that_do_not_end_are_aborted(self):
         for server, _, file in conversations("--drain", "1"):
             server.signal(signal.SIGTERM)
             self.assertEqual(file.read(), b"")

@@ -15,7 +15,7 @@ using namespace sockserv;
 namespace {
 
 /// Answers with the address that it was asked at: twice, once by itself, and once as the library does.
-struct TellsAddress : DatagramRequestHandler {
+struct SaysAddress : DatagramRequestHandler {
   void handle() override {
     const std::string host = request.sent_to().host();
     socket.sendto(host, client_address);
@@ -39,7 +39,7 @@ void answers_from_where_it_was_asked(const Scene& scene, const std::vector<std::
   }
 }
 
-#define DATAGRAM_SERVERS FAMILY(UDP, TellsAddress)
+#define DATAGRAM_SERVERS FAMILY(UDP, SaysAddress)
 
 TEST_CASE_TEMPLATE("answers from the IPv4 address that it was asked at", Server, DATAGRAM_SERVERS) {
   answers_from_where_it_was_asked(stage<Server>({}, Address("", 0)), {"127.0.0.2", "127.0.0.1", "127.0.0.3"});
@@ -58,10 +58,10 @@ TEST_CASE_TEMPLATE("answers from the address that it was asked at, IPv4 or IPv6"
 
 }  // namespace
 
-TYPE_TO_STRING(sockserv::UDPServer<TellsAddress>);
-TYPE_TO_STRING(sockserv::ThreadingUDPServer<TellsAddress>);
-TYPE_TO_STRING(sockserv::ForkingUDPServer<TellsAddress>);
-TYPE_TO_STRING(sockserv::ThreadPoolUDPServer<TellsAddress>);
-TYPE_TO_STRING(sockserv::FiberUDPServer<TellsAddress>);
-TYPE_TO_STRING(sockserv::PreForkingUDPServer<TellsAddress>);
-TYPE_TO_STRING(sockserv::PreForkingFiberUDPServer<TellsAddress>);
+TYPE_TO_STRING(sockserv::UDPServer<SaysAddress>);
+TYPE_TO_STRING(sockserv::ThreadingUDPServer<SaysAddress>);
+TYPE_TO_STRING(sockserv::ForkingUDPServer<SaysAddress>);
+TYPE_TO_STRING(sockserv::ThreadPoolUDPServer<SaysAddress>);
+TYPE_TO_STRING(sockserv::FiberUDPServer<SaysAddress>);
+TYPE_TO_STRING(sockserv::PreForkingUDPServer<SaysAddress>);
+TYPE_TO_STRING(sockserv::PreForkingFiberUDPServer<SaysAddress>);

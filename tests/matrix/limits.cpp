@@ -164,16 +164,16 @@ TEST_CASE_TEMPLATE("max_connections_per_address rejects one more, until one ends
                    ThreadingTCPServer<StreamActor>, ForkingTCPServer<StreamActor>, ThreadPoolTCPServer<StreamActor>) {
   rejects_more_from_one_address(stage<Server>({.max_connections_per_address = 2}));
 }
-TEST_CASE_TEMPLATE("idle_timeout cuts off a client that says nothing", Server, STREAM_SERVERS) {
+TEST_CASE_TEMPLATE("idle_timeout aborts a client that says nothing", Server, STREAM_SERVERS) {
   cuts_off_the_idle(stage<Server>({.idle_timeout = 50ms}));
 }
-TEST_CASE_TEMPLATE("idle_timeout cuts off a client that does not read", Server, STREAM_SERVERS) {
+TEST_CASE_TEMPLATE("idle_timeout aborts a client that does not read", Server, STREAM_SERVERS) {
   cuts_off_who_does_not_read(stage<Server>({.idle_timeout = 100ms}));
 }
-TEST_CASE_TEMPLATE("request_timeout cuts off a client that sends a byte at a time", Server, STREAM_SERVERS) {
+TEST_CASE_TEMPLATE("request_timeout aborts a client that sends a byte at a time", Server, STREAM_SERVERS) {
   cuts_off_who_trickles(stage<Server>({.request_timeout = 100ms}));
 }
-TEST_CASE_TEMPLATE("min_receive_rate cuts off who begins and does not go on, and nobody else", Server,
+TEST_CASE_TEMPLATE("min_receive_rate aborts who begins and does not go on, and nobody else", Server,
                    FAMILY(TCP, StreamActor)) {
   cuts_off_the_slow(stage<Server>({.min_receive_rate = 1000}));
 }

@@ -101,7 +101,7 @@ void shuts_down_with_live_requests(Scene scene) {
   if (scene.streams) client->end_of_commands();
   client->expect_end();
   if (!scene.concurrent) stopper.join();
-  CHECK(scene.server->drain(patience).forced == 0);
+  CHECK(scene.server->drain(patience).aborted == 0);
   CHECK(scene.server->state() == ServerState::stopped);
 }
 
@@ -112,7 +112,7 @@ void ends_an_idle_connection(Scene scene) {
   CHECK(client->hear() == "next");
   client->say("next");
   CHECK(client->hear() == "next");
-  CHECK(scene.server->drain(patience).forced == 0);
+  CHECK(scene.server->drain(patience).aborted == 0);
   client->expect_end();
 }
 
@@ -121,7 +121,7 @@ void finishes_a_request_that_has_begun(Scene scene) {
   client->say("next");
   CHECK(client->hear() == "next");
   client->say_half();
-  std::thread drainer([&] { CHECK(scene.server->drain(patience).forced == 0); });
+  std::thread drainer([&] { CHECK(scene.server->drain(patience).aborted == 0); });
   CHECK(eventually([&] { return scene.server->stop_requested(); }));
   client->say("f");
   CHECK(client->hear() == "echo half");
@@ -135,7 +135,7 @@ void drains_by_force(Scene scene) {
   client->say("hang");
   CHECK(client->hear() == "hang");
   const DrainResult result = scene.server->drain(10ms);
-  CHECK(result.forced == 1);
+  CHECK(result.aborted == 1);
   // A datagram's handler has no connection to be woken by, and a thread cannot be ended from outside.
   const bool lives_on = !scene.streams && !scene.processes;
   CHECK(result.remaining == (lives_on ? 1 : 0));

@@ -87,7 +87,7 @@ void StreamActor::handle() {
     while (command == "flood") wfile.write(std::string(65536, 'x'));
     wfile.write(line);
     if (command == "next" && !wait_for_next_request()) return;
-    if (command == "hang") wfile.write(rfile.readline().value_or("cut off"));
+    if (command == "hang") wfile.write(rfile.readline().value_or("aborted"));
   }
 }
 

@@ -38,7 +38,7 @@ void release_hanging_handler();
 /// A client that sends commands and hears answers, as lines or as datagrams.
 ///
 /// The commands: "echo TEXT" is answered by the same; "throw" and "throw int" make the handler throw; "hang" is
-/// answered at once and then keeps the handler until the next line comes or the request is cut off; "next" is answered,
+/// answered at once and then keeps the handler until the next line comes or the request is aborted; "next" is answered,
 /// and has a stream's handler wait for the next request; "flood" makes it send without end.
 class Client {
  public:

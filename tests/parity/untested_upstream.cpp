@@ -196,7 +196,7 @@ TEST_CASE("max_children holds, in serve_forever and in handle_request") {
     second.close();
     third.close();
   }
-  SUBCASE("handle_request waits for room, no longer than its time limit") {
+  SUBCASE("handle_request waits for room, no longer than its timeout") {
     StreamClient first(server.server_address());
     StreamClient second(server.server_address());
     StreamClient third(server.server_address());
@@ -275,7 +275,7 @@ TEST_CASE("server_close waits for requests, unless block_on_close is false") {
     }
     CHECK(finished);
   }
-  SUBCASE("threading, daemons: the destructor cuts them off") {
+  SUBCASE("threading, daemons: the destructor aborts them") {
     const auto start = std::chrono::steady_clock::now();
     ThreadingTCPServer<Slow> server(loopback());
     server.daemon_threads = true;

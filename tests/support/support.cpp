@@ -88,7 +88,7 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 StreamClient::StreamClient(const Address& server) : socket_(open_socket(server.family(), SOCK_STREAM)) {
-  // A Unix socket's full backlog makes a connect with a time limit fail; the server is about to make room.
+  // A Unix socket's full backlog makes a connect with a timeout fail; the server is about to make room.
   int result = -1;
   eventually([&] {
     result = ::connect(fileno(), server.data(), server.size());

@@ -192,7 +192,7 @@ TEST_CASE_TEMPLATE("await: an operation that its limit has cancelled ends in a t
         }) == "done");
 }
 
-TEST_CASE_TEMPLATE("await: what an operation has achieved when the server cuts it off is not lost", Server,
+TEST_CASE_TEMPLATE("await: what an operation has achieved when the server aborts it is not lost", Server,
                    WAYS_TO_WAIT) {
   static std::atomic<int> result;
   result = 0;
@@ -203,7 +203,7 @@ TEST_CASE_TEMPLATE("await: what an operation has achieved when the server cuts i
   const ServerThread background(server);
   StreamClient client(server.server_address());
   CHECK(client.read_line() == "waiting\n");
-  CHECK(server.drain(10ms).forced == 1);
+  CHECK(server.drain(10ms).aborted == 1);
   CHECK(result == 7);
 }
 
@@ -270,25 +270,25 @@ TEST_CASE("await on a fiber: an abandoned operation may end after the handler, w
   CHECK(server.stats().handler_errors == 0);
 }
 
-TEST_CASE_TEMPLATE("await is cut off when the server's patience ends", Server, WAYS_TO_WAIT) {
-  static std::atomic<bool> was_cut_off;
-  was_cut_off = false;
+TEST_CASE_TEMPLATE("await is aborted when the server's patience ends", Server, WAYS_TO_WAIT) {
+  static std::atomic<bool> was_aborted;
+  was_aborted = false;
   Acting<Server> server([](StreamRequestHandler& handler) {
     asio::steady_timer timer(this_request::executor(), std::chrono::hours(1));
     handler.wfile.write("waiting\n");
     try {
       await([&](auto token) { return timer.async_wait(token); }, std::chrono::minutes(1));
     } catch (const boost::system::system_error& error) {
-      was_cut_off = error.code() == errc::cut_off;
+      was_aborted = error.code() == errc::aborted;
     }
   });
   const ServerThread background(server);
   StreamClient client(server.server_address());
   CHECK(client.read_line() == "waiting\n");
   const DrainResult result = server.drain(10ms);
-  CHECK(result.forced == 1);
+  CHECK(result.aborted == 1);
   CHECK(result.remaining == 0);
-  CHECK(was_cut_off);
+  CHECK(was_aborted);
 }
 
 TEST_CASE_TEMPLATE("await takes operations of other executors", Server, WAYS_TO_WAIT) {

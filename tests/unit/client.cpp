@@ -162,7 +162,7 @@ TEST_CASE("client: a name that cannot be resolved is an error that names it") {
   CHECK(contains(message_of([] { create_connection({"not a host", 80}); }), "cannot resolve host 'not a host'"));
 }
 
-TEST_CASE("client: looking a name up is part of the time limit") {
+TEST_CASE("client: looking a name up is part of the timeout") {
   CHECK_THROWS_AS(Destination("localhost", 80).addresses(steady_clock::now()), timeout_error);
 }
 
@@ -183,11 +183,11 @@ TEST_CASE("client: if none of several addresses accepts, the error names each an
   const std::string message =
       message_of([&] { create_connection(Destination({first, silent.address(), last}), 100ms); });
   CHECK(contains(message, first.to_string() + ": Connection refused; "));
-  CHECK(contains(message, silent.address().to_string() + ": the time limit passed; "));
+  CHECK(contains(message, silent.address().to_string() + ": timed out; "));
   CHECK(contains(message, last.to_string() + ": Connection refused)"));
 }
 
-TEST_CASE("client: connecting takes no longer than its time limit") {
+TEST_CASE("client: connecting takes no longer than its timeout") {
   const FullListener silent;
   const auto start = steady_clock::now();
   CHECK(contains(message_of<timeout_error>([&] { create_connection(silent.address(), 50ms); }),
@@ -222,7 +222,7 @@ TEST_CASE("client: the settings are those of a handler") {
   connection.connection.settimeout(6ms);
   CHECK_THROWS_AS(connection.connection.recv(1), timeout_error);
 
-  // The time limit of connecting is not that of what follows.
+  // The timeout of connecting is not that of what follows.
   CHECK(!create_connection(silent.address(), 30s).connection.gettimeout());
 }
 
@@ -415,7 +415,7 @@ TEST_CASE("client: a fiber makes one connection after another, under the same de
   }
 }
 
-TEST_CASE_TEMPLATE("client: the time limits of a connection and of the handler's client are apart", Server,
+TEST_CASE_TEMPLATE("client: the timeouts of a connection and of the handler's client are apart", Server,
                    SERVERS_OF_HANDLERS) {
   const Listener silent(any_port);
   const Address address = silent.address();
@@ -458,7 +458,7 @@ TEST_CASE("client: a connection passes from one fiber to another") {
   }
 }
 
-TEST_CASE_TEMPLATE("client: what a handler waits for elsewhere ends when the server cuts its requests off", Server,
+TEST_CASE_TEMPLATE("client: what a handler waits for elsewhere ends when the server aborts its requests", Server,
                    ThreadingTCPServer<Actor>, ThreadPoolTCPServer<Actor>, FiberTCPServer<Actor>) {
   const Listener silent(any_port);
   const FullListener full;

@@ -94,7 +94,7 @@ TEST_CASE("read_some scatters, write_some gathers") {
   CHECK_FALSE(error);
 }
 
-TEST_CASE("a time limit throws timeout_error, and can be taken away") {
+TEST_CASE("a timeout throws timeout_error, and can be taken away") {
   auto [here, there] = connected_pair();
   CHECK(here.gettimeout() == std::nullopt);
   here.settimeout(5ms);
@@ -114,7 +114,7 @@ TEST_CASE("a time limit throws timeout_error, and can be taken away") {
   CHECK_THROWS_AS(here.recv(1), timeout_error);
 }
 
-TEST_CASE("a time limit of receives is none of sends, and the other way round") {
+TEST_CASE("a timeout of receives is none of sends, and the other way round") {
   auto [here, there] = connected_pair();
   here.settimeout(5ms, SHUT_RD);
   CHECK(here.gettimeout() == 5ms);

@@ -14,14 +14,14 @@ TEST_CASE("every errc has a message of its own") {
   const error_code first = errc::timed_out;
   CHECK(std::string(first.category().name()) == "sockserv");
   for (const errc code : {errc::timed_out, errc::end_of_stream, errc::line_too_long, errc::no_reply_address,
-                          errc::idle_too_long, errc::request_too_long, errc::too_slow, errc::cut_off,
+                          errc::idle_too_long, errc::request_too_long, errc::too_slow, errc::aborted,
                           errc::truncated_message, errc::message_too_long, errc::bad_message_length}) {
     CHECK(make_error_code(code).message().find("unknown") == std::string::npos);
   }
   CHECK(error_code(99, error_category()).message() == "unknown sockserv error 99");
 }
 
-TEST_CASE("a time limit is the generic timed_out, and a class of its own") {
+TEST_CASE("a timeout is the generic timed_out, and a class of its own") {
   CHECK(error_code(errc::timed_out) == boost::system::errc::timed_out);
   CHECK(error_code(errc::line_too_long) != boost::system::errc::timed_out);
   CHECK_THROWS_AS(detail::throw_request_error(errc::timed_out, "recv"), timeout_error);
@@ -46,7 +46,7 @@ TEST_CASE("a peer gone is told from other errors") {
   CHECK_FALSE(is_peer_gone(thrown(42)));
 }
 
-TEST_CASE("a limit of the server's is a class of its own, and no time limit of the handler's") {
+TEST_CASE("a limit of the server's is a class of its own, and no timeout of the handler's") {
   for (const errc code : {errc::idle_too_long, errc::request_too_long, errc::too_slow}) {
     CHECK(is_limit(error_code(code)));
     CHECK(error_code(code) != boost::system::errc::timed_out);

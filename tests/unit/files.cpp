@@ -149,7 +149,7 @@ TEST_CASE("a buffer size of 0 is refused") {
   CHECK_THROWS_AS(testing::converse<Lines>(""), std::invalid_argument);
 }
 
-TEST_CASE("no read loses bytes to a time limit") {
+TEST_CASE("no read loses bytes to a timeout") {
   BothEnds both;
   both.request.settimeout(10ms);
   both.peer.sendall("half");
@@ -216,7 +216,7 @@ TEST_CASE("with a buffer, writes leave when it is full, on flush, and before rea
 
   both.wfile.write("reply");
   std::thread peer([&] {
-    CHECK(both.peer.recv(20) == "reply");  // or both would wait for ever
+    CHECK(both.peer.recv(20) == "reply");  // or both would wait indefinitely
     both.peer.sendall("next\n");
   });
   CHECK(both.rfile.readline() == "next\n");
@@ -232,7 +232,7 @@ TEST_CASE("a buffered reply to pipelined requests is one write") {
   CHECK(both.peer.recv(100) == "1\n2\n3\n");
 }
 
-TEST_CASE("what a time limit kept from leaving leaves with the next flush") {
+TEST_CASE("what a timeout kept from leaving leaves with the next flush") {
   BothEnds both;
   both.request.settimeout(10ms);
   const std::string large(1 << 20, 'x');

@@ -67,11 +67,11 @@ TEST_CASE("a handler that catches a limit cannot go on, and what it has buffered
   CHECK(server.stats().peers_gone == 0);
   REQUIRE(log.lines.size() == 1);  // finish() failed; quietly
   CHECK(log.lines[0].first == LogLevel::info);
-  CHECK(log.lines[0].second.find("was cut off") != std::string::npos);
+  CHECK(log.lines[0].second.find("connection aborted") != std::string::npos);
   CHECK(log.lines[0].second.find('\n') == std::string::npos);
 }
 
-TEST_CASE("a client that is cut off is so at once, whatever the handler makes of it") {
+TEST_CASE("a client that is aborted is so at once, whatever the handler makes of it") {
   ThreadingTCPServer<Does> server(loopback(), quiet({.idle_timeout = 20ms}));
   std::atomic<bool> client_has_seen_it = false;
   Does::what = [&](Does& handler) {
@@ -84,7 +84,7 @@ TEST_CASE("a client that is cut off is so at once, whatever the handler makes of
   client_has_seen_it = true;
 }
 
-TEST_CASE("a handler's own time limit comes first if it is shorter, and leaves the connection usable") {
+TEST_CASE("a handler's own timeout comes first if it is shorter, and leaves the connection usable") {
   TCPServer<Does> server(loopback(), quiet({.idle_timeout = 1h, .request_timeout = 1h, .min_receive_rate = 1}));
   Does::what = [](Does& handler) {
     handler.request.settimeout(5ms);
@@ -355,13 +355,13 @@ TEST_CASE("datagrams count as what they hold, both ways") {
   CHECK(server.stats().completed == 3);
 }
 
-TEST_CASE("what a drain cuts off is counted") {
+TEST_CASE("what a drain aborts is counted") {
   ThreadingTCPServer<Does> server(loopback(), quiet());
   Does::what = [](Does& handler) { handler.rfile.readline(); };
   ServerThread background(server);
   const StreamClient client(server.server_address());
   CHECK(eventually([&] { return server.requests_running() == 1; }));
-  CHECK(server.drain(0ms).forced == 1);
+  CHECK(server.drain(0ms).aborted == 1);
   CHECK(server.stats().aborted_drain == 1);
 }
 

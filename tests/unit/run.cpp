@@ -122,31 +122,31 @@ TEST_CASE("a signal that goes to all processes of the program drains the server 
 }
 
 template <class Server>
-void is_forced() {
+void has_to_abort() {
   const TemporaryFolder folder;
   const Program program = Program::start<Server>(folder / "socket", {.drain_limit = 10ms});
   StreamClient client = connect_to(folder / "socket");
   CHECK(client.read_line() == "here\n");
   program.signal(SIGTERM);
-  CHECK(program.wait() == exit_forced);
+  CHECK(program.wait() == exit_aborted);
   CHECK_FALSE(std::filesystem::exists(folder / "socket"));
 }
 
-TEST_CASE("a drain that has to be forced ends the program with 75") {
-  is_forced<UnixStreamServer<Hold>>();
-  is_forced<ThreadingUnixStreamServer<Hold>>();
-  is_forced<ForkingUnixStreamServer<Hold>>();
-  is_forced<PreForkingUnixStreamServer<Hold>>();
+TEST_CASE("a drain that has to abort requests ends the program with 75") {
+  has_to_abort<UnixStreamServer<Hold>>();
+  has_to_abort<ThreadingUnixStreamServer<Hold>>();
+  has_to_abort<ForkingUnixStreamServer<Hold>>();
+  has_to_abort<PreForkingUnixStreamServer<Hold>>();
 }
 
-TEST_CASE("a handler that cannot be cut off does not keep the program") {
+TEST_CASE("a handler that cannot be aborted does not keep the program") {
   const TemporaryFolder folder;
   const Program program =
       Program::start<ThreadingUnixStreamServer<ComputeForEver>>(folder / "socket", {.drain_limit = 10ms});
   StreamClient client = connect_to(folder / "socket");
   CHECK(client.read_line() == "here\n");
   program.signal(SIGTERM);
-  CHECK(program.wait() == exit_forced);
+  CHECK(program.wait() == exit_aborted);
 }
 
 TEST_CASE("a second signal ends the program at once, with 128 and its number") {
@@ -370,10 +370,11 @@ TEST_CASE("any number of signals at a time leave no child behind") {
   CHECK(client.read_all().empty());
 }
 
-/// Keeps its serving thread for ever.
+/// Keeps its serving thread indefinitely, and tells the client so before.
 struct StuckServer : ForkingMixIn<UnixStreamServer<Hold>> {
   using ForkingMixIn::ForkingMixIn;
-  void service_actions() override {
+  bool verify_request(Connection& request, const Address&) override {
+    request.sendall("stuck\n");
     for (;;) ::pause();
   }
 };
@@ -381,6 +382,8 @@ struct StuckServer : ForkingMixIn<UnixStreamServer<Hold>> {
 TEST_CASE("a further signal ends a forking server whose hook does not return") {
   const TemporaryFolder folder;
   const Program program = Program::start<StuckServer>(folder / "socket", {.drain_limit = std::chrono::hours(1)});
+  StreamClient client = connect_to(folder / "socket");
+  CHECK(client.read_line() == "stuck\n");
   CHECK(eventually([&] {
     program.signal(SIGTERM);
     return program.has_ended();
@@ -449,7 +452,7 @@ TEST_CASE("a handler that is stuck in standard output does not keep the program"
   StreamClient client = connect_to(folder / "socket");
   CHECK(client.read_line() == "here\n");
   program.signal(SIGTERM);
-  CHECK(program.wait() == exit_forced);
+  CHECK(program.wait() == exit_aborted);
 }
 
 #endif

@@ -48,7 +48,7 @@ TEST_CASE_TEMPLATE("send_unless_input: a client may send everything before it re
   CHECK(client.read_all() == all);
 }
 
-TEST_CASE_TEMPLATE("send_unless_input: a client that neither sends nor takes anything is a time limit", Server,
+TEST_CASE_TEMPLATE("send_unless_input: a client that neither sends nor takes anything is a timeout", Server,
                    SERVERS_OF_ACTORS) {
   const Shared<std::atomic<bool>> timed_out;
   Acting<Server> server([&](StreamRequestHandler& handler) {
@@ -64,18 +64,18 @@ TEST_CASE_TEMPLATE("send_unless_input: a client that neither sends nor takes any
 }
 
 TEST_CASE_TEMPLATE("send_unless_input: limits of the server's hold", Server, SERVERS_OF_ACTORS) {
-  const Shared<std::atomic<bool>> cut_off;
+  const Shared<std::atomic<bool>> aborted;
   Acting<Server> server(
       [&](StreamRequestHandler& handler) {
         const std::string bytes = pattern(1 << 20);
         error_code error;
         while (!error) handler.request.send_unless_input(buffer(bytes), error);
-        *cut_off = error == errc::idle_too_long;
+        *aborted = error == errc::idle_too_long;
       },
       quiet({.idle_timeout = 20ms}));
   const ServerThread background(server);
   const StreamClient client(server.server_address());
-  CHECK(eventually([&] { return cut_off->load(); }));
+  CHECK(eventually([&] { return aborted->load(); }));
 }
 
 TEST_CASE("send_unless_input: on a fiber, a wait for room holds up no other fiber") {

@@ -52,7 +52,7 @@ TEST_CASE_TEMPLATE("sendfile: a file arrives as it is, and so does what is sent 
   CHECK(all == "before " + file.content + " after");
 }
 
-TEST_CASE_TEMPLATE("sendfile: a client that takes nothing is a time limit, and what was sent is known", Server,
+TEST_CASE_TEMPLATE("sendfile: a client that takes nothing is a timeout, and what was sent is known", Server,
                    SERVERS_OF_ACTORS) {
   const SomeFile file(more_than_fits);
   const Shared<std::atomic<std::size_t>> sent;
@@ -93,17 +93,17 @@ TEST_CASE_TEMPLATE("sendfile: a client that resets the connection has gone", Ser
 
 TEST_CASE_TEMPLATE("sendfile: limits of the server's hold", Server, SERVERS_OF_ACTORS) {
   const SomeFile file(more_than_fits);
-  const Shared<std::atomic<bool>> cut_off;
+  const Shared<std::atomic<bool>> aborted;
   Acting<Server> server(
       [&](StreamRequestHandler& handler) {
         error_code error;
         handler.request.sendfile(file.get(), 0, {}, error);
-        *cut_off = error == errc::idle_too_long;
+        *aborted = error == errc::idle_too_long;
       },
       quiet({.idle_timeout = 20ms}));
   const ServerThread background(server);
   const StreamClient client(server.server_address());
-  CHECK(eventually([&] { return cut_off->load(); }));
+  CHECK(eventually([&] { return aborted->load(); }));
 }
 
 TEST_CASE("sendfile: part of a file, no further than its end") {

@@ -161,12 +161,12 @@ TEST_CASE("poll_interval at its ends") {
   }
 }
 
-TEST_CASE("a limit of drain that has passed, however long ago, cuts requests off at once") {
+TEST_CASE("a limit of drain that has passed, however long ago, aborts requests at once") {
   ThreadingTCPServer<Lingers> server(loopback(), quiet());
   const ServerThread background(server);
   StreamClient client(server.server_address());
   CHECK(client.read_line() == "here\n");
-  CHECK(server.drain(most_negative).forced == 1);
+  CHECK(server.drain(most_negative).aborted == 1);
 }
 
 /// What a time is counted from, and how much is added.
@@ -213,7 +213,7 @@ TEST_CASE("the settings of a stream at their ends") {
   for (const duration timeout : {duration(1), longest}) CHECK(converse_with({.timeout = timeout}) == answer);
 }
 
-TEST_CASE("a time limit of a connection may be as long as can be said") {
+TEST_CASE("a timeout of a connection may be as long as can be said") {
   TCPServer<Echo> server(loopback());
   auto connection = create_connection(server.server_address(), longest, {.timeout = longest});
   connection.wfile.write("hello\n");
@@ -222,12 +222,12 @@ TEST_CASE("a time limit of a connection may be as long as can be said") {
   CHECK(connection.rfile.readline() == "hello\n");
 }
 
-TEST_CASE("a client's time limit that is not positive is refused") {
+TEST_CASE("a client's timeout that is not positive is refused") {
   DatagramEndpoint endpoint({"127.0.0.1", 9});
   for (const duration limit : {duration(0), duration(-1), most_negative}) {
-    CHECK_THROWS_WITH_AS(create_connection({"127.0.0.1", 9}, limit), doctest::Contains("time limit"),
+    CHECK_THROWS_WITH_AS(create_connection({"127.0.0.1", 9}, limit), doctest::Contains("timeout"),
                          std::invalid_argument);
-    CHECK_THROWS_WITH_AS(endpoint.receive(limit), doctest::Contains("time limit"), std::invalid_argument);
+    CHECK_THROWS_WITH_AS(endpoint.receive(limit), doctest::Contains("timeout"), std::invalid_argument);
   }
 }
 
@@ -262,7 +262,7 @@ TEST_CASE("max_message at its ends") {
   CHECK_THROWS_AS(everything.finish(), peer_gone_error);
 }
 
-TEST_CASE("a handshake's time limit at its ends") {
+TEST_CASE("a handshake's timeout at its ends") {
   using Server = HmacAuthMixIn<ThreadingTCPServer<Echo>>;
   for (const duration limit : {duration(0), duration(-1), most_negative}) {
     expect_refusal<Server>("time_limit",

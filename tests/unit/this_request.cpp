@@ -38,10 +38,10 @@ TEST_CASE_TEMPLATE("this_request::sleep_for and sleep_until last at least so lon
         }) == "slept");
 }
 
-TEST_CASE_TEMPLATE("this_request::sleep_for is cut off when the server's patience ends, and so are those after it",
+TEST_CASE_TEMPLATE("this_request::sleep_for is aborted when the server's patience ends, and so are those after it",
                    Server, IN_THREADS) {
-  static std::atomic<int> cut_off;
-  cut_off = 0;
+  static std::atomic<int> aborted;
+  aborted = 0;
   Acting<Server> server([](StreamRequestHandler& handler) {
     handler.wfile.write("sleeping\n");
     for (const auto length :
@@ -49,7 +49,7 @@ TEST_CASE_TEMPLATE("this_request::sleep_for is cut off when the server's patienc
       try {
         this_request::sleep_for(length);
       } catch (const boost::system::system_error& error) {
-        if (error.code() == errc::cut_off) ++cut_off;
+        if (error.code() == errc::aborted) ++aborted;
       }
     }
   });
@@ -57,9 +57,9 @@ TEST_CASE_TEMPLATE("this_request::sleep_for is cut off when the server's patienc
   StreamClient client(server.server_address());
   CHECK(client.read_line() == "sleeping\n");
   const DrainResult result = server.drain(10ms);
-  CHECK(result.forced == 1);
+  CHECK(result.aborted == 1);
   CHECK(result.remaining == 0);
-  CHECK(cut_off == 3);
+  CHECK(aborted == 3);
 }
 
 /// Handlers on one loop, told to sleep until moments in the order `order`; in which order they woke up. Nothing if the
@@ -117,7 +117,7 @@ TEST_CASE("this_request::sleep_for on a fiber holds up nobody else") {
     CHECK(another.read_all() == "hello\n");
   }
   CHECK(eventually([&] { return server.requests_running() == 1; }));
-  CHECK(server.drain(0ms).forced == 1);
+  CHECK(server.drain(0ms).aborted == 1);
 }
 
 TEST_CASE_TEMPLATE("this_request::offload gives back what the function does: values, references, nothing, errors",

@@ -14,7 +14,7 @@ Waiting& waiting_of_caller() noexcept;
 LiveRequests* requests_of_caller() noexcept;
 
 /// How the sockets of a client wait: in the manner of whoever uses them at the time, be it a handler, this one or that,
-/// or a plain thread. There is one for each connection, since it has a time limit.
+/// or a plain thread. There is one for each connection, since it has a timeout.
 class ClientWaiting final : public Waiting {
  public:
   std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
@@ -28,7 +28,7 @@ class ClientWaiting final : public Waiting {
   void set_timeout(int descriptor, std::optional<duration> limit, int how, error_code& error) noexcept override;
 
  private:
-  TimeLimits limits_;
+  Timeouts limits_;
 };
 
 }  // namespace sockserv::detail

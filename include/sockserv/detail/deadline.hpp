@@ -7,7 +7,7 @@
 namespace sockserv::detail {
 
 /// The time when so much has passed since `start`; `start` if `wait` is negative, and `time_point::max()` if the clock
-/// cannot say it, since a limit of "for ever" may be `duration::max()`.
+/// cannot say it, since a limit of "indefinitely" may be `duration::max()`.
 template <class Representation, class Period>
 std::chrono::steady_clock::time_point deadline_after(
     std::chrono::duration<Representation, Period> wait,
@@ -18,7 +18,7 @@ std::chrono::steady_clock::time_point deadline_after(
   return start + std::chrono::duration_cast<clock::duration>(wait);
 }
 
-/// The earlier of a deadline and the end of a time limit, if there is one, that starts now.
+/// The earlier of a deadline and the end of a timeout, if there is one, that starts now.
 inline std::chrono::steady_clock::time_point earlier(
     std::chrono::steady_clock::time_point deadline, std::optional<std::chrono::steady_clock::duration> limit) noexcept {
   return limit ? std::min(deadline, deadline_after(*limit)) : deadline;

@@ -80,7 +80,7 @@ class FiberLoops {
   std::size_t running() const noexcept { return running_; }
   bool wait_until_none(time_point deadline = time_point::max());
   /// Ends what tasks wait for, if that is not their connection; also what later ones will wait for.
-  void cut_off() noexcept;
+  void abort() noexcept;
   /// Waits until all tasks are done, and ends the threads.
   void stop();
 
@@ -92,7 +92,7 @@ class FiberLoops {
   /// @{
   void accept(fiber::Loop& loop);
   void done() noexcept;
-  bool is_cut_off() const noexcept { return cut_off_; }
+  bool is_aborted() const noexcept { return aborted_; }
   /// The loop was idle and no longer is.
   void busy() noexcept;
   /// Has work done by a thread that nobody waits for but its fiber.
@@ -101,7 +101,7 @@ class FiberLoops {
 
  private:
   /// What was last seen of a loop, by those who look for stalls.
-  struct Sight {
+  struct Observation {
     std::uint64_t turn = 0;
     time_point since{};
     bool running = false;
@@ -112,7 +112,7 @@ class FiberLoops {
   Settings settings_;
   std::mutex loops_mutex_;  // for those who may come while the loops are being started
   std::vector<std::unique_ptr<fiber::Loop>> loops_;
-  std::atomic<bool> cut_off_ = false;
+  std::atomic<bool> aborted_ = false;
 
   std::mutex accepting_mutex_;  // held by the loop that accepts
   std::atomic<bool> accepting_ = false;
@@ -123,7 +123,7 @@ class FiberLoops {
 
   std::atomic<bool> watching_ = false;
   bool last_look_ = false;  // of the thread that looks, as are the sights
-  std::vector<Sight> sights_;
+  std::vector<Observation> observations_;
 
   ThreadPool elsewhere_{[] {}};
 };

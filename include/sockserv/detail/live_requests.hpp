@@ -31,7 +31,7 @@ class LiveRequest {
   ~LiveRequest() { leave(); }
 
   /// Enters `all`, which must outlive this, as must `counters`, where the request's bytes count. `descriptor` is what a
-  /// forced end shuts down; -1: nothing.
+  /// abort shuts down; -1: nothing.
   void enter(LiveRequests& all, Counters& counters, int descriptor);
   /// The same for what is no request, such as a connection that a handler has made itself: it is shut down with the
   /// requests, and counts as none.
@@ -111,15 +111,15 @@ class LiveRequests {
   bool wait_until_none(std::chrono::steady_clock::time_point deadline);
 
   /// Waits until `shut_all_down()` has been called, or until then; true if it has.
-  bool wait_until_cut_off(std::chrono::steady_clock::time_point time);
+  bool wait_until_aborted(std::chrono::steady_clock::time_point time);
 
   /// For as long as it lives, `shut_all_down()` also calls `action`; or at once, if that has been called before.
-  class CutOffAction {
+  class AbortAction {
    public:
-    CutOffAction(LiveRequests& all, std::function<void()> action);
-    CutOffAction(const CutOffAction&) = delete;
-    CutOffAction& operator=(const CutOffAction&) = delete;
-    ~CutOffAction();
+    AbortAction(LiveRequests& all, std::function<void()> action);
+    AbortAction(const AbortAction&) = delete;
+    AbortAction& operator=(const AbortAction&) = delete;
+    ~AbortAction();
 
    private:
     LiveRequests& all_;
@@ -133,7 +133,7 @@ class LiveRequests {
   /// Shuts down the socket of each, which wakes whoever waits on it; returns how many requests there were.
   std::size_t shut_all_down();
   /// True once that has been called.
-  bool are_cut_off() const;
+  bool are_aborted() const;
 
   /// The bytes that `counters` has, and those that the live requests have yet to add to it.
   Bytes bytes(const Counters& counters) const;
@@ -152,15 +152,15 @@ class LiveRequests {
   std::function<void()> on_room_;
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable none_left_;
-  std::condition_variable cut_off_all_;
+  std::condition_variable aborted_all_;
   LiveRequest* first_ = nullptr;
   std::atomic<std::size_t> own_size_ = 0;
   std::atomic<std::size_t>* size_ = &own_size_;
   std::size_t waiting_ = 0;           // threads in wait_until_none()
   mutable bool room_wanted_ = false;  // has_room() has said no
-  bool cut_off_ = false;
+  bool aborted_ = false;
   std::atomic<bool> ends_idle_ = false;  // changed with the mutex held
-  std::list<std::function<void()>> cut_off_actions_;
+  std::list<std::function<void()>> abort_actions_;
 };
 
 }  // namespace sockserv::detail

@@ -27,7 +27,7 @@ class LiveRequest;
 class LiveRequests;
 
 /// How long each receive and each send of a connection may wait; no value: indefinitely.
-struct TimeLimits {
+struct Timeouts {
   using duration = std::chrono::steady_clock::duration;
 
   std::optional<duration> receive = {};
@@ -46,14 +46,14 @@ struct TimeLimits {
 /// kernel; a fiber parks; `testing::converse` answers from memory; nothing above this interface can tell which. What is
 /// not abstract here does what a plain thread would.
 ///
-/// All operations retry when a signal interrupts them, never raise SIGPIPE, and report a time limit or deadline that
+/// All operations retry when a signal interrupts them, never raise SIGPIPE, and report a timeout or deadline that
 /// has passed as `errc::timed_out`.
 class Waiting {
  public:
   using duration = std::chrono::steady_clock::duration;
   using time_point = std::chrono::steady_clock::time_point;
 
-  /// For operations that may wait for ever, or as long as `set_timeout` says.
+  /// For operations that may wait indefinitely, or as long as `set_timeout` says.
   static constexpr time_point no_deadline = time_point::max();
 
   /// Waits for bytes and moves them into the buffers. 0 without an error: the peer sends no more.
@@ -87,7 +87,7 @@ class Waiting {
   virtual void send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,
                        error_code& error) noexcept = 0;
 
-  /// Limits how long each receive, each send or either (`how`, as in `TimeLimits::set`) without a deadline may wait; no
+  /// Limits how long each receive, each send or either (`how`, as in `Timeouts::set`) without a deadline may wait; no
   /// value: indefinitely.
   virtual void set_timeout(int descriptor, std::optional<duration> limit, int how, error_code& error) noexcept = 0;
 
@@ -106,7 +106,7 @@ class Waiting {
   virtual void wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept;
   /// @}
 
-  /// Waits until then; false if the request's server cuts its requests off before (`live` are that server's).
+  /// Waits until then; false if the request's server aborts its requests before (`live` are that server's).
   virtual bool sleep_until(time_point time, LiveRequests& live);
 
   /// Does work that blocks or takes long, where it holds nobody up, and waits for its end. It must not throw.
@@ -118,9 +118,9 @@ class Waiting {
   /// Where the operations of this request's handler run.
   virtual boost::asio::io_context& context();
 
-  enum class Outcome { done, timed_out, cut_off };
+  enum class Outcome { done, timed_out, aborted };
   /// Waits until something that runs in `context()` has set `done` and called `wake()`; or until the request's server
-  /// cuts its requests off, if `live` are that server's and not null.
+  /// aborts its requests, if `live` are that server's and not null.
   virtual Outcome wait_for(const bool& done, time_point deadline, LiveRequests* live);
   virtual void wake() {}
   /// @}

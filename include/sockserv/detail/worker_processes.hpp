@@ -24,14 +24,14 @@ namespace sockserv::detail {
 
 /// What a parent tells its workers.
 enum class WorkerCommand : char {
-  stop = 's',     ///< Accept no more, finish, end.
-  drain = 'd',    ///< The same, after the backlog.
-  cut_off = 'c',  ///< Cut off what still runs, and answer how many requests that were.
+  stop = 's',   ///< Accept no more, finish, end.
+  drain = 'd',  ///< The same, after the backlog.
+  abort = 'c',  ///< Abort what still runs, and answer how many requests that were.
 };
 
 /// What a worker shows its parent and siblings, in memory that they share. The workers that follow one another in one
 /// place use it in turn, so that the counts of those who have ended are kept.
-struct alignas(64) WorkerPlace {  // a cache line or more, so that workers do not hinder each other
+struct alignas(64) WorkerSlot {  // a cache line or more, so that workers do not hinder each other
   Counters counters;
   std::atomic<std::size_t> running = 0;  // requests
   std::atomic<bool> ready = false;
@@ -44,7 +44,7 @@ struct alignas(64) WorkerPlace {  // a cache line or more, so that workers do no
 /// other end of a socket pair. Only the parent has the first end; each worker closes those of its siblings.
 ///
 /// @par Thread safety
-/// `tell`, `cut_off`, `kill`, `collect`, `wait_until_none` and whatever is const may be called by any thread of the
+/// `notify`, `abort`, `kill`, `collect`, `wait_until_none` and whatever is const may be called by any thread of the
 /// parent. The rest is for the thread that serves.
 class WorkerProcesses {
  public:
@@ -60,18 +60,18 @@ class WorkerProcesses {
   /// @name In the parent
   /// @{
 
-  /// Makes places for so many workers, the first time that it is called.
-  void make_places(std::size_t count);
+  /// Makes places for this many workers, the first time that it is called.
+  void make_slots(std::size_t count);
 
-  /// Starts a worker in a free place: calls `fork`, which returns as fork() does or throws. Returns 0 in the worker.
+  /// Starts a worker in a free slot: calls `fork`, which returns as fork() does or throws. Returns 0 in the worker.
   pid_t start(const std::function<pid_t()>& fork);
   /// To be called when that throws: counts as a worker that has ended early.
   void not_started(const std::exception_ptr& error, const AbstractServer& server);
-  /// True if a place is free and it is time to start a worker there.
+  /// True if a slot is free and it is time to start a worker there.
   bool is_one_due() const;
 
   /// Looks at the workers that have ended, and at those that take too long to be ready, which are killed.
-  void look_after(duration boot_timeout, const AbstractServer& server);
+  void supervise(duration boot_timeout, const AbstractServer& server);
   /// How soon to do so even if none ends. No value: it can wait for that. Soon while a worker boots, if somebody waits
   /// for the first one to be ready.
   std::optional<duration> look_interval(duration boot_timeout, bool is_readiness_awaited) const;
@@ -79,9 +79,9 @@ class WorkerProcesses {
   /// and without having accepted anything. Null while they have not.
   std::exception_ptr early_deaths_error(std::size_t limit) const;
 
-  void tell(WorkerCommand command) noexcept;
-  /// Has the workers cut off what they run; returns how many requests those are.
-  std::size_t cut_off() noexcept;
+  void notify(WorkerCommand command) noexcept;
+  /// Has the workers abort what they run; returns how many requests those are.
+  std::size_t abort() noexcept;
   /// Kills the workers; returns how many requests they were serving.
   std::size_t kill() noexcept;
   /// Reaps those that have ended.
@@ -104,33 +104,34 @@ class WorkerProcesses {
   /// @name In a worker
   /// @{
 
-  /// Listens to the parent from now on, in a thread: `obey` is called with its commands. Returns when the thread runs.
-  void listen(std::function<void(WorkerCommand)> obey);
-  void is_ready() noexcept { own_place_->ready = true; }
-  void answer(std::size_t requests_cut_off) noexcept;
+  /// Listens to the parent from now on, in a thread: `handle_command` is called with its commands. Returns when the
+  /// thread runs.
+  void listen(std::function<void(WorkerCommand)> handle_command);
+  void is_ready() noexcept { own_slot_->ready = true; }
+  void answer(std::size_t requests_aborted) noexcept;
   /// How many requests this process has accepted.
-  std::uint64_t accepted() const noexcept { return own_place_->counters.accepted - accepted_before_; }
-  WorkerPlace& own_place() noexcept { return *own_place_; }
-  std::size_t own_index() const noexcept { return static_cast<std::size_t>(own_place_ - places_.values().data()); }
+  std::uint64_t accepted() const noexcept { return own_slot_->counters.accepted - accepted_before_; }
+  WorkerSlot& own_place() noexcept { return *own_slot_; }
+  std::size_t own_index() const noexcept { return static_cast<std::size_t>(own_slot_ - slots_.values().data()); }
   /// @}
 
   /// True in a worker.
-  bool inside() const noexcept { return own_place_ != nullptr; }
+  bool inside() const noexcept { return own_slot_ != nullptr; }
 
-  /// Calls `visit(const WorkerPlace&)` for each: together they tell what all workers have done.
+  /// Calls `visit(const WorkerSlot&)` for each: together they tell what all workers have done.
   template <class Visit>
-  void for_each_place(Visit&& visit) const {
+  void for_each_slot(Visit&& visit) const {
     const std::scoped_lock lock(mutex_);
-    for (const WorkerPlace& place : places_.values()) visit(place);
+    for (const WorkerSlot& slot : slots_.values()) visit(slot);
   }
 
  private:
   struct Worker {
-    pid_t id = 0;        // 0: the place is free
+    pid_t id = 0;        // 0: the slot is free
     Descriptor channel;  // the parent's end
     time_point started{};
     std::uint64_t accepted_before = 0;
-    std::size_t running_before = 0;  // requests, when it was told to cut them off
+    std::size_t running_before = 0;  // requests, when it was told to abort them
     bool proven = false;             // it has served well, which is looked at only until it has
     bool overdue = false;            // killed because it was not ready in time
   };
@@ -157,8 +158,8 @@ class WorkerProcesses {
 
   // Taken within the lock of `children_`, never around it.
   mutable std::mutex mutex_;  // guards what follows
-  SharedMemory<WorkerPlace> places_;
-  std::vector<Worker> workers_;  // one for each place
+  SharedMemory<WorkerSlot> slots_;
+  std::vector<Worker> workers_;  // one for each slot
   std::vector<Ended> ended_;     // there is room
 
   // The serving thread's:
@@ -168,7 +169,7 @@ class WorkerProcesses {
   std::minstd_rand random_{std::random_device()()};
 
   // A worker's:
-  WorkerPlace* own_place_ = nullptr;
+  WorkerSlot* own_slot_ = nullptr;
   std::uint64_t accepted_before_ = 0;
   Descriptor channel_;
 };

@@ -116,7 +116,7 @@ void check_authentication(const Authentication& authentication);
 /// counted in `ServerStats::authentication_failures`; limits such as `ServerOptions::idle_timeout` hold during the
 /// handshake.
 ///
-/// Requests that still run when the server is destroyed (of daemon threads, say) are cut off.
+/// Requests that still run when the server is destroyed (of daemon threads, say) are aborted.
 template <detail::ServerClass Server>
 class HmacAuthMixIn : public Server {
  public:

@@ -134,10 +134,10 @@ class FiberMixIn : public Server {
   bool wait_for_requests(AbstractServer::time_point deadline) override {
     return Server::wait_for_requests(deadline) && loops_.wait_until_none(deadline);
   }
-  std::size_t force_requests(bool last_resort) noexcept override {
-    const std::size_t forced = Server::force_requests(last_resort);
-    loops_.cut_off();
-    return forced;
+  std::size_t abort_requests(bool last_resort) noexcept override {
+    const std::size_t aborted = Server::abort_requests(last_resort);
+    loops_.abort();
+    return aborted;
   }
 
  private:

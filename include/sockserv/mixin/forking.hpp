@@ -118,10 +118,10 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
     return Server::wait_for_requests(deadline) && children_.wait_until_none(deadline);
   }
   void stop_waiting_for_requests() noexcept override { children_.stop_waiting(); }
-  std::size_t force_requests(bool last_resort) noexcept override {
+  std::size_t abort_requests(bool last_resort) noexcept override {
     const std::size_t children = children_.signal_all(last_resort ? SIGKILL : SIGTERM);
     if (!last_resort) detail::count(this->counters().aborted_drain, children);
-    return Server::force_requests(last_resort) + children;
+    return Server::abort_requests(last_resort) + children;
   }
 
  private:

@@ -50,7 +50,7 @@ namespace sockserv {
 ///
 /// @par Stopping
 /// As ever, and by all workers: `shutdown()` has them accept no more, finish what they serve, and end; `drain()` has
-/// them take the backlog as well, cuts their requests off at the limit, and kills those that are left two seconds
+/// them take the backlog as well, aborts their requests at the limit, and kills those that are left two seconds
 /// later. A worker that is busy with its only request keeps the listening socket until it has ended, so until then
 /// clients who come wait in the backlog instead of being refused.
 template <detail::ServerClass Server>
@@ -87,7 +87,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   /// What the parent and all its workers have counted, including those that have ended. In a worker: what workers have.
   ServerStats stats() const override {
     ServerStats all = workers_.inside() ? ServerStats() : Server::stats();
-    workers_.for_each_place([&](const detail::WorkerPlace& place) { all += detail::stats_of(place.counters); });
+    workers_.for_each_slot([&](const detail::WorkerSlot& slot) { all += detail::stats_of(slot.counters); });
     all.active = requests_running();
     return all;
   }
@@ -128,13 +128,13 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
 
   void begin_serving() override {
     if (workers_.inside()) {
-      workers_.listen([this](detail::WorkerCommand command) { obey(command); });
+      workers_.listen([this](detail::WorkerCommand command) { handle_command(command); });
       worker_started();
       Server::begin_serving();
       workers_.is_ready();
     } else {
       supervising_ = true;
-      workers_.make_places(processes);
+      workers_.make_slots(processes);
       start_due_workers();
     }
   }
@@ -144,7 +144,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
       max_requests_per_child = 0;  // a drain goes on to the end of the backlog
     } else {
       supervising_ = false;
-      workers_.tell(this->drain_wanted() ? detail::WorkerCommand::drain : detail::WorkerCommand::stop);
+      workers_.notify(this->drain_wanted() ? detail::WorkerCommand::drain : detail::WorkerCommand::stop);
     }
   }
 
@@ -168,19 +168,19 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   /// SIGTERM to all processes at once), or never have been: where there is room for others, those are started for it.
   void serve_backlog() override {
     if (workers_.inside()) return Server::serve_backlog();
-    workers_.make_places(processes);
+    workers_.make_slots(processes);
     const auto begun = std::chrono::steady_clock::now();
     std::size_t attempts = max_early_deaths;
     // Those that are ready have the listener then, and clients who keep coming must not keep us.
     while (this->taking_backlog() && this->is_anyone_waiting() && !workers_.is_one_ready_since(begun)) {
-      workers_.look_after(boot_timeout, *this);
+      workers_.supervise(boot_timeout, *this);
       if (workers_.has_free_place()) {
         if (attempts-- == 0) return;
         while (workers_.has_free_place() && start_worker()) {
         }
-        workers_.tell(detail::WorkerCommand::drain);
+        workers_.notify(detail::WorkerCommand::drain);
       }
-      this->look_around(std::chrono::milliseconds(20));
+      this->poll_once(std::chrono::milliseconds(20));
     }
   }
 
@@ -190,15 +190,15 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   void stop_waiting_for_requests() noexcept override {
     if (!workers_.inside()) workers_.stop_waiting();
   }
-  std::size_t force_requests(bool last_resort) noexcept override {
-    const std::size_t own = Server::force_requests(last_resort);
+  std::size_t abort_requests(bool last_resort) noexcept override {
+    const std::size_t own = Server::abort_requests(last_resort);
     if (workers_.inside()) return own;
-    return own + (last_resort ? workers_.kill() : workers_.cut_off());
+    return own + (last_resort ? workers_.kill() : workers_.abort());
   }
 
  private:
   void supervise() {
-    workers_.look_after(boot_timeout, *this);
+    workers_.supervise(boot_timeout, *this);
     if (const auto error = workers_.early_deaths_error(max_early_deaths)) {
       this->stop_with(error);
     } else {
@@ -245,14 +245,14 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   }
 
   /// What the parent tells a worker, which hears it in a thread of its own.
-  void obey(detail::WorkerCommand command) {
+  void handle_command(detail::WorkerCommand command) {
     switch (command) {
       case detail::WorkerCommand::stop:
         return this->begin_stop();
       case detail::WorkerCommand::drain:
         return this->begin_drain();
-      case detail::WorkerCommand::cut_off:
-        return workers_.answer(this->cut_off());
+      case detail::WorkerCommand::abort:
+        return workers_.answer(this->end_drain());
     }
   }
 

@@ -29,7 +29,7 @@ class ThreadingMixIn : public detail::ThreadedRequests<Server> {
     threads_.wait_until_none();
   }
 
-  /// Threads do not keep the server: `server_close()` does not wait for them, and destruction cuts their sockets off.
+  /// Threads do not keep the server: `server_close()` does not wait for them, and destruction aborts their sockets.
   bool daemon_threads = false;
   /// `server_close()` waits for the threads that are running (not for daemons).
   bool block_on_close = true;

@@ -38,8 +38,8 @@ enum class ServerState {
 
 /// What `AbstractServer::drain()` had to do.
 struct DrainResult {
-  /// Requests that had not ended at the deadline and were cut off.
-  std::size_t forced = 0;
+  /// Requests that had not ended at the deadline and were aborted.
+  std::size_t aborted = 0;
   /// Requests among them that have not ended yet (a handler that computes, or waits for something else).
   std::size_t remaining = 0;
 };
@@ -72,7 +72,7 @@ class AbstractServer {
   AbstractServer& operator=(const AbstractServer&) = delete;
   virtual ~AbstractServer();
 
-  /// How long `handle_request()` waits before it calls `handle_timeout()`. Zero: not at all. No value: forever.
+  /// How long `handle_request()` waits before it calls `handle_timeout()`. Zero: not at all. No value: indefinitely.
   std::optional<duration> timeout;
 
   /// Serves until told to stop. Calls `service_actions()` after each request and at least every `poll_interval`;
@@ -137,7 +137,7 @@ class AbstractServer {
   /// Called by `handle_request()` when its time has passed. Does nothing by default.
   virtual void handle_timeout() {}
   /// Called with what escaped a hook or a handler, in the thread or process where it did. Logs it: a peer that has
-  /// gone or was cut off in one line, anything else as a block with the peer's address. What an override throws is
+  /// gone or was aborted in one line, anything else as a block with the peer's address. What an override throws is
   /// logged.
   virtual void handle_error(const Address& client_address, std::exception_ptr error);
 
@@ -171,7 +171,7 @@ class AbstractServer {
 
   /// Ends the server in a hard way, for when there is no time to drain: shuts down every request's socket, kills
   /// child processes.
-  void kill_requests() noexcept { force_requests(true); }
+  void kill_requests() noexcept { abort_requests(true); }
 
  protected:
   explicit AbstractServer(ServerOptions options);
@@ -224,8 +224,8 @@ class AbstractServer {
   virtual bool wait_for_requests(time_point deadline) { return live_requests_.wait_until_none(deadline); }
   /// Makes `wait_for_requests()` return at once, now and from now on. Async-signal-safe.
   virtual void stop_waiting_for_requests() noexcept {}
-  /// Cuts off what runs: `last_resort` is false at the deadline and true when that did not help. Returns the count.
-  virtual std::size_t force_requests(bool last_resort) noexcept;
+  /// Aborts what runs: `last_resort` is false at the deadline and true when that did not help. Returns the count.
+  virtual std::size_t abort_requests(bool last_resort) noexcept;
 
   /// Serves what the backlog holds, until it is empty or `taking_backlog()` is false. Called when nobody serves any
   /// more.
@@ -242,15 +242,15 @@ class AbstractServer {
   void wake() noexcept;
   /// One turn of the serving loop without requests: waits until the mixin's descriptor is readable, `wake()` is called
   /// or the time has passed, and calls `service_actions()`. No value: without a limit.
-  void look_around(std::optional<duration> limit = std::nullopt);
+  void poll_once(std::optional<duration> limit = std::nullopt);
   /// Tells the serving loop to end, and ends idle requests. Not for signal handlers.
   void begin_stop() noexcept;
   /// Ends the requests that wait for nothing but their clients' next one, now and from now on.
   virtual void end_idle() noexcept { live_requests_.end_idle(); }
   /// Begins to drain: as `begin_stop()`, and the serving thread takes the backlog before it ends.
   void begin_drain();
-  /// Ends a drain: leaves what is in the backlog, and cuts off what runs. Returns how many requests that are.
-  std::size_t cut_off() noexcept;
+  /// Ends a drain: leaves what is in the backlog, and aborts what runs. Returns how many requests that are.
+  std::size_t end_drain() noexcept;
   /// Ends serving, and has `serve_forever()` throw this. To be called by the thread that serves.
   void stop_with(std::exception_ptr error) noexcept;
   /// True in the thread that serves, and in handlers of this server.
@@ -258,7 +258,7 @@ class AbstractServer {
   /// Calls `handle_error()`, and survives it.
   void report_error(const Address& client_address, const std::exception_ptr& error) noexcept;
   /// Accounts for an error of `get_request()`; pauses if accepting again at once would fail again. False if it would
-  /// fail for ever.
+  /// fail indefinitely.
   bool accept_failed(const std::exception_ptr& error) noexcept;
   void accept_succeeded() noexcept;
   /// Takes account of a new request until it has ended. No value: its address has all the connections that it may have.

@@ -24,12 +24,12 @@ struct ServerStats {
   std::uint64_t rejected_per_address = 0;
   std::uint64_t rejected_unverified = 0;
 
-  std::uint64_t aborted_idle_timeout = 0;     ///< Connections cut off by `ServerOptions::idle_timeout`,
+  std::uint64_t aborted_idle_timeout = 0;     ///< Connections aborted by `ServerOptions::idle_timeout`,
   std::uint64_t aborted_request_timeout = 0;  ///< by `ServerOptions::request_timeout`,
   std::uint64_t aborted_receive_rate = 0;     ///< by `ServerOptions::min_receive_rate`,
   std::uint64_t aborted_drain = 0;            ///< and requests by `drain()`, at its limit.
 
-  std::uint64_t authentication_failures = 0;  ///< Clients turned away because they had not proved that they know a key.
+  std::uint64_t authentication_failures = 0;  ///< Clients rejected because they had not proved that they know a key.
 
   std::uint64_t handler_errors = 0;  ///< Errors handed to `handle_error()`, except those above and peers gone.
   std::uint64_t peers_gone = 0;      ///< Errors that say that the peer has gone.

@@ -28,7 +28,7 @@ struct Client {
     if (!has_left) leave();
   }
 
-  void say(const std::string& text) { REQUIRE(chat.obey(member, text + "\n")); }
+  void say(const std::string& text) { REQUIRE(chat.handle_command(member, text + "\n")); }
   std::string line() {
     const auto line = rfile.readline();
     REQUIRE(line);
@@ -58,8 +58,8 @@ struct Crowd {
       chat.join(member);  // into the lobby, which is empty
       std::string name = "member-" + std::to_string(number);
       name.resize(20, '-');
-      REQUIRE(chat.obey(member, "/nick " + name));
-      REQUIRE(chat.obey(member, "/join big"));
+      REQUIRE(chat.handle_command(member, "/nick " + name));
+      REQUIRE(chat.handle_command(member, "/join big"));
       member.dropped = number > 0;  // the first will say something; nothing is sent to the others, which takes time
       names.insert(name);
     }
@@ -104,7 +104,7 @@ TEST_CASE("who asks for more names than a queue holds gets them all, however lat
 
   asker.say("/who");
   asker.say("/who");  // which is answered like anything else that is said meanwhile
-  REQUIRE(chat.obey(crowd.members.front(), "hello"));
+  REQUIRE(chat.handle_command(crowd.members.front(), "hello"));
   CHECK_FALSE(asker.member.dropped);
 
   std::multiset<std::string> names;

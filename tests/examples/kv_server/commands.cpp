@@ -43,7 +43,7 @@ TEST_CASE("answers do not depend on how requests are cut, nor on how many come a
   for (const std::size_t piece : {1U, 2U, 3U, 100U, 1000U}) CHECK(Conversation()(questions, piece) == answers);
 }
 
-TEST_CASE("a request that is cut off has no answer") {
+TEST_CASE("a truncated request has no answer") {
   CHECK(Conversation()("*2\r\n$3\r\nGET\r\n$3\r\nke") == "");
   CHECK(Conversation()("PING\r\nPING") == "+PONG\r\n");
   CHECK(Conversation()("") == "");

@@ -169,7 +169,7 @@ TEST_CASE("expire sets a time where its conditions hold") {
 TEST_CASE("sweeping removes what has expired, and nothing else") {
   Timed timed;
   for (int i = 0; i < 1000; ++i) timed.set_until(key_number(i), timed.now + 1 + i);
-  timed.store.set("for ever", "value");
+  timed.store.set("indefinitely", "value");
   CHECK(timed.store.sweep(1'000'000) == 0);
   timed.now += 500;
   CHECK(timed.store.sweep(1'000'000) == 500);
@@ -179,7 +179,7 @@ TEST_CASE("sweeping removes what has expired, and nothing else") {
   CHECK(timed.store.sweep(1'000'000) == 0);
   timed.now += 500;
   CHECK(timed.store.sweep(1'000'000) == 500);
-  CHECK(timed.keys() == std::set<std::string>{"for ever"});
+  CHECK(timed.keys() == std::set<std::string>{"indefinitely"});
 }
 
 TEST_CASE("sweeping goes on where it stopped") {

@@ -62,7 +62,7 @@ TEST_CASE("min_receive_rate: on average since an item's first byte, after a grac
   CHECK(first.meaning == errc::too_slow);
   limits.has_sent(150, accepted + 21s);
   CHECK(limits.deadline(accepted + 21s, std::nullopt, 200).at == accepted + 20s + grace + 2s);
-  // Waiting anew for the same item, after a time limit of the handler's, begins nothing anew.
+  // Waiting anew for the same item, after a timeout of the handler's, begins nothing anew.
   CHECK(limits.deadline(accepted + 22s, std::nullopt, 200).at == accepted + 20s + grace + 2s);
 
   // The rest of it comes together with 10 bytes of the next item, which begins when it is waited for.

@@ -167,20 +167,20 @@ TEST_CASE("threads enter and leave while another waits") {
   CHECK(all.size() == 0);
 }
 
-TEST_CASE("an action is called when requests are cut off, or at once if they have been, and not after its time") {
+TEST_CASE("an action is called when requests are aborted, or at once if they have been, and not after its time") {
   LiveRequests all;
   int first = 0;
   int second = 0;
   int third = 0;
   {
-    const LiveRequests::CutOffAction over(all, [&] { ++first; });
+    const LiveRequests::AbortAction over(all, [&] { ++first; });
   }
-  const LiveRequests::CutOffAction waiting(all, [&] { ++second; });
+  const LiveRequests::AbortAction waiting(all, [&] { ++second; });
   CHECK(second == 0);
   all.shut_all_down();
   CHECK(first == 0);
   CHECK(second == 1);
-  const LiveRequests::CutOffAction late(all, [&] { ++third; });
+  const LiveRequests::AbortAction late(all, [&] { ++third; });
   CHECK(second == 1);
   CHECK(third == 1);
 }

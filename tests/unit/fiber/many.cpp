@@ -24,9 +24,9 @@ constexpr std::size_t many = 20000;
 
 std::atomic<std::size_t> parked;
 std::atomic<std::size_t> intact;
-std::atomic<std::size_t> cut_off;
+std::atomic<std::size_t> aborted;
 
-/// Sleeps until it is cut off, and then looks whether its stack is what it was.
+/// Sleeps until it is aborted, and then looks whether its stack is what it was.
 struct Sleeps : DatagramRequestHandler {
   void handle() override {
     std::array<std::size_t, 64> mark{};
@@ -35,7 +35,7 @@ struct Sleeps : DatagramRequestHandler {
     try {
       this_request::sleep_for(std::chrono::hours(1));
     } catch (const boost::system::system_error& error) {
-      if (error.code() == errc::cut_off) ++cut_off;
+      if (error.code() == errc::aborted) ++aborted;
     }
     std::array<std::size_t, 64> expected{};
     expected.fill(number);
@@ -43,8 +43,8 @@ struct Sleeps : DatagramRequestHandler {
   }
 };
 
-TEST_CASE("twenty thousand fibers wait at once, keep what is theirs, and can be cut off") {
-  parked = intact = cut_off = 0;
+TEST_CASE("twenty thousand fibers wait at once, keep what is theirs, and can be aborted") {
+  parked = intact = aborted = 0;
   const TemporaryFolder folder;
   FiberUnixDatagramServer<Sleeps> server(folder / "socket");
   server.loops = 3;
@@ -55,10 +55,10 @@ TEST_CASE("twenty thousand fibers wait at once, keep what is theirs, and can be 
   CHECK(eventually([] { return parked == many; }));
   CHECK(server.requests_running() == many);
   const DrainResult result = server.drain(0ms);
-  CHECK(result.forced == many);
+  CHECK(result.aborted == many);
   CHECK(result.remaining == 0);
   CHECK(intact == many);
-  CHECK(cut_off == many);
+  CHECK(aborted == many);
 }
 
 TEST_CASE("fibers without memory for their stacks: the request is closed, handle_error hears of it, serving goes on") {

@@ -284,7 +284,7 @@ TEST_CASE("fiber: shutdown of its request by another thread wakes it") {
   CHECK(client.read_all() == "the end");
 }
 
-TEST_CASE("fiber: a time limit that passes throws, loses nothing, and can be taken away") {
+TEST_CASE("fiber: a timeout that passes throws, loses nothing, and can be taken away") {
   OneLoop server([](StreamRequestHandler& handler) {
     handler.request.settimeout(5ms);
     for (int i = 0; i < 3; ++i) {
@@ -309,7 +309,7 @@ TEST_CASE("fiber: a time limit that passes throws, loses nothing, and can be tak
   CHECK(server.stats().handler_errors == 0);
 }
 
-TEST_CASE("fiber: receives and sends have each a time limit") {
+TEST_CASE("fiber: receives and sends have each a timeout") {
   OneLoop server([](StreamRequestHandler& handler) {
     handler.request.settimeout(1h, SHUT_RD);
     handler.request.settimeout(5ms, SHUT_WR);
@@ -324,7 +324,7 @@ TEST_CASE("fiber: receives and sends have each a time limit") {
   CHECK(server.stats().handler_errors == 0);
 }
 
-TEST_CASE("fiber: a time limit that a hook has set before there was a fiber is in force") {
+TEST_CASE("fiber: a timeout that a hook has set before there was a fiber is in force") {
   struct Limits : OneLoop {
     Limits()
         : OneLoop([](StreamRequestHandler& handler) {
@@ -347,7 +347,7 @@ TEST_CASE("fiber: a time limit that a hook has set before there was a fiber is i
   CHECK(client.read_all() == "limit");
 }
 
-TEST_CASE("fiber: time limits that are far away, and many that come and go, do no harm") {
+TEST_CASE("fiber: timeouts that are far away, and many that come and go, do no harm") {
   OneLoop server([](StreamRequestHandler& handler) {
     handler.request.settimeout(steady_clock::duration::max());
     while (const auto line = handler.rfile.readline()) {

@@ -358,14 +358,14 @@ TEST_CASE("buffered replies leave before receiving waits, and in one piece") {
   both.messages.send(*both.messages.receive());
   both.messages.send(*both.messages.receive());
   std::thread peer([&] {
-    CHECK(both.peer.recv(100) == framed("1") + framed("2"));  // or both would wait for ever
+    CHECK(both.peer.recv(100) == framed("1") + framed("2"));  // or both would wait indefinitely
     both.peer.shutdown(SHUT_WR);
   });
   CHECK(both.messages.receive() == std::nullopt);
   peer.join();
 }
 
-TEST_CASE("receiving goes on where a time limit stopped it") {
+TEST_CASE("receiving goes on where a timeout stopped it") {
   const std::string stream = framed("first") + framed("second");
   for (std::size_t cut = 0; cut < stream.size(); ++cut) {
     MessageConnection both;
@@ -384,7 +384,7 @@ TEST_CASE("receiving goes on where a time limit stopped it") {
   }
 }
 
-TEST_CASE("a message that a time limit stopped on its way out leaves whole") {
+TEST_CASE("a message that a timeout stopped on its way out leaves whole") {
   MessageConnection both;
   both.request.settimeout(10ms);
   const std::string large(1 << 20, 'x');

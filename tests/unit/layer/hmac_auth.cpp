@@ -318,7 +318,7 @@ TEST_CASE("authentication: a multiprocessing server answers no challenge before 
   CHECK(server.sent().size() == 63 + 13);
 }
 
-TEST_CASE("authentication: a handshake that is cut off anywhere has not succeeded") {
+TEST_CASE("authentication: a handshake that is truncated anywhere has not succeeded") {
   for (const Protocol protocol : protocols) {
     for (const Role role : roles) {
       End one(with(protocol), role);
@@ -587,13 +587,13 @@ TEST_CASE_TEMPLATE("authentication: who does not prove that it knows the key rea
     if (std::is_same_v<Server, Threads> || std::is_same_v<Server, Fibers>) {  // elsewhere children log
       CHECK(lines.all().size() == all.size());
       CHECK(lines.mention("127.0.0.1"));
-      CHECK(lines.mention(" is turned away: sockserv::authentication_error: the "));
+      CHECK(lines.mention(" was rejected: sockserv::authentication_error: the "));
       CHECK_FALSE(lines.mention("the key"));
     }
   }
 }
 
-TEST_CASE_TEMPLATE("authentication: a client that says nothing is turned away in time, and holds up no other", Server,
+TEST_CASE_TEMPLATE("authentication: a client that says nothing is rejected in time, and holds up no other", Server,
                    GUARDED_CONCURRENT_SERVERS) {
   for (const Protocol protocol : protocols) {
     Authentication authentication = with(protocol);
@@ -611,7 +611,7 @@ TEST_CASE_TEMPLATE("authentication: a client that says nothing is turned away in
   }
 }
 
-TEST_CASE_TEMPLATE("authentication: the time limit is for the whole handshake, not for each byte", Server, Threads,
+TEST_CASE_TEMPLATE("authentication: the timeout is for the whole handshake, not for each byte", Server, Threads,
                    Fibers) {
   Authentication authentication = with(Protocol::mutual);
   authentication.time_limit = 100ms;
@@ -630,7 +630,7 @@ TEST_CASE_TEMPLATE("authentication: the time limit is for the whole handshake, n
   CHECK(std::chrono::steady_clock::now() - start >= 100ms);
 }
 
-TEST_CASE("authentication: the time limit is over with the handshake") {
+TEST_CASE("authentication: the timeout is over with the handshake") {
   Authentication authentication = with(Protocol::mutual);
   authentication.time_limit = 50ms;
   struct Slow : StreamRequestHandler {
@@ -661,7 +661,7 @@ TEST_CASE("authentication: a client that has not been answered in time says so")
   const auto error = detail::error_of([&] { authenticate(connection.connection, authentication, Role::client); });
   REQUIRE(error);
   CHECK(is_authentication_failure(error));
-  CHECK(detail::describe(error).find("it was not done within the time limit: ") != std::string::npos);
+  CHECK(detail::describe(error).find("it was not done within the timeout: ") != std::string::npos);
 }
 
 TEST_CASE("authentication: bytes that come together with the end of the handshake are the handler's") {
@@ -699,7 +699,7 @@ TEST_CASE("authentication: limits of the server hold during the handshake") {
   CHECK(handlers_made() == 0);
 }
 
-TEST_CASE_TEMPLATE("authentication: a handshake in progress is cut off when the server drains", Server, Threads,
+TEST_CASE_TEMPLATE("authentication: a handshake in progress is aborted when the server drains", Server, Threads,
                    ThreadsAround, Fibers, FibersAround) {
   Authentication authentication = with(Protocol::mutual);
   authentication.time_limit = patience;

@@ -172,10 +172,10 @@ TEST_CASE("fibers: a server that never served can be destroyed, closed and drain
     clients.back().send("hello\n");
     clients.back().shutdown_write();
   }
-  SUBCASE("never served") { CHECK(server.drain(patience).forced == 0); }
+  SUBCASE("never served") { CHECK(server.drain(patience).aborted == 0); }
   SUBCASE("while serving") {
     const ServerThread background(server);
-    CHECK(server.drain(patience).forced == 0);
+    CHECK(server.drain(patience).aborted == 0);
   }
   for (StreamClient& client : clients) CHECK(client.read_all() == "hello\n");
   CHECK(server.stats().accepted == 40);
@@ -207,7 +207,7 @@ TEST_CASE("fibers: drain wakes handlers that wait, for whatever it is") {
       }
     }
     const DrainResult result = server.drain(10ms);
-    CHECK(result.forced == 12);
+    CHECK(result.aborted == 12);
     CHECK(result.remaining == 0);
     CHECK(server.state() == ServerState::stopped);
   }
@@ -233,7 +233,7 @@ TEST_CASE("fibers: what drain cannot end, it counts: a function that was offload
     clients.back().send(how);
   }
   const DrainResult result = server.drain(1ms);
-  CHECK(result.forced == 2);
+  CHECK(result.aborted == 2);
   CHECK(result.remaining == 2);
   go_on = true;
 }

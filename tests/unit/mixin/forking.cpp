@@ -280,7 +280,7 @@ TEST_CASE("a child that ignores SIGTERM is killed in the end") {
   StreamClient client(server.server_address());
   CHECK(client.read_line() == "ready\n");
   const DrainResult result = server.drain(10ms);
-  CHECK(result.forced == 1);
+  CHECK(result.aborted == 1);
   CHECK(result.remaining == 0);
   CHECK(server.active_children().empty());
 }
@@ -297,7 +297,7 @@ TEST_CASE("a drain that nobody serves forks in the thread that asks for it, and 
   StreamClient second(server.server_address());  // for which there is no room as long as the first one is served
   const DrainResult result = server.drain(100ms);
   CHECK(server.forking == std::this_thread::get_id());
-  CHECK(result.forced == 1);
+  CHECK(result.aborted == 1);
   CHECK(result.remaining == 0);
   CHECK(first.read_line() == "here\n");
 }

@@ -346,7 +346,7 @@ TEST_CASE("after shutdown workers finish what they serve, and end") {
   CHECK(eventually([&] { return server.state() == ServerState::stopped; }));
 }
 
-TEST_CASE("a forced drain counts the requests of all workers, and their handlers see an ordinary error") {
+TEST_CASE("a drain counts the requests of all workers that it aborts, and their handlers see an ordinary error") {
   static const Shared<std::atomic<int>> ended;
   struct Waits : StreamRequestHandler {
     void handle() override {
@@ -364,20 +364,20 @@ TEST_CASE("a forced drain counts the requests of all workers, and their handlers
     CHECK(clients.back().read_line() == "here\n");
   }
   const DrainResult result = server.drain(10ms);
-  CHECK(result.forced == 5);
+  CHECK(result.aborted == 5);
   CHECK(result.remaining == 0);
   CHECK(*ended == 5);
   CHECK(server.active_children().empty());
 }
 
-TEST_CASE("a worker whose handler cannot be cut off is killed in the end") {
+TEST_CASE("a worker whose handler cannot be aborted is killed in the end") {
   PreForkingTCPServer<Obeys> server(loopback());
   server.processes = 2;
   const ServerThread background(server);
   Visit visit(server.server_address());
   visit.client.send("compute\n");
   const DrainResult result = server.drain(10ms);
-  CHECK(result.forced == 1);
+  CHECK(result.aborted == 1);
   CHECK(result.remaining == 0);
   CHECK(server.requests_running() == 0);
   CHECK(server.active_children().empty());
@@ -411,7 +411,7 @@ TEST_CASE("drain has the backlog taken by workers") {
     Visit visit(server.server_address());
     std::vector<StreamClient> clients = waiting_clients(server.server_address());
     happens_to(visit.worker);
-    std::thread drainer([&] { CHECK(server.drain(patience).forced == 0); });
+    std::thread drainer([&] { CHECK(server.drain(patience).aborted == 0); });
     CHECK(eventually([&] { return server.state() == ServerState::draining; }));
     visit.client.shutdown_write();
     check_served_elsewhere(clients);
@@ -429,12 +429,12 @@ TEST_CASE("drain has the backlog taken by workers") {
     std::vector<StreamClient> clients = waiting_clients(server.server_address());
     server.shutdown();
     visit.client.shutdown_write();
-    CHECK(server.drain(patience).forced == 0);
+    CHECK(server.drain(patience).aborted == 0);
     check_served_elsewhere(clients);
   }
   SUBCASE("that have never served") {
     std::vector<StreamClient> clients = waiting_clients(server.server_address());
-    CHECK(server.drain(patience).forced == 0);
+    CHECK(server.drain(patience).aborted == 0);
     check_served_elsewhere(clients);
   }
   CHECK(server.stats().accepted >= 10);

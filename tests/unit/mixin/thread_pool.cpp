@@ -117,7 +117,7 @@ TEST_CASE("a pool without any thread closes the request, and serving goes on") {
   served.send("bye\n");
 }
 
-TEST_CASE("queued requests are served when the server closes, and cut off when a drain is forced") {
+TEST_CASE("queued requests are served when the server closes, and aborted at the limit of a drain") {
   ThreadPoolTCPServer<Who> server(loopback());
   server.pool_size = 1;
   ServerThread background(server);
@@ -131,9 +131,9 @@ TEST_CASE("queued requests are served when the server closes, and cut off when a
     CHECK(!second.read_line().empty());
     second.send("bye\n");
   }
-  SUBCASE("cut off") {
+  SUBCASE("aborted") {
     const DrainResult result = server.drain(1ms);
-    CHECK(result.forced == 2);
+    CHECK(result.aborted == 2);
     CHECK(result.remaining == 0);
   }
 }

@@ -119,7 +119,7 @@ TEST_CASE("drain takes what the backlog holds and then refuses") {
     }
     const Address address = server.server_address();
     const DrainResult result = server.drain(patience);
-    CHECK(result.forced == 0);
+    CHECK(result.aborted == 0);
     CHECK(result.remaining == 0);
     for (StreamClient& client : clients) CHECK(client.read_all() == "hello\n");
     CHECK_THROWS(StreamClient(address));
@@ -151,7 +151,7 @@ TEST_CASE("drain on a server that never served, with a knob that makes no sense,
   const auto drain = [](AbstractServer& server) {
     const StreamClient client(server.server_address());
     const DrainResult result = server.drain(patience);
-    CHECK(result.forced == 0);
+    CHECK(result.aborted == 0);
     CHECK(result.remaining == 0);
     CHECK(server.stats().accepted == 0);
     CHECK(server.state() == ServerState::stopped);
@@ -186,7 +186,7 @@ TEST_CASE("drain wakes a handler that waits, with an ordinary error or the end o
   CHECK(first.read_line() == "waiting\n");
   CHECK(second.read_line() == "waiting\n");
   const DrainResult result = server.drain(std::chrono::milliseconds(0));
-  CHECK(result.forced == 2);
+  CHECK(result.aborted == 2);
   CHECK(result.remaining == 0);
   CHECK(ended == 2);
 }

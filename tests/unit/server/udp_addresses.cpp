@@ -26,7 +26,7 @@ std::string interface_name(unsigned index) {
 }
 
 /// Answers with where the datagram arrived: twice, once as the library does, and once by itself.
-struct TellsWhere : DatagramRequestHandler {
+struct SaysWhere : DatagramRequestHandler {
   void handle() override {
     const std::string where = request.sent_to().host() + " " + interface_name(request.interface_index()) + ", from " +
                               request.local_address().host();
@@ -94,13 +94,13 @@ detail::Descriptor bound_socket(const Address& address) {
 }
 
 TEST_CASE("a datagram is answered from the address that it was sent to, and the handler can see that address") {
-  UDPServer<TellsWhere> server(Address("", 0));
+  UDPServer<SaysWhere> server(Address("", 0));
   CHECK(asked_at(server, "127.0.0.2") == "127.0.0.2 lo, from 127.0.0.2");
   CHECK(asked_at(server, "127.0.0.1") == "127.0.0.1 lo, from 127.0.0.1");
 }
 
 TEST_CASE("a dual-stack server answers both kinds of clients from the address that they asked") {
-  UDPServer<TellsWhere> server(Address("::", 0), {.dual_stack = true});
+  UDPServer<SaysWhere> server(Address("::", 0), {.dual_stack = true});
   CHECK(asked_at(server, "127.0.0.2") == "127.0.0.2 lo, from 127.0.0.2");
   CHECK(asked_at(server, "::1") == "::1 lo, from ::1");
 }
@@ -134,7 +134,7 @@ TEST_CASE(
 }
 
 TEST_CASE("datagrams that are received together are answered each from its own address") {
-  UDPServer<TellsWhere> server(Address("", 0));
+  UDPServer<SaysWhere> server(Address("", 0));
   std::vector<std::unique_ptr<DatagramClient>> clients;
   const auto host = [](int i) { return "127.0.0." + std::to_string(i + 1); };
   for (int i = 0; i < 20; ++i) {
@@ -163,7 +163,7 @@ TEST_CASE("a datagram that is cut says so on every address, too") {
 TEST_CASE("a datagram sent to a broadcast address is answered from an address of the interface") {
   for (const char* const host : {"0.0.0.0", "127.255.255.255"}) {
     CAPTURE(host);
-    UDPServer<TellsWhere> server(Address(host, 0));
+    UDPServer<SaysWhere> server(Address(host, 0));
     DatagramClient client(at(server, "127.255.255.255"));
     set_option(client, SOL_SOCKET, SO_BROADCAST, 1);
     client.send("x");
@@ -244,13 +244,13 @@ TEST_CASE("what goes to another host than the one that asked leaves from where t
 }
 
 TEST_CASE("a server that is bound to one address does not ask the kernel where datagrams arrived") {
-  UDPServer<TellsWhere> server(loopback());
+  UDPServer<SaysWhere> server(loopback());
   CHECK(option_of(server.fileno(), IPPROTO_IP, IP_PKTINFO) == 0);
   CHECK(asked_at(server, "127.0.0.1") == "127.0.0.1 unknown, from 127.0.0.1");
 }
 
 TEST_CASE("a datagram of a Unix socket has no address of arrival") {
-  struct TellsAll : DatagramRequestHandler {
+  struct SaysAll : DatagramRequestHandler {
     void handle() override {
       CHECK(request.sent_to().empty());
       CHECK(request.local_address().empty());
@@ -259,12 +259,12 @@ TEST_CASE("a datagram of a Unix socket has no address of arrival") {
     }
   };
   const TemporaryFolder folder;
-  UnixDatagramServer<TellsAll> server(Address(folder / "server"));
+  UnixDatagramServer<SaysAll> server(Address(folder / "server"));
   DatagramClient client(server.server_address());
   client.send("x");
   server.handle_request();
   CHECK(client.receive() == "x");
-  CHECK(testing::converse<TellsAll>("x") == "x");
+  CHECK(testing::converse<SaysAll>("x") == "x");
 }
 
 /// A server's machine with two interfaces, and a client's that is connected to both.
@@ -334,7 +334,7 @@ TEST_CASE("a server with several interfaces answers from the address that it was
   REQUIRE_NETWORK();
   const TwoNetworks networks;
   const Network::Visit visit(networks.server);
-  UDPServer<TellsWhere> server(Address("::", 0), {.dual_stack = true});
+  UDPServer<SaysWhere> server(Address("::", 0), {.dual_stack = true});
   const auto ask = [&](const std::string& host) { return asked_from_afar(server, networks, host); };
   CHECK(ask("::ffff:10.0.1.1") == "10.0.1.1 net1, from 10.0.1.1");
   CHECK(ask("10.0.1.2") == "10.0.1.2 net1, from 10.0.1.2");
@@ -347,7 +347,7 @@ TEST_CASE("a link-local address answers by its own interface") {
   REQUIRE_NETWORK();
   const TwoNetworks networks;
   const Network::Visit visit(networks.server);
-  UDPServer<TellsWhere> server(Address("::", 0));
+  UDPServer<SaysWhere> server(Address("::", 0));
   const auto ask = [&](const std::string& host) { return asked_from_afar(server, networks, host); };
   CHECK(ask("fe80::11%net1") == "fe80::11%net1 net1, from fe80::11%net1");
   CHECK(ask("fe80::12%net1") == "fe80::12%net1 net1, from fe80::12%net1");
@@ -362,7 +362,7 @@ TEST_CASE(
   networks.client.ip("route add 10.0.2.1 dev net2 src 10.9.9.9");
   networks.server.ip("route add 10.9.9.9 via 10.0.1.9");
   const Network::Visit visit(networks.server);
-  UDPServer<TellsWhere> server(Address("", 0));
+  UDPServer<SaysWhere> server(Address("", 0));
   CHECK(asked_from_afar(server, networks, "10.0.2.1") == "10.0.2.1 net2, from 10.0.2.1");
 }
 
@@ -372,7 +372,7 @@ TEST_CASE("a request by broadcast is answered by unicast from an address of the 
   const Network::Visit visit(networks.server);
   for (const char* const bound : {"0.0.0.0", "10.0.2.255"}) {
     CAPTURE(bound);
-    UDPServer<TellsWhere> server(Address(bound, 0));
+    UDPServer<SaysWhere> server(Address(bound, 0));
     CHECK(group_asked_from_afar(server, networks, "10.0.2.255") ==
           "10.0.2.255 net2, from 10.0.2.1; came from 10.0.2.1");
   }
@@ -385,7 +385,7 @@ TEST_CASE("a request by multicast is answered by unicast from an address of the 
   const Network::Visit visit(networks.server);
   for (const char* const bound : {"0.0.0.0", "239.1.2.3"}) {
     CAPTURE(bound);
-    UDPServer<TellsWhere> server(Address(bound, 0));
+    UDPServer<SaysWhere> server(Address(bound, 0));
     join(server, Address("239.1.2.3", 0), "net2");
     CHECK(group_asked_from_afar(server, networks, "239.1.2.3") == "239.1.2.3 net2, from 10.0.2.1; came from 10.0.2.1");
   }
@@ -395,7 +395,7 @@ TEST_CASE("a request by IPv6 multicast is answered by unicast from an address of
   REQUIRE_NETWORK();
   const TwoNetworks networks;
   const Network::Visit visit(networks.server);
-  UDPServer<TellsWhere> server(Address("::", 0));
+  UDPServer<SaysWhere> server(Address("::", 0));
   join(server, Address("ff02::5:5%net2", 0), "net2");
   join(server, Address("ff05::5:5", 0), "net2");
   networks.client.ip("route add table local multicast ff05::5:5 dev net2 metric 1");
