@@ -6,47 +6,43 @@
 #include <functional>
 #include <memory>
 #include <sockserv/address.hpp>
-#include <sockserv/detail/fiber_loops.hpp>
+#include <sockserv/detail/runners.hpp>
 #include <sockserv/detail/waiting.hpp>
 #include <utility>
 #include <vector>
 
 namespace {
 
-using sockserv::detail::FiberLoops;
-using sockserv::detail::FiberTask;
 using sockserv::detail::Waiting;
 
 /// A function as the task of a fiber, which gets what the fiber waits by.
-class Task final : public FiberTask {
+class FunctionTask final : public sockserv::detail::Task {
  public:
-  explicit Task(std::function<void(Waiting&)> function) : function_(std::move(function)) {}
+  explicit FunctionTask(std::function<void(Waiting&)> function) : function_(std::move(function)) {}
   void wait_by(Waiting& waiting) noexcept override { waiting_ = &waiting; }
-  void run() override { function_(*waiting_); }
-  void failed(const std::exception_ptr& error) noexcept override { std::rethrow_exception(error); }
-  const sockserv::Address& client_address() const noexcept override { return client_; }
+  bool run() override {
+    function_(*waiting_);
+    return true;
+  }
+  void fail(const std::exception_ptr& error) noexcept override { std::rethrow_exception(error); }
 
  private:
   std::function<void(Waiting&)> function_;
   Waiting* waiting_ = nullptr;
-  sockserv::Address client_;
 };
 
 /// One loop, and the end of what it was given to do.
 class OneLoop {
  public:
-  OneLoop() { loops_.start({.loops = 1, .stack_size = 65536, .handler = "benchmark"}); }
   void submit(std::function<void(Waiting&)> function) {
-    std::unique_ptr<FiberTask> task = std::make_unique<Task>(std::move(function));
-    loops_.submit(task);
-  }
-  ~OneLoop() {
-    loops_.wait_until_none();
-    loops_.stop();
+    std::unique_ptr<sockserv::detail::Task> task = std::make_unique<FunctionTask>(std::move(function));
+    loop_->run(task);
   }
 
  private:
-  FiberLoops loops_{{.accept = [] { return false; }, .may_accept = [] { return false; }, .wake = [] {}, .stalled = {}}};
+  std::unique_ptr<sockserv::detail::Runner> loop_ = sockserv::detail::make_fibers(
+      [] { return sockserv::detail::FibersSettings{.loops = 1, .stack_size = 65536, .handler = "benchmark"}; }, [] {},
+      {});
 };
 
 /// A turn that one fiber gives to another.

@@ -1,4 +1,4 @@
-#include <sockserv/detail/fork.hpp>
+#include "fork.hpp"
 
 #include <pthread.h>
 #include <signal.h>

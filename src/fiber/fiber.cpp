@@ -63,7 +63,7 @@ void Fiber::end() noexcept {
   this->~Fiber();
 }
 
-void Fiber::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
+void Fiber::begin(std::unique_ptr<detail::Task> task) noexcept {
   task_ = std::move(task);
   visible_task_.store(task_.get(), std::memory_order_release);
   limits_ = {};

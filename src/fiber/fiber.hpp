@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <sockserv/detail/fiber_task.hpp>
 #include <sockserv/detail/request_scope.hpp>
+#include <sockserv/detail/task.hpp>
 #include <sockserv/detail/waiting.hpp>
 
 #include "sanitizers.hpp"
@@ -46,7 +46,7 @@ class Fiber final : public detail::Waiting {
 
   /// @name For the loop
   /// @{
-  void begin(std::unique_ptr<detail::FiberTask> task) noexcept;
+  void begin(std::unique_ptr<detail::Task> task) noexcept;
   /// Goes on until it parks, or its task is done.
   void resume() noexcept;
   /// Has the processor fetch what the fiber will need when it goes on, while something else is done: first this object,
@@ -66,7 +66,7 @@ class Fiber final : public detail::Waiting {
   /// True if this address is in the guard below its stack.
   bool guards(const void* address) const noexcept;
   /// What it does, for other threads to see, until it is hidden from them; null: nothing.
-  const detail::FiberTask* task() const noexcept { return visible_task_.load(std::memory_order_acquire); }
+  const detail::Task* task() const noexcept { return visible_task_.load(std::memory_order_acquire); }
   void hide_task() noexcept { visible_task_.store(nullptr, std::memory_order_release); }
   /// @}
 
@@ -143,8 +143,8 @@ class Fiber final : public detail::Waiting {
   time_point deadline_ = no_deadline;  // of the present wait
   detail::Timeouts limits_;
 
-  std::unique_ptr<detail::FiberTask> task_;
-  std::atomic<const detail::FiberTask*> visible_task_ = nullptr;
+  std::unique_ptr<detail::Task> task_;
+  std::atomic<const detail::Task*> visible_task_ = nullptr;
   Stack stack_;
   [[no_unique_address]] SanitizedStack sanitized_;
 

@@ -29,7 +29,7 @@ boost::asio::posix::stream_descriptor make_epoll_set(boost::asio::io_context& co
 
 }  // namespace
 
-Loop::Loop(detail::FiberLoops& owner, const detail::FiberLoops::Settings& settings)
+Loop::Loop(detail::FiberLoops& owner, const detail::FibersSettings& settings)
     : owner_(owner),
       settings_(settings),
       overflow_message_("sockserv: a fiber's stack of " + std::to_string(settings.stack_size) +
@@ -87,23 +87,23 @@ void Loop::end() noexcept {  // NOLINT(bugprone-exception-escape): cancelling do
   post(end_memory_, [this] { context_.stop(); });
 }
 
-void Loop::start(std::unique_ptr<detail::FiberTask>& task) {
+void Loop::start(std::unique_ptr<detail::Task>& task) {
   if (current() == this) {
     add_load(1);
     return begin(std::move(task));
   }
   boost::asio::post(context_, [this, task = task.get()] {
     add_load(1);
-    begin(std::unique_ptr<detail::FiberTask>(task));
+    begin(std::unique_ptr<detail::Task>(task));
     settle();
   });
   static_cast<void>(task.release());  // only now is it the loop's
 }
 
-void Loop::begin(std::unique_ptr<detail::FiberTask> task) noexcept {
+void Loop::begin(std::unique_ptr<detail::Task> task) noexcept {
   Fiber* fiber = nullptr;
   if (const auto error = detail::error_of([&] { fiber = &take_fiber(); })) {
-    task->failed(error);
+    task->fail(error);
     task.reset();
     add_load(-1);
     return owner_.done();
@@ -126,7 +126,7 @@ Fiber& Loop::take_fiber() {
   return fiber;
 }
 
-void Loop::done(Fiber& fiber, std::unique_ptr<detail::FiberTask> task) noexcept {
+void Loop::done(Fiber& fiber, std::unique_ptr<detail::Task> task) noexcept {
   {
     const std::scoped_lock lock(tasks_);
     fiber.hide_task();
@@ -147,7 +147,7 @@ Loop::LoopSnapshot Loop::snapshot() const noexcept {
 std::optional<Address> Loop::client_of(std::uint64_t turn) const {
   const std::scoped_lock lock(tasks_);
   const Fiber* const fiber = running_.load(std::memory_order_acquire);
-  const detail::FiberTask* const task = fiber ? fiber->task() : nullptr;
+  const detail::Task* const task = fiber ? fiber->task() : nullptr;
   if (!task || turn_.load(std::memory_order_acquire) != turn) return std::nullopt;
   return task->client_address();
 }

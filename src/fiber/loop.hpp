@@ -22,11 +22,11 @@
 #include <sockserv/address.hpp>
 #include <sockserv/detail/contexts.hpp>
 #include <sockserv/detail/descriptor.hpp>
-#include <sockserv/detail/fiber_loops.hpp>
 #include <sockserv/error.hpp>
 #include <string>
 #include <vector>
 
+#include "../runner/fiber_loops.hpp"
 #include "fiber.hpp"
 #include "input_buffers.hpp"
 #include "operation_memory.hpp"
@@ -46,7 +46,7 @@ namespace sockserv::fiber {
 /// What is marked so may be called by any thread; the rest belongs to the loop's own.
 class Loop {
  public:
-  Loop(detail::FiberLoops& owner, const detail::FiberLoops::Settings& settings);
+  Loop(detail::FiberLoops& owner, const detail::FibersSettings& settings);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
   ~Loop() { stop(); }
@@ -73,7 +73,7 @@ class Loop {
                       }));
   }
   /// Has a fiber of this loop do the task. If it throws, the task is still the caller's.
-  void start(std::unique_ptr<detail::FiberTask>& task);
+  void start(std::unique_ptr<detail::Task>& task);
   /// How many tasks it has.
   std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
   /// Ends the thread. No task may be left.
@@ -99,7 +99,7 @@ class Loop {
   /// Has the fiber told when the time has come; calling it again can only make that earlier, until it has come.
   void set_timer(Fiber& fiber, std::chrono::steady_clock::time_point time);
   /// The fiber's task is done: takes it away, and the fiber back.
-  void done(Fiber& fiber, std::unique_ptr<detail::FiberTask> task) noexcept;
+  void done(Fiber& fiber, std::unique_ptr<detail::Task> task) noexcept;
 
   boost::asio::io_context& context() noexcept { return context_; }
   InputBuffers& input_buffers() noexcept { return input_buffers_; }
@@ -135,7 +135,7 @@ class Loop {
                                         boost::intrusive::constant_time_size<false>>;
 
   void run_thread();
-  void begin(std::unique_ptr<detail::FiberTask> task) noexcept;
+  void begin(std::unique_ptr<detail::Task> task) noexcept;
   void run(Fiber& fiber) noexcept;
   void carry_out(unsigned orders) noexcept;
   void accept() { owner_.accept(*this); }
@@ -154,7 +154,7 @@ class Loop {
   }
 
   detail::FiberLoops& owner_;
-  const detail::FiberLoops::Settings settings_;
+  const detail::FibersSettings& settings_;
   const std::string overflow_message_;
 
   detail::LeasedContext leased_;

@@ -240,7 +240,7 @@ bool Fiber::sleep_until(time_point time, detail::LiveRequests& live) {
 void Fiber::run_elsewhere(const std::function<void()>& work) {
   if (!runs_here()) return work();
 
-  struct Work final : detail::ThreadTask {
+  struct Work final : detail::Task {
     const std::function<void()>& work;
     Fiber& fiber;
     detail::RequestScope* scope;
@@ -250,7 +250,7 @@ void Fiber::run_elsewhere(const std::function<void()>& work) {
     Work(const std::function<void()>& what, Fiber& whose, OperationMemory& for_wake, bool& is_done)
         : work(what), fiber(whose), scope(detail::RequestScope::current()), memory(for_wake), done(is_done) {}
 
-    void run() override {
+    bool run() override {
       detail::RequestScope::current() = scope;  // the fiber, which owns it, waits for us
       work();
       detail::RequestScope::current() = nullptr;
@@ -258,11 +258,12 @@ void Fiber::run_elsewhere(const std::function<void()>& work) {
         done = true;
         fiber.wake();
       });
+      return true;
     }
   };
   OperationMemory memory;
   bool done = false;
-  std::unique_ptr<detail::ThreadTask> task = std::make_unique<Work>(work, *this, memory, done);
+  std::unique_ptr<detail::Task> task = std::make_unique<Work>(work, *this, memory, done);
   loop_.owner().run_elsewhere(task);
   while (wait_for(done, no_deadline, nullptr) != Outcome::done) continue;
 }

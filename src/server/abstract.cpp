@@ -8,10 +8,12 @@
 #include <string>
 
 #include "../detail/standard_error.hpp"
+#include "../runner/inline.hpp"
 
 namespace sockserv {
 
-AbstractServer::AbstractServer(ServerOptions options) : options_(std::move(options)), wake_(make_wake()) {
+AbstractServer::AbstractServer(ServerOptions options)
+    : options_(std::move(options)), wake_(make_wake()), runner_(&detail::inline_runner()) {
   if (!wake_) detail::throw_error(detail::last_system_error(), "eventfd");
   detail::prepare_log();
   detail::validate(options_);

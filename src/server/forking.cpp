@@ -7,10 +7,10 @@
 
 #include <new>
 #include <sockserv/detail/child_processes.hpp>
-#include <sockserv/detail/fork.hpp>
 #include <sockserv/detail/request_scope.hpp>
 
 #include <sockserv/error.hpp>
+#include "../detail/fork.hpp"
 #include "../detail/leave_to_system.hpp"
 
 namespace sockserv {
@@ -61,6 +61,8 @@ void AbstractServer::become_worker() {
   new (&serving_ended_) std::condition_variable();  // the old one counts threads that wait in the parent
   live_requests_.forget();
   connections_by_address_.forget();
+  static_cast<void>(own_runner_.release());  // left as it is: its threads are the parent's, and may have held its locks
+  if (make_runner_) use_runner(std::move(make_runner_));
   detail::RequestScope::current() = nullptr;
   stop_on_sigterm(*this);
 }

@@ -67,7 +67,7 @@ void AbstractServer::serve_forever(duration poll_interval) {
       if (wait(deadline_after(poll_interval), for_requests).request) {
         handle_waiting_requests();
       } else {
-        service_actions();
+        service();
       }
     }
   }
@@ -81,7 +81,7 @@ void AbstractServer::serve_forever(duration poll_interval) {
 void AbstractServer::handle_waiting_requests() {
   for (int left = requests_at_a_time; left > 0; --left) {
     const bool more = handle_request_noblock();
-    service_actions();
+    service();
     if (!more || stop_requested_ || !may_accept_now()) return;
   }
 }
@@ -96,8 +96,9 @@ void AbstractServer::handle_request() {
       handle_request_noblock();
       break;
     }
-    if (ready.anything) service_actions();
+    if (ready.anything) service();
     if (deadline && std::chrono::steady_clock::now() >= *deadline) {
+      collect();
       handle_timeout();
       break;
     }
@@ -177,15 +178,21 @@ bool AbstractServer::is_anyone_waiting() const noexcept { return detail::is_read
 
 void AbstractServer::poll_once(std::optional<duration> limit) {
   wait(std::min(limit ? deadline_after(*limit) : time_point::max(), backlog_deadline_), false);
+  service();
+}
+
+void AbstractServer::service() {
+  collect();
   service_actions();
 }
 
-/// Waits for the mixin's descriptor, or to be woken, or for the end of a pause in accepting, and if asked for a
+/// Waits for the runner's descriptor, or to be woken, or for the end of a pause in accepting, and if asked for a
 /// request.
 AbstractServer::ReadyDescriptors AbstractServer::wait(std::optional<time_point> deadline, bool for_requests) {
-  pollfd watched[3] = {{wake_.get(), POLLIN, 0}, {service_descriptor(), POLLIN, 0}, {-1, POLLIN, 0}};
-  if (const auto interval = service_interval()) {
-    const time_point next = deadline_after(*interval);
+  const detail::Runner::Watch runner = watch();
+  pollfd watched[3] = {{wake_.get(), POLLIN, 0}, {runner.descriptor, POLLIN, 0}, {-1, POLLIN, 0}};
+  if (runner.interval) {
+    const time_point next = deadline_after(*runner.interval);
     deadline = std::min(deadline.value_or(next), next);
   }
   if (for_requests) {

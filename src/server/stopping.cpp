@@ -106,7 +106,7 @@ void AbstractServer::server_close() {
 std::size_t AbstractServer::abort_requests(bool last_resort) noexcept {
   const std::size_t aborted = live_requests_.shut_all_down();
   if (!last_resort) detail::count(counters_->aborted_drain, aborted);
-  return aborted;
+  return aborted + runner().abort(last_resort);
 }
 
 ServerState AbstractServer::state() const {

@@ -21,6 +21,7 @@
 #include <optional>
 #include <sockserv.hpp>
 #include <sockserv/await.hpp>
+#include <sockserv/detail/runners.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -296,23 +297,24 @@ TEST_CASE_TEMPLATE("a drain without a serving loop takes the backlog but for one
 }
 
 TEST_CASE("a task that a pool does not take stays the caller's, and is not run later") {
-  struct Task final : detail::ThreadTask {
-    explicit Task(std::atomic<bool>& flag) : has_run(flag) {}
-    void run() override { has_run = true; }
+  struct Flag final : detail::Task {
+    explicit Flag(std::atomic<bool>& flag) : has_run(flag) {}
+    bool run() override { return has_run = true; }
     std::atomic<bool>& has_run;
   };
   bool was_taken = false;
   for (std::size_t nth = 1; !was_taken; ++nth) {
     CAPTURE(nth);
     std::atomic<bool> has_run = false;
-    detail::ThreadPool pool([] {});
-    std::unique_ptr<detail::ThreadTask> task = std::make_unique<Task>(has_run);
+    std::unique_ptr<detail::Runner> pool =
+        detail::make_pool([] { return detail::PoolSettings{.threads = 1, .queue = 1}; }, [] {});
+    std::unique_ptr<detail::Task> task = std::make_unique<Flag>(has_run);
     Scarcity::refuse(Resource::memory, nth);
-    was_taken = !detail::error_of([&] { pool.submit(task, {.threads = 1, .queue = 1, .stack_size = 0}); });
+    was_taken = !detail::error_of([&] { pool->run(task); });
     Scarcity::end();
     CHECK((task == nullptr) == was_taken);
-    if (!was_taken) CHECK(pool.running() == 0);
-    pool.stop();
+    if (!was_taken) CHECK(pool->running() == 0);
+    pool.reset();
     CHECK(has_run == was_taken);
   }
 }

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <atomic>
+#include <boost/asio/execution_context.hpp>
 #include <boost/container/small_vector.hpp>
 #include <chrono>
 #include <cstddef>
@@ -81,6 +82,11 @@ class ChildProcesses {
 
 /// A descriptor that becomes readable when the process ends (pidfd_open(2)); none where the system has none.
 Descriptor open_pidfd(pid_t process) noexcept;
+
+/// Calls `fork`, which returns as fork() does or throws, and has `notify` told before, and afterwards in the parent. In
+/// the child, it is left to the caller to tell it: what that throws there must not look like a fork that failed.
+pid_t fork_with_notice(const std::function<void(boost::asio::execution_context::fork_event)>& notify,
+                       const std::function<pid_t()>& fork);
 
 /// Writes out what standard output and standard error hold in their buffers.
 void flush_standard_streams() noexcept;

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <boost/asio/execution_context.hpp>
+#include <functional>
 #include <sockserv/detail/child_processes.hpp>
 #include <sockserv/detail/server_class.hpp>
 
@@ -21,22 +22,10 @@ class ForkingServer : public Server {
   bool prefers_single_thread() const noexcept override { return true; }  // locks of other threads stay held in a child
 
  protected:
-  /// Calls `fork`, which returns as fork() does or throws. In the child, it is left to the caller to call
-  /// `notify_fork(fork_child)`: what that throws there must not look like a fork that failed.
-  template <class Fork>
-  pid_t fork_with_notice(Fork&& fork) {
-    // The child starts with a copy of what the standard streams hold, which must not be written twice.
-    flush_standard_streams();
-    notify_fork(boost::asio::execution_context::fork_prepare);
-    pid_t child = -1;
-    try {
-      child = fork();
-    } catch (...) {
-      notify_fork(boost::asio::execution_context::fork_parent);
-      throw;
-    }
-    if (child != 0) notify_fork(boost::asio::execution_context::fork_parent);
-    return child;
+  /// Calls `fork` as the function of that name does.
+  pid_t fork_with_notice(const std::function<pid_t()>& fork) {
+    return detail::fork_with_notice([this](boost::asio::execution_context::fork_event event) { notify_fork(event); },
+                                    fork);
   }
 };
 

@@ -1,9 +1,6 @@
 #pragma once
 
-#include <memory>
 #include <sockserv/detail/server_class.hpp>
-#include <sockserv/detail/thread_group.hpp>
-#include <utility>
 
 namespace sockserv::detail {
 
@@ -20,38 +17,12 @@ class ThreadedRequests : public Server {
   }
 
  protected:
-  /// Takes the request along, to be served by whichever thread runs the task.
-  class ThreadRequestTask final : public ThreadTask {
-   public:
-    ThreadRequestTask(ThreadedRequests& server, request_type& request, const Address& client_address)
-        : server_(server), request_(std::move(request)), client_address_(client_address) {}
-
-    void run() override {
-      // An override may throw; the program must not end for it, nor the request stay open.
-      const auto error = error_of([this] { server_.process_request_thread(request_, client_address_); });
-      if (error) server_.report_error(client_address_, error);
-    }
-
-    /// The request, for the case that there is no thread.
-    request_type& request() noexcept { return request_; }
-
-   private:
-    ThreadedRequests& server_;
-    request_type request_;
-    Address client_address_;
-  };
-
-  /// Calls `hand_over(task)`, which passes the task on, or leaves it and throws; then the request is the caller's
-  /// again.
-  template <class HandOver>
-  void process_elsewhere(request_type& request, const Address& client_address, HandOver&& hand_over) {
-    std::unique_ptr<ThreadTask> task = std::make_unique<ThreadRequestTask>(*this, request, client_address);
-    try {
-      hand_over(task);
-    } catch (...) {
-      request = std::move(static_cast<ThreadRequestTask&>(*task).request());
-      throw;
-    }
+  /// Has the request served by one of the runner's threads; returns false if the runner has no room for it.
+  bool process_in_thread(request_type& request, const Address& client_address) {
+    return this->run_request(request, client_address, [this](request_type& own, const Address& address) {
+      process_request_thread(own, address);
+      return true;
+    });
   }
 };
 

@@ -1,16 +1,12 @@
 #pragma once
 
-#include <algorithm>
 #include <boost/core/demangle.hpp>
-#include <boost/thread/exceptions.hpp>
 #include <chrono>
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <sockserv/connection.hpp>
-#include <sockserv/detail/fiber_loops.hpp>
 #include <sockserv/detail/processors.hpp>
-#include <sockserv/detail/request_scope.hpp>
+#include <sockserv/detail/runners.hpp>
 #include <sockserv/detail/server_class.hpp>
 #include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
@@ -50,7 +46,6 @@ class FiberMixIn : public Server {
     static_assert(!detail::serves_in_processes<Server>,
                   "FiberMixIn goes inside: PreForkingMixIn<FiberMixIn<...>>; it goes around no mixin that forks");
     this->begin_destruction(typeid(FiberMixIn));
-    loops_.stop();
   }
 
   /// How many threads run fibers. Within 1 … 8192; the default is one for each processor that the program may use.
@@ -72,14 +67,10 @@ class FiberMixIn : public Server {
   bool block_on_close = true;
 
   void process_request(request_type& request, const Address& client_address) override {
-    start_loops();  // serve_forever() has; handle_request() has not
-    std::unique_ptr<detail::FiberTask> task = std::make_unique<FiberRequestTask>(*this, request, client_address);
-    try {
-      loops_.submit(task);
-    } catch (...) {
-      request = std::move(static_cast<FiberRequestTask&>(*task).request());
-      throw;
-    }
+    this->run_request(request, client_address, [this](request_type& own, const Address& address) {
+      process_request_fiber(own, address);
+      return true;
+    });
   }
 
   /// What a fiber does with a request: serves it, hands errors to `handle_error()`, and shuts it down.
@@ -87,17 +78,10 @@ class FiberMixIn : public Server {
     this->serve_request(request, client_address);
   }
 
-  void service_actions() override {
-    Server::service_actions();
-    loops_.look_for_stalls();
-  }
-
   void server_close() override {
     Server::server_close();
-    if (block_on_close && !this->called_from_within()) loops_.wait_until_none();
+    if (block_on_close) this->wait_for_runner();
   }
-
-  std::size_t requests_running() const override { return std::max(Server::requests_running(), loops_.running()); }
 
  protected:
   void check_settings() const override {
@@ -109,89 +93,12 @@ class FiberMixIn : public Server {
     }
     Server::check_settings();
   }
-  void begin_serving() override {
-    Server::begin_serving();
-    start_loops();
-    loops_.watch(this->fileno());
-  }
-  void end_serving() noexcept override {
-    loops_.stop_accepting();
-    Server::end_serving();
-  }
-  void become_worker() override {
-    loops_.forget();
-    Server::become_worker();
-  }
-  bool accept_elsewhere() override {
-    loops_.accept();
-    return true;
-  }
-  std::optional<AbstractServer::duration> service_interval() const override {
-    const auto own = loops_.look_interval();
-    const auto other = Server::service_interval();
-    return own && other ? std::min(own, other) : own ? own : other;
-  }
-  bool wait_for_requests(AbstractServer::time_point deadline) override {
-    return Server::wait_for_requests(deadline) && loops_.wait_until_none(deadline);
-  }
-  std::size_t abort_requests(bool last_resort) noexcept override {
-    const std::size_t aborted = Server::abort_requests(last_resort);
-    loops_.abort();
-    return aborted;
-  }
 
  private:
   static constexpr AbstractServer::duration longest_busy_poll = std::chrono::milliseconds(1);
 
-  class FiberRequestTask final : public detail::FiberTask {
-   public:
-    FiberRequestTask(FiberMixIn& server, request_type& request, const Address& client_address)
-        : server_(server), request_(std::move(request)), client_address_(client_address) {}
-
-    void wait_by(detail::Waiting& waiting) noexcept override { server_.let_wait(request_, waiting); }
-    void run() override {
-      const auto error = detail::error_of([this] { server_.process_request_fiber(request_, client_address_); });
-      if (error) server_.report_error(client_address_, error);
-    }
-    void failed(const std::exception_ptr& error) noexcept override {
-      server_.report_error(client_address_, error);
-      server_.end_request(request_);
-    }
-    const Address& client_address() const noexcept override { return client_address_; }
-
-    /// The request, for the case that no loop takes it.
-    request_type& request() noexcept { return request_; }
-
-   private:
-    FiberMixIn& server_;
-    request_type request_;
-    Address client_address_;
-  };
-
   static std::string handler_name() {
     return boost::core::demangle(typeid(typename Server::RequestHandlerClass).name());
-  }
-
-  detail::FiberLoops::Settings settings() const {
-    return {.loops = loops,
-            .stack_size = stack_size,
-            .stall_threshold = stall_threshold,
-            .busy_poll = busy_poll,
-            .handler = handler_name(),
-            .short_read_empties = std::is_same_v<request_type, Connection> && this->server_address().is_ip()};
-  }
-
-  void start_loops() {
-    if (!loops_.started()) loops_.start(settings());
-  }
-
-  bool accept_one() {
-    const detail::RequestScope scope(*this);
-    try {
-      return this->handle_request_noblock();
-    } catch (const boost::thread_interrupted&) {
-      return true;  // a hook has thrown it, meaning its request; the thread is the loop's
-    }
   }
 
   void report_stall(const Address& client, AbstractServer::duration length) const {
@@ -204,12 +111,21 @@ class FiberMixIn : public Server {
     });
   }
 
-  detail::FiberLoops loops_{{
-      .accept = [this] { return accept_one(); },
-      .may_accept = [this] { return this->may_accept_now(); },
-      .wake = [this] { this->wake(); },
-      .stalled = [this](const Address& client, AbstractServer::duration length) { report_stall(client, length); },
-  }};
+  detail::FibersSettings settings() const {
+    return {.loops = loops,
+            .stack_size = stack_size,
+            .stall_threshold = stall_threshold,
+            .busy_poll = busy_poll,
+            .handler = handler_name(),
+            .short_read_empties = std::is_same_v<request_type, Connection> && this->server_address().is_ip()};
+  }
+
+  AbstractServer::UsesRunner uses_runner_{
+      *this, [this] {
+        return detail::make_fibers(
+            [this] { return settings(); }, [this] { this->wake(); },
+            [this](const Address& client, AbstractServer::duration length) { report_stall(client, length); });
+      }};
 };
 
 }  // namespace sockserv

@@ -97,16 +97,6 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
     return Server::requests_running() + (workers_.inside() ? 0 : workers_.requests_running());
   }
 
-  void service_actions() override {
-    Server::service_actions();
-    if (workers_.inside()) {
-      if (is_worn_out()) this->request_stop();
-    } else {
-      workers_.collect();
-      if (supervising_) supervise();
-    }
-  }
-
   void server_close() override {
     Server::server_close();
     if (workers_.inside()) return;
@@ -155,13 +145,19 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   /// What one worker has taken, another cannot serve.
   bool may_take_requests_ahead() const noexcept override { return false; }
   bool accept_elsewhere() override { return !workers_.inside() || Server::accept_elsewhere(); }
-  bool may_accept() const override { return Server::may_accept() && !is_worn_out(); }
-  int service_descriptor() const noexcept override {
-    return workers_.inside() ? Server::service_descriptor() : workers_.descriptor();
+  bool may_accept() override { return Server::may_accept() && !is_worn_out(); }
+  detail::Runner::Watch watch() const override {
+    if (workers_.inside()) return Server::watch();
+    return {workers_.descriptor(), workers_.look_interval(boot_timeout, this->awaits_readiness())};
   }
-  std::optional<AbstractServer::duration> service_interval() const override {
-    return workers_.inside() ? Server::service_interval()
-                             : workers_.look_interval(boot_timeout, this->awaits_readiness());
+  void collect() override {
+    Server::collect();
+    if (workers_.inside()) {
+      if (is_worn_out()) this->request_stop();
+    } else {
+      workers_.collect();
+      if (supervising_) supervise();
+    }
   }
 
   /// The workers have been told to take the backlog. But they may have stopped before that (somebody may have sent

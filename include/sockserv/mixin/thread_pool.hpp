@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <sockserv/detail/processors.hpp>
+#include <sockserv/detail/runners.hpp>
 #include <sockserv/detail/settings.hpp>
-#include <sockserv/detail/thread_pool.hpp>
 #include <sockserv/detail/threaded_requests.hpp>
 #include <stdexcept>
 
@@ -33,10 +34,7 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
  public:
   using detail::ThreadedRequests<Server>::ThreadedRequests;
   using typename Server::request_type;
-  ~ThreadPoolMixIn() override {
-    this->begin_destruction(typeid(ThreadPoolMixIn));
-    pool_.stop();
-  }
+  ~ThreadPoolMixIn() override { this->begin_destruction(typeid(ThreadPoolMixIn)); }
 
   /// The most threads. At least 1; the default is four more than the program may use processors, and at most 32.
   std::size_t pool_size = std::min<std::size_t>(detail::processors() + 4, 32);
@@ -50,18 +48,13 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
   std::size_t stack_size = 0;
 
   void process_request(request_type& request, const Address& client_address) override {
-    if (when_full == WhenFull::reject && !pool_.has_room(limits())) {
-      return this->reject(request, client_address, Rejection::full);
-    }
-    this->process_elsewhere(request, client_address, [this](auto& task) { pool_.submit(task, limits()); });
+    if (!this->process_in_thread(request, client_address)) this->reject(request, client_address, Rejection::full);
   }
 
   void server_close() override {
     Server::server_close();
-    if (block_on_close && !this->called_from_within()) pool_.stop();
+    if (block_on_close) this->wait_for_runner();
   }
-
-  std::size_t requests_running() const override { return std::max(Server::requests_running(), pool_.running()); }
 
  protected:
   void check_settings() const override {
@@ -69,21 +62,14 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
     detail::check_thread_stack(stack_size);
     Server::check_settings();
   }
-  bool may_accept() const override {
-    return Server::may_accept() && (when_full == WhenFull::reject || pool_.has_room(limits()));
-  }
-  bool wait_for_requests(AbstractServer::time_point deadline) override {
-    return Server::wait_for_requests(deadline) && pool_.wait_until_none(deadline);
-  }
-  void become_worker() override {
-    pool_.forget();
-    Server::become_worker();
-  }
 
  private:
-  detail::ThreadPool::Limits limits() const noexcept { return {pool_size, queue_limit, stack_size}; }
-
-  detail::ThreadPool pool_{[this] { this->wake(); }};
+  AbstractServer::UsesRunner uses_runner_{
+      *this, [this] {
+        return detail::make_pool(
+            [this] { return detail::PoolSettings{pool_size, queue_limit, stack_size, when_full == WhenFull::reject}; },
+            [this] { this->wake(); });
+      }};
 };
 
 }  // namespace sockserv

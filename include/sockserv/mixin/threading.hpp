@@ -1,9 +1,9 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
+#include <memory>
+#include <sockserv/detail/runners.hpp>
 #include <sockserv/detail/settings.hpp>
-#include <sockserv/detail/thread_group.hpp>
 #include <sockserv/detail/threaded_requests.hpp>
 
 namespace sockserv {
@@ -24,9 +24,8 @@ class ThreadingMixIn : public detail::ThreadedRequests<Server> {
   using typename Server::request_type;
   ~ThreadingMixIn() override {
     this->begin_destruction(typeid(ThreadingMixIn));
-    // Threads that server_close() did not wait for use this object, so it cannot go before they have.
+    // The runner then waits for threads that server_close() did not wait for, since they use this object.
     if (daemon_threads) this->kill_requests();
-    threads_.wait_until_none();
   }
 
   /// Threads do not keep the server: `server_close()` does not wait for them, and destruction aborts their sockets.
@@ -40,34 +39,26 @@ class ThreadingMixIn : public detail::ThreadedRequests<Server> {
   std::size_t stack_size = 0;
 
   void process_request(request_type& request, const Address& client_address) override {
-    this->process_elsewhere(request, client_address, [this](auto& task) { threads_.start(task, stack_size); });
+    this->process_in_thread(request, client_address);
   }
 
   void server_close() override {
     Server::server_close();
-    if (block_on_close && !daemon_threads && !this->called_from_within()) threads_.wait_until_none();
+    if (block_on_close && !daemon_threads) this->wait_for_runner();
   }
-
-  std::size_t requests_running() const override { return std::max(Server::requests_running(), threads_.running()); }
 
  protected:
   void check_settings() const override {
     detail::check_thread_stack(stack_size);
     Server::check_settings();
   }
-  bool may_accept() const override {
-    return Server::may_accept() && (max_threads == 0 || threads_.has_room(max_threads));
-  }
-  bool wait_for_requests(AbstractServer::time_point deadline) override {
-    return Server::wait_for_requests(deadline) && threads_.wait_until_none(deadline);
-  }
-  void become_worker() override {
-    threads_.forget();
-    Server::become_worker();
-  }
 
  private:
-  detail::ThreadGroup threads_{[this] { this->wake(); }};
+  AbstractServer::UsesRunner uses_runner_{*this, [this] {
+                                            return detail::make_threads(
+                                                [this] { return detail::ThreadsSettings{max_threads, stack_size}; },
+                                                [this] { this->wake(); });
+                                          }};
 };
 
 }  // namespace sockserv

@@ -10,8 +10,10 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/accept_pause.hpp>
 #include <sockserv/detail/admission.hpp>
@@ -19,6 +21,7 @@
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/live_requests.hpp>
 #include <sockserv/detail/once_a_second.hpp>
+#include <sockserv/detail/runner.hpp>
 #include <sockserv/options.hpp>
 #include <sockserv/server/stats.hpp>
 #include <string_view>
@@ -127,10 +130,10 @@ class AbstractServer {
   virtual bool prefers_single_thread() const noexcept { return false; }
 
   /// True once the server has been told to stop. Handlers ask by `this_request::stop_requested()`.
-  virtual bool stop_requested() const noexcept { return stop_requested_; }
+  bool stop_requested() const noexcept { return stop_requested_ || runner().stop_requested(); }
 
   /// Requests that have been accepted and have not ended.
-  virtual std::size_t requests_running() const { return live_requests_.size(); }
+  virtual std::size_t requests_running() const;
 
   /// Called by the serving loop: see `serve_forever()`. Does nothing by default.
   virtual void service_actions() {}
@@ -145,7 +148,7 @@ class AbstractServer {
   detail::LiveRequests& live_requests() noexcept { return live_requests_; }
   /// Called when a handler is going to wait for the next request from this descriptor: sees to it that idle requests of
   /// this process are ended when the server stops. For sockserv itself.
-  virtual void expect_stop(int) {}
+  void expect_stop(int descriptor) { runner().expect_stop(descriptor); }
 
   /// Says that `drain(limit)` will follow as soon as serving ends, as it does in `run()`: the serving thread then
   /// takes the backlog itself, within that limit, and workers take it too before they end. To be called before serving.
@@ -183,28 +186,49 @@ class AbstractServer {
   virtual bool handle_request_noblock() = 0;
   /// Closes the listening socket and removes its path. Called when no loop uses it.
   virtual void stop_listening() noexcept = 0;
+  using MakeRunner = std::function<std::unique_ptr<detail::Runner>()>;
+  /// Has the server use the runner that `make` returns; the end of the scope ends the runner, which waits for what it
+  /// runs. A mixin's last member, because the runner calls the mixin's hooks and reads its knobs. A worker process
+  /// calls `make` again: it has none of the threads of its parent's runner.
+  class UsesRunner {
+   public:
+    UsesRunner(AbstractServer& server, MakeRunner make) : server_(server) { server_.use_runner(std::move(make)); }
+    UsesRunner(const UsesRunner&) = delete;
+    UsesRunner& operator=(const UsesRunner&) = delete;
+    ~UsesRunner() { server_.end_runner(); }
+
+   private:
+    AbstractServer& server_;
+  };
+  /// The server's runner.
+  detail::Runner& runner() const noexcept { return *runner_; }
+  /// The ids of the processes that the runner has running.
+  std::set<pid_t> processes() const { return runner().processes(); }
+  /// Waits until the runner is idle, unless called from a handler.
+  void wait_for_runner();
+
   /// Called before serving.
   /// @throws std::invalid_argument for a knob whose value makes no sense.
   virtual void check_settings() const;
   /// Called by `serve_forever()` before the loop, and after it (also if the former threw). From `end_serving()` on,
   /// nobody but the serving thread accepts.
-  virtual void begin_serving() {}
-  virtual void end_serving() noexcept {}
+  virtual void begin_serving() {
+    if (acceptor_) runner().start(*acceptor_);
+  }
+  virtual void end_serving() noexcept { runner().stop_accepting(); }
   /// True while `call_when_ready()` has something to call.
   bool awaits_readiness() const noexcept { return when_ready_ != nullptr; }
   /// True once requests can be served: the loop then calls what `call_when_ready()` was given.
   virtual bool is_ready() const { return true; }
   /// Called by `serve_forever()` when it could accept now: true if others do that for it, who call `wake()` when they
   /// cannot go on. They call `handle_request_noblock()`, one at a time, within a `detail::RequestScope` of this server.
-  virtual bool accept_elsewhere() { return false; }
+  virtual bool accept_elsewhere() { return runner().accept(); }
   /// False while a limit is reached: the backlog holds what comes. The loop asks again when `wake()` is called or the
   /// `service_descriptor()` becomes readable.
   /// Any thread that accepts may ask.
-  virtual bool may_accept() const {
-    return options_.max_connections == 0 || live_requests_.has_room(options_.max_connections);
-  }
+  virtual bool may_accept();
   /// The same, with pauses after failures to accept.
-  bool may_accept_now() const { return may_accept() && !accept_pause_.end(); }
+  bool may_accept_now() { return may_accept() && !accept_pause_.end(); }
   /// True if requests are waiting that the descriptor does not tell of, because they were taken together with others.
   virtual bool requests_at_hand() const noexcept { return false; }
   /// False if what this process takes from the socket should be no more than it can serve at once, since others could
@@ -212,18 +236,18 @@ class AbstractServer {
   virtual bool may_take_requests_ahead() const noexcept { return true; }
   /// True while `serve_forever()` goes on, if so: only then are requests taken before they can be served.
   bool takes_requests_ahead() const noexcept { return takes_requests_ahead_; }
-  /// A descriptor whose becoming readable makes the loop call `service_actions()`; -1: none.
-  virtual int service_descriptor() const noexcept { return -1; }
-  /// How often to call `service_actions()` even if that descriptor is silent; no value: it can be relied on.
-  virtual std::optional<duration> service_interval() const { return std::nullopt; }
+  /// When the loop is to call `collect()`.
+  virtual detail::Runner::Watch watch() const { return runner().watch(); }
+  /// Looks after what the runner has running.
+  virtual void collect() { runner().collect(); }
   /// True once the socket can be served.
   virtual bool is_listening() const noexcept = 0;
   /// How many requests may be waiting when the server is told to drain.
   virtual int backlog_limit() const noexcept = 0;
   /// Waits until no accepted request runs any more, or until the deadline; true if none does.
-  virtual bool wait_for_requests(time_point deadline) { return live_requests_.wait_until_none(deadline); }
+  virtual bool wait_for_requests(time_point deadline);
   /// Makes `wait_for_requests()` return at once, now and from now on. Async-signal-safe.
-  virtual void stop_waiting_for_requests() noexcept {}
+  virtual void stop_waiting_for_requests() noexcept { runner().stop_waiting(); }
   /// Aborts what runs: `last_resort` is false at the deadline and true when that did not help. Returns the count.
   virtual std::size_t abort_requests(bool last_resort) noexcept;
 
@@ -246,7 +270,7 @@ class AbstractServer {
   /// Tells the serving loop to end, and ends idle requests. Not for signal handlers.
   void begin_stop() noexcept;
   /// Ends the requests that wait for nothing but their clients' next one, now and from now on.
-  virtual void end_idle() noexcept { live_requests_.end_idle(); }
+  void end_idle() noexcept;
   /// Begins to drain: as `begin_stop()`, and the serving thread takes the backlog before it ends.
   void begin_drain();
   /// Ends a drain: leaves what is in the backlog, and aborts what runs. Returns how many requests that are.
@@ -304,8 +328,11 @@ class AbstractServer {
   };
 
   class ServingRole;
+  class OwnAcceptor;
 
   static detail::Descriptor make_wake() noexcept;
+  void use_runner(MakeRunner make);
+  void end_runner() noexcept;
   bool take_serving_role(const char* caller);
   void give_up_serving_role() noexcept;
   void throw_fatal_error();
@@ -319,6 +346,7 @@ class AbstractServer {
   void close_listener() noexcept;
   void end_backlog() noexcept;
   void handle_waiting_requests();
+  void service();
   ReadyDescriptors wait(std::optional<time_point> deadline, bool for_requests);
 
   ServerOptions options_;
@@ -329,6 +357,10 @@ class AbstractServer {
   detail::ConnectionsByAddress connections_by_address_;
   detail::OnceASecond may_log_rejection_;
   detail::Descriptor wake_;  // an eventfd
+  std::unique_ptr<detail::Acceptor> acceptor_;
+  MakeRunner make_runner_;
+  std::unique_ptr<detail::Runner> own_runner_;  // null: the one that all servers without a mixin share
+  detail::Runner* runner_;
 
   std::atomic<bool> stop_requested_ = false;
   std::atomic<bool> taking_backlog_ = false;

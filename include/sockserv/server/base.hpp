@@ -6,6 +6,7 @@
 #include <sockserv/address.hpp>
 #include <sockserv/connection.hpp>
 #include <sockserv/detail/request_scope.hpp>
+#include <sockserv/detail/task.hpp>
 #include <sockserv/handler.hpp>
 #include <sockserv/options.hpp>
 #include <sockserv/server/abstract.hpp>
@@ -86,16 +87,71 @@ class BaseServer : public AbstractServer {
     shutdown_request(request);
   }
 
-  /// For a mixin that has the request served by another process, to be kept until that has ended.
-  static detail::Admission take_admission(request_type& request) noexcept { return std::move(request.admission_); }
+  /// Gives the request to the runner, which calls `serve(request, client_address)` where it runs requests, and hands
+  /// what that throws to `handle_error()`. Returns false if the request is the caller's again: there is no room, or a
+  /// child process serves a copy of it. It is the caller's, too, if this throws.
+  template <class Serve>
+  bool run_request(request_type& request, const Address& client_address, Serve serve);
 
   bool handle_request_noblock() final;
 
   /// `shutdown_request`, whose errors are logged.
   void end_request(request_type& request) noexcept;
-  /// Has the request wait in that way from now on.
-  static void let_wait(request_type& request, detail::Waiting& waiting) noexcept { request.wait_by(waiting); }
+
+ private:
+  template <class Serve>
+  class BaseServerTask;
 };
+
+/// A request that the runner takes along.
+template <class Handler>
+template <class Serve>
+class BaseServer<Handler>::BaseServerTask final : public detail::Task {
+ public:
+  BaseServerTask(BaseServer& server, request_type& request, const Address& client_address, Serve serve)
+      : server_(server), request_(std::move(request)), client_address_(client_address), serve_(std::move(serve)) {}
+
+  void wait_by(detail::Waiting& waiting) noexcept override { request_.wait_by(waiting); }
+  bool run() override {
+    // The override of a hook may throw; the program must not end for it, nor the request stay open.
+    bool succeeded = false;
+    const auto error = detail::error_of([&] { succeeded = serve_(request_, client_address_); });
+    if (error) server_.report_error(client_address_, error);
+    return succeeded;
+  }
+  void fail(const std::exception_ptr& error) noexcept override {
+    server_.report_error(client_address_, error);
+    server_.end_request(request_);
+  }
+  const Address& client_address() const noexcept override { return client_address_; }
+  detail::Admission take_admission() noexcept override { return std::move(request_.admission_); }
+
+  /// For the case that the runner has not taken it.
+  request_type& request() noexcept { return request_; }
+
+ private:
+  BaseServer& server_;
+  request_type request_;
+  Address client_address_;
+  [[no_unique_address]] Serve serve_;
+};
+
+template <class Handler>
+template <class Serve>
+bool BaseServer<Handler>::run_request(request_type& request, const Address& client_address, Serve serve) {
+  std::unique_ptr<detail::Task> task =
+      std::make_unique<BaseServerTask<Serve>>(*this, request, client_address, std::move(serve));
+  const auto take_back = [&] { request = std::move(static_cast<BaseServerTask<Serve>&>(*task).request()); };
+  try {
+    this->runner().run(task);
+  } catch (...) {
+    take_back();
+    throw;
+  }
+  if (!task) return true;
+  take_back();
+  return false;
+}
 
 template <class Handler>
 void BaseServer<Handler>::finish_request(request_type& request, const Address& client_address) {

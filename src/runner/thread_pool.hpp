@@ -7,8 +7,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <sockserv/detail/thread_group.hpp>
 #include <utility>
+
+#include "thread_group.hpp"
 
 namespace sockserv::detail {
 
@@ -37,7 +38,7 @@ class ThreadPool {
   /// Has the task done by a thread that is idle, or by a new one, or by the next that becomes idle.
   /// @throws boost::thread_resource_error if there is no thread at all and can be none, std::bad_alloc if there is no
   ///     memory; the task is still the caller's then.
-  void submit(std::unique_ptr<ThreadTask>& task, const Limits& limits);
+  void submit(std::unique_ptr<Task>& task, const Limits& limits);
 
   /// Tasks that have been submitted and are not done.
   std::size_t running() const;
@@ -47,14 +48,11 @@ class ThreadPool {
   /// Waits until all tasks are done, and ends the threads.
   void stop();
 
-  /// In a forked child: starts anew, since the threads and tasks are the parent's.
-  void forget();
-
  private:
   class Worker;
 
   void start_thread(const Limits& limits);
-  std::unique_ptr<ThreadTask> next_task();
+  std::unique_ptr<Task> next_task();
   void task_done();
 
   std::function<void()> on_room_;
@@ -62,7 +60,7 @@ class ThreadPool {
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable task_or_end_;
   std::condition_variable none_left_;
-  std::deque<std::unique_ptr<ThreadTask>> queue_;
+  std::deque<std::unique_ptr<Task>> queue_;
   std::size_t unfinished_ = 0;
   std::size_t threads_ = 0;
   std::size_t idle_ = 0;

@@ -206,6 +206,22 @@ void ChildProcesses::signal(const Child& child, int signal) noexcept {
   }
 }
 
+pid_t fork_with_notice(const std::function<void(boost::asio::execution_context::fork_event)>& notify,
+                       const std::function<pid_t()>& fork) {
+  // The child starts with a copy of what the standard streams hold, which must not be written twice.
+  flush_standard_streams();
+  notify(boost::asio::execution_context::fork_prepare);
+  pid_t child = -1;
+  try {
+    child = fork();
+  } catch (...) {
+    notify(boost::asio::execution_context::fork_parent);
+    throw;
+  }
+  if (child != 0) notify(boost::asio::execution_context::fork_parent);
+  return child;
+}
+
 void flush_standard_streams() noexcept {
   // Looks first, because flushing writes to memory even where there is nothing to flush, and around a fork each page
   // that is written to has to be copied.

@@ -1,4 +1,4 @@
-#include <sockserv/detail/stop_event.hpp>
+#include "stop_event.hpp"
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -10,7 +10,7 @@
 #include <thread>
 #include <utility>
 
-#include "signals_blocked.hpp"
+#include "../detail/signals_blocked.hpp"
 
 namespace sockserv::detail {
 

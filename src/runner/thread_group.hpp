@@ -4,15 +4,9 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <sockserv/detail/task.hpp>
 
 namespace sockserv::detail {
-
-/// Work for one thread.
-class ThreadTask {
- public:
-  virtual ~ThreadTask() = default;
-  virtual void run() = 0;
-};
 
 /// Threads that come and go: each counts itself out when its task is done, so that nothing grows with the number of
 /// threads that there have been.
@@ -28,16 +22,13 @@ class ThreadGroup {
   /// Runs the task in a new boost::thread with a stack of that many bytes (0: the system's default).
   /// @throws boost::thread_resource_error if there can be no thread, std::bad_alloc if there is no memory; the task is
   ///     still the caller's then.
-  void start(std::unique_ptr<ThreadTask>& task, std::size_t stack_size);
+  void start(std::unique_ptr<Task>& task, std::size_t stack_size);
 
   std::size_t running() const;
   bool has_room(std::size_t limit) const;
 
   /// Waits until no task runs, or until the deadline; true if none does.
   bool wait_until_none(std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max());
-
-  /// In a forked child: starts anew, since the threads are the parent's.
-  void forget();
 
  private:
   class Membership;

@@ -1,8 +1,8 @@
-#include <sockserv/detail/fiber_loops.hpp>
+#include "fiber_loops.hpp"
 
 #include <algorithm>
+#include <boost/thread/exceptions.hpp>
 #include <limits>
-#include <new>
 #include <sockserv/detail/processors.hpp>
 #include <utility>
 
@@ -29,37 +29,41 @@ ThreadPool::Limits elsewhere_limits() {
 
 }  // namespace
 
-FiberLoops::FiberLoops(Callbacks callbacks) : callbacks_(std::move(callbacks)) {}
-
-FiberLoops::~FiberLoops() { stop(); }
-
-void FiberLoops::start(const Settings& settings) {
-  settings_ = settings;
-  observations_.assign(settings.loops, {});
+void FiberLoops::start_loops() {
+  if (!loops_.empty()) return;
+  settings_ = get_settings_();
+  observations_.assign(settings_.loops, {});
   std::vector<std::unique_ptr<fiber::Loop>> loops;
-  loops.reserve(settings.loops);
-  for (std::size_t i = 0; i < settings.loops; ++i) loops.push_back(std::make_unique<fiber::Loop>(*this, settings_));
+  loops.reserve(settings_.loops);
+  for (std::size_t i = 0; i < settings_.loops; ++i) loops.push_back(std::make_unique<fiber::Loop>(*this, settings_));
   const std::scoped_lock lock(loops_mutex_);
   loops_ = std::move(loops);
 }
 
-void FiberLoops::forget() {
-  Callbacks callbacks = std::move(callbacks_);
-  new (this) FiberLoops(std::move(callbacks));  // to destroy the old one would be to wait for its threads
+void FiberLoops::start(Acceptor& acceptor) {
+  start_loops();
+  acceptor_ = &acceptor;
+  for (const auto& loop : loops_) loop->watch_listener(acceptor.listener());
 }
 
-void FiberLoops::watch(int listener) {
-  for (const auto& loop : loops_) loop->watch_listener(listener);
-}
-
-void FiberLoops::accept() noexcept {
-  if (accepting_.exchange(true)) return;
+bool FiberLoops::accept() {
+  if (accepting_.exchange(true)) return true;
   for (const auto& loop : loops_) loop->order(fiber::Loop::Order::accept);
+  return true;
 }
 
 void FiberLoops::stop_accepting() noexcept {
   accepting_ = false;
   const std::scoped_lock lock(accepting_mutex_);  // whoever had begun has ended now
+}
+
+/// A hook may throw the interruption of a thread, meaning its request; the thread is the loop's.
+bool FiberLoops::accept_one() {
+  try {
+    return acceptor_->accept();
+  } catch (const boost::thread_interrupted&) {
+    return true;
+  }
 }
 
 /// One loop accepts at a time, since servers' hooks expect no more. Those who come too late can go: every loop hears of
@@ -71,12 +75,12 @@ void FiberLoops::accept(fiber::Loop& loop) {
     {
       const std::unique_lock lock(accepting_mutex_, std::try_to_lock);
       if (!lock || !accepting_) return;
-      if (!callbacks_.may_accept()) {
+      if (!acceptor_->may_accept()) {
         accepting_ = false;
-        return callbacks_.wake();
+        return wake_();
       }
       if (accepted == requests_of_a_burst && loops_.size() == 1) loop.pause_watching();
-      if (!callbacks_.accept()) {
+      if (!accept_one()) {
         if (loop.resume_watching()) loop.accept_again();  // without memory to watch, it looks repeatedly
         return;
       }
@@ -86,7 +90,8 @@ void FiberLoops::accept(fiber::Loop& loop) {
   loop.accept_again();
 }
 
-void FiberLoops::submit(std::unique_ptr<FiberTask>& task) {
+void FiberLoops::run(std::unique_ptr<Task>& task) {
+  start_loops();  // serve_forever() has; handle_request() has not
   const auto idlest = std::min_element(loops_.begin(), loops_.end(),
                                        [](const auto& one, const auto& other) { return one->load() < other->load(); });
   fiber::Loop* const calling = fiber::Loop::current();
@@ -106,39 +111,40 @@ void FiberLoops::done() noexcept {
   none_left_.notify_all();
 }
 
-bool FiberLoops::wait_until_none(time_point deadline) {
+bool FiberLoops::wait_until_idle(time_point deadline) {
   std::unique_lock lock(none_left_mutex_);
   return none_left_.wait_until(lock, deadline, [this] { return running_ == 0; });
 }
 
-void FiberLoops::abort() noexcept {
+std::size_t FiberLoops::abort(bool) noexcept {
   aborted_ = true;
   const std::scoped_lock lock(loops_mutex_);
   for (const auto& loop : loops_) loop->order(fiber::Loop::Order::abort);
+  return 0;
 }
 
-void FiberLoops::stop() {
-  wait_until_none();
+FiberLoops::~FiberLoops() {
+  wait_until_idle(time_point::max());
   for (const auto& loop : loops_) loop->stop();
   elsewhere_.stop();
 }
 
-void FiberLoops::run_elsewhere(std::unique_ptr<ThreadTask>& work) { elsewhere_.submit(work, elsewhere_limits()); }
+void FiberLoops::run_elsewhere(std::unique_ptr<Task>& work) { elsewhere_.submit(work, elsewhere_limits()); }
 
 void FiberLoops::busy() noexcept {
   if (settings_.stall_threshold == duration::zero() || watching_.load(std::memory_order_relaxed)) return;
-  if (!watching_.exchange(true)) callbacks_.wake();
+  if (!watching_.exchange(true)) wake_();
 }
 
-std::optional<FiberLoops::duration> FiberLoops::look_interval() const noexcept {
-  if (!watching_ && !last_look_) return std::nullopt;
-  return std::max<duration>(settings_.stall_threshold / 2, std::chrono::milliseconds(1));
+Runner::Watch FiberLoops::watch() const {
+  if (!watching_ && !last_look_) return {};
+  return {.interval = std::max<duration>(settings_.stall_threshold / 2, std::chrono::milliseconds(1))};
 }
 
 /// A fiber that has been running since the last looks, without a change, for as long as the threshold, has stalled its
 /// loop. When nothing has run between two looks there is no more to see, until a loop says that it is busy. One that
 /// did not say it, since it was watched, and had not begun when it was looked at, is seen by a last look.
-void FiberLoops::look_for_stalls() {
+void FiberLoops::collect() {
   if (!watching_ && !last_look_) return;
   const auto now = std::chrono::steady_clock::now();
   bool anything = false;
@@ -150,11 +156,16 @@ void FiberLoops::look_for_stalls() {
       observation = {snapshot.turn, now, snapshot.running, false};
     } else if (!observation.reported && now - observation.since >= settings_.stall_threshold) {
       const auto client = loops_[i]->client_of(snapshot.turn);
-      if (client) callbacks_.stalled(*client, now - observation.since);
+      if (client) report_stall_(*client, now - observation.since);
       observation.reported = true;
     }
   }
   last_look_ = watching_.exchange(anything) && !anything;
+}
+
+std::unique_ptr<Runner> make_fibers(std::function<FibersSettings()> settings, std::function<void()> wake,
+                                    ReportStall report_stall) {
+  return std::make_unique<FiberLoops>(std::move(settings), std::move(wake), std::move(report_stall));
 }
 
 }  // namespace sockserv::detail

@@ -1,13 +1,12 @@
-#include <sockserv/detail/thread_pool.hpp>
+#include "thread_pool.hpp"
 
 #include <boost/thread/exceptions.hpp>
-#include <new>
 #include <utility>
 
 namespace sockserv::detail {
 
 /// What each thread of the pool does: tasks, until there are none and the pool ends.
-class ThreadPool::Worker final : public ThreadTask {
+class ThreadPool::Worker final : public Task {
  public:
   explicit Worker(ThreadPool& pool) : pool_(pool) {
     const std::scoped_lock lock(pool_.mutex_);
@@ -18,11 +17,11 @@ class ThreadPool::Worker final : public ThreadTask {
     --pool_.threads_;
   }
 
-  void run() override {
-    while (std::unique_ptr<ThreadTask> task = pool_.next_task()) {
+  bool run() override {
+    while (std::unique_ptr<Task> task = pool_.next_task()) {
       struct Done {
         ThreadPool& pool;
-        std::unique_ptr<ThreadTask>& task;
+        std::unique_ptr<Task>& task;
         ~Done() {
           task.reset();
           pool.task_done();
@@ -34,19 +33,20 @@ class ThreadPool::Worker final : public ThreadTask {
         // Meant for what the thread was doing, which has ended; the thread is the pool's.
       }
     }
+    return true;
   }
 
  private:
   ThreadPool& pool_;
 };
 
-std::unique_ptr<ThreadTask> ThreadPool::next_task() {
+std::unique_ptr<Task> ThreadPool::next_task() {
   std::unique_lock lock(mutex_);
   ++idle_;
   task_or_end_.wait(lock, [this] { return !queue_.empty() || ending_; });
   --idle_;
   if (queue_.empty()) return nullptr;
-  std::unique_ptr<ThreadTask> task = std::move(queue_.front());
+  std::unique_ptr<Task> task = std::move(queue_.front());
   queue_.pop_front();
   return task;
 }
@@ -64,7 +64,7 @@ bool ThreadPool::has_room(const Limits& limits) const {
   return !room_wanted_;
 }
 
-void ThreadPool::submit(std::unique_ptr<ThreadTask>& task, const Limits& limits) {
+void ThreadPool::submit(std::unique_ptr<Task>& task, const Limits& limits) {
   const std::scoped_lock turn(submitting_);
   std::unique_lock lock(mutex_);
   // First a thread, then the task: what fails leaves the task to the caller, and no thread to be ended.
@@ -81,7 +81,7 @@ void ThreadPool::submit(std::unique_ptr<ThreadTask>& task, const Limits& limits)
 /// Throws if there is no thread at all; otherwise one of those that there are will do.
 void ThreadPool::start_thread(const Limits& limits) {
   try {
-    std::unique_ptr<ThreadTask> worker = std::make_unique<Worker>(*this);
+    std::unique_ptr<Task> worker = std::make_unique<Worker>(*this);
     group_.start(worker, limits.stack_size);
   } catch (...) {
     const std::scoped_lock lock(mutex_);
@@ -106,11 +106,6 @@ void ThreadPool::stop() {
     task_or_end_.notify_all();
   }
   group_.wait_until_none();
-}
-
-void ThreadPool::forget() {
-  std::function<void()> on_room = on_room_;
-  new (this) ThreadPool(std::move(on_room));  // see ThreadGroup::forget
 }
 
 }  // namespace sockserv::detail

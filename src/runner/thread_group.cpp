@@ -1,12 +1,11 @@
-#include <sockserv/detail/thread_group.hpp>
+#include "thread_group.hpp"
 
 #include <boost/thread/thread.hpp>
 #include <condition_variable>
 #include <mutex>
-#include <new>
 #include <utility>
 
-#include "thread_ending.hpp"
+#include "../detail/thread_ending.hpp"
 
 namespace sockserv::detail {
 
@@ -47,16 +46,16 @@ ThreadGroup::ThreadGroup(std::function<void()> on_room) : state_(std::make_share
 
 ThreadGroup::~ThreadGroup() { wait_until_none(); }
 
-void ThreadGroup::start(std::unique_ptr<ThreadTask>& task, std::size_t stack_size) {
+void ThreadGroup::start(std::unique_ptr<Task>& task, std::size_t stack_size) {
   struct Entry {
     Membership* membership;
-    ThreadTask* task;
+    Task* task;
 
     void operator()() const {
       std::unique_ptr<Membership> until_here(membership);
       // The first to be registered is the last to go: what the task leaves in thread-local variables ends before.
       if (until_here->register_here()) static_cast<void>(until_here.release());
-      const std::unique_ptr<ThreadTask> owned(task);
+      const std::unique_ptr<Task> owned(task);
       owned->run();
     }
   };
@@ -83,11 +82,6 @@ bool ThreadGroup::has_room(std::size_t limit) const {
 bool ThreadGroup::wait_until_none(std::chrono::steady_clock::time_point deadline) {
   std::unique_lock lock(state_->mutex);
   return state_->none_left.wait_until(lock, deadline, [&] { return state_->running == 0; });
-}
-
-void ThreadGroup::forget() {
-  // What was is left as it is: a thread of the parent may have held its lock.
-  new (this) ThreadGroup(state_->on_room);
 }
 
 }  // namespace sockserv::detail

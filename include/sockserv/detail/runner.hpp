@@ -1,0 +1,99 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <set>
+#include <sockserv/detail/task.hpp>
+
+namespace sockserv::detail {
+
+/// What a runner that accepts requests itself needs of its server.
+class Acceptor {
+ public:
+  virtual ~Acceptor() = default;
+
+  /// The listening socket.
+  virtual int listener() const noexcept = 0;
+  /// Returns false while a limit is reached, or accepting pauses after a failure.
+  virtual bool may_accept() = 0;
+  /// Accepts one request and gives it to the runner; returns false if there was none. Calls are not concurrent.
+  virtual bool accept() = 0;
+};
+
+/// Decides where accepted requests run: in the serving thread, in threads of their own, in a pool, in child processes,
+/// or on fibers. Each server owns one, which its mixin makes.
+///
+/// A runner that has had no room, or does not accept although it could, wakes the server as soon as that changes, by
+/// the function that it was constructed with.
+///
+/// @par Thread safety
+/// Safe, except that one thread at a time serves and so calls `start`, `accept`, `stop_accepting` and `collect`.
+///
+/// @par Lifetime
+/// The destructor waits until no task runs in this process, since tasks use the server.
+class Runner {
+ public:
+  using duration = std::chrono::steady_clock::duration;
+  using time_point = std::chrono::steady_clock::time_point;
+
+  Runner() = default;
+  Runner(const Runner&) = delete;
+  Runner& operator=(const Runner&) = delete;
+  virtual ~Runner() = default;
+
+  /// Acquires what running takes, before the server accepts. `acceptor` outlives the runner.
+  virtual void start(Acceptor&) {}
+  /// Has the runner accept, from now on until `stop_accepting()` or until it may not; returns false if it is the server
+  /// that accepts.
+  virtual bool accept() { return false; }
+  /// When this returns, the runner does not accept.
+  virtual void stop_accepting() noexcept {}
+
+  /// Runs the task, now or soon. The task is still the caller's if there is no room for it, if a child process runs a
+  /// copy of it, and if this throws.
+  virtual void run(std::unique_ptr<Task>& task) = 0;
+  /// Returns true if a task that came now would run, or could be queued.
+  virtual bool has_room() const { return true; }
+
+  /// The number of tasks that have been given to the runner and have not finished.
+  virtual std::size_t running() const = 0;
+  /// Waits until none is left, or until the deadline; returns true if none is.
+  virtual bool wait_until_idle(time_point deadline) = 0;
+  /// Makes `wait_until_idle()` return at once, now and from now on, in a runner that waits for processes.
+  /// Async-signal-safe.
+  virtual void stop_waiting() noexcept {}
+  /// Wakes the tasks whose connections the server has shut down from anything else that they wait for, or, for the
+  /// last time, ends them by force if that is possible. Returns how many requests that aborts beyond those that the
+  /// server knows.
+  virtual std::size_t abort(bool last_resort) noexcept = 0;
+
+  /// When the serving loop is to call `collect()`: when the descriptor becomes readable (-1: there is none), and after
+  /// that time at the latest (no value: the descriptor is enough).
+  struct Watch {
+    int descriptor = -1;
+    std::optional<duration> interval = {};
+  };
+  virtual Watch watch() const { return {}; }
+  /// Looks after what has finished, or should have.
+  virtual void collect() {}
+
+  /// @name For runners that fork
+  /// @{
+
+  /// Tells the processes that run tasks that the server stops.
+  virtual void stop() noexcept {}
+  /// In such a process: returns true once it has been told so.
+  virtual bool stop_requested() const noexcept { return false; }
+  /// Called in such a process when its handler is about to wait for the next request of this connection: from then on
+  /// the process hears of it.
+  virtual void expect_stop(int) {}
+  /// Returns the ids of those processes.
+  virtual std::set<pid_t> processes() const { return {}; }
+  /// @}
+};
+
+}  // namespace sockserv::detail

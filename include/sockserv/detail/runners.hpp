@@ -1,0 +1,67 @@
+#pragma once
+
+/// The runners that mixins make. They ask for their settings whenever they need them: those are the mixin's knobs,
+/// which may be set until the server serves.
+
+#include <sys/types.h>
+
+#include <boost/asio/execution_context.hpp>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <sockserv/detail/runner.hpp>
+#include <string>
+
+namespace sockserv::detail {
+
+struct Counters;
+
+/// Runs each task in a new thread.
+struct ThreadsSettings {
+  std::size_t max_threads = 0;  ///< 0: no limit.
+  std::size_t stack_size = 0;   ///< Of each thread, in bytes. 0: the system's default.
+};
+std::unique_ptr<Runner> make_threads(std::function<ThreadsSettings()> settings, std::function<void()> wake);
+
+/// Runs tasks in a bounded number of threads, and queues some.
+struct PoolSettings {
+  std::size_t threads = 1;
+  std::size_t queue = 0;
+  std::size_t stack_size = 0;  ///< As above.
+  bool rejects = false;        ///< It claims to have room, and takes no task when it has none.
+};
+std::unique_ptr<Runner> make_pool(std::function<PoolSettings()> settings, std::function<void()> wake);
+
+/// Runs tasks on fibers of a number of threads, which also accept. Asks for its settings once, when it starts them.
+struct FibersSettings {
+  std::size_t loops = 1;
+  std::size_t stack_size = 0;          ///< Of each fiber, in bytes.
+  Runner::duration stall_threshold{};  ///< Zero: nobody looks.
+  Runner::duration busy_poll{};        ///< Zero: a loop without work sleeps at once.
+  std::string handler;                 ///< Its name, for messages.
+  /// A read that did not fill its buffer has emptied the socket, so that the next one need not be tried: true of TCP,
+  /// whose bytes have no bounds.
+  bool short_read_empties = false;
+};
+/// Says that a request has kept its thread for that long without waiting.
+using ReportStall = std::function<void(const Address& client, Runner::duration length)>;
+std::unique_ptr<Runner> make_fibers(std::function<FibersSettings()> settings, std::function<void()> wake,
+                                    ReportStall report_stall);
+
+/// Runs each task in a new process, and leaves the caller its own copy.
+struct ForksSettings {
+  /// Returns the most children at a time.
+  std::function<std::size_t()> max_children;
+  /// The server's fork(), as `AbstractServer::fork_process()`.
+  std::function<pid_t()> fork;
+  /// Is told of each fork, before and after.
+  std::function<void(boost::asio::execution_context::fork_event)> notify;
+  /// In a child: ends the requests that are idle.
+  std::function<void()> end_idle;
+  /// Has the server count there from now on: in memory that it shares with the children.
+  std::function<void(Counters&)> count_in;
+};
+std::unique_ptr<Runner> make_forks(ForksSettings settings);
+
+}  // namespace sockserv::detail

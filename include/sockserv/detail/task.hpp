@@ -1,0 +1,31 @@
+#pragma once
+
+#include <exception>
+#include <sockserv/address.hpp>
+#include <sockserv/detail/admission.hpp>
+
+namespace sockserv::detail {
+
+class Waiting;
+
+/// Work that a runner has done somewhere: an accepted request and what its handler does with it, or what a handler
+/// offloads.
+class Task {
+ public:
+  virtual ~Task() = default;
+
+  /// Does the work; returns whether it succeeded. Throws nothing but a request to end the thread.
+  virtual bool run() = 0;
+  /// Has the request wait in this way from now on. Called before `run()`, where the runner has a way of its own.
+  virtual void wait_by(Waiting&) noexcept {}
+  /// Called instead of `run()` by a runner that has taken the task and finds that it cannot run it: reports the error,
+  /// and ends the request.
+  virtual void fail(const std::exception_ptr&) noexcept {}
+  /// Returns whose request it is, for messages. Empty if it is nobody's.
+  virtual const Address& client_address() const noexcept;
+  /// Returns the request's admission, for a runner that has the request served by another process: to be kept until
+  /// that process exits.
+  virtual Admission take_admission() noexcept { return {}; }
+};
+
+}  // namespace sockserv::detail

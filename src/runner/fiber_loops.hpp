@@ -1,0 +1,95 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <sockserv/detail/runners.hpp>
+#include <utility>
+#include <vector>
+
+#include "thread_pool.hpp"
+
+namespace sockserv::fiber {
+class Loop;
+}
+
+namespace sockserv::detail {
+
+/// The loops of one server: threads that run its requests on fibers and accept them.
+class FiberLoops final : public Runner {
+ public:
+  FiberLoops(std::function<FibersSettings()> settings, std::function<void()> wake, ReportStall report_stall)
+      : get_settings_(std::move(settings)), wake_(std::move(wake)), report_stall_(std::move(report_stall)) {}
+  /// Waits until all tasks are done.
+  ~FiberLoops() override;
+
+  /// Starts the loops, and has them watch the socket that they are to accept from.
+  /// @throws std::bad_alloc, boost::thread_resource_error or boost::system::system_error if memory, a thread or a
+  ///     descriptor is lacking.
+  void start(Acceptor& acceptor) override;
+  bool accept() override;
+  void stop_accepting() noexcept override;
+
+  /// Has the task done by the loop that is calling, or by another that has clearly less to do.
+  void run(std::unique_ptr<Task>& task) override;
+
+  std::size_t running() const override { return running_; }
+  bool wait_until_idle(time_point deadline) override;
+  /// Ends what tasks wait for, if that is not their connection; also what later ones will wait for.
+  std::size_t abort(bool last_resort) noexcept override;
+
+  /// Asks for a look at the loops now and then, while any of them is busy.
+  Watch watch() const override;
+  /// Looks for tasks that keep their loop.
+  void collect() override;
+
+  /// @name For the loops
+  /// @{
+  void accept(fiber::Loop& loop);
+  void done() noexcept;
+  bool is_aborted() const noexcept { return aborted_; }
+  /// The loop was idle and no longer is.
+  void busy() noexcept;
+  /// Has work done by a thread that nobody waits for but its fiber.
+  void run_elsewhere(std::unique_ptr<Task>& work);
+  /// @}
+
+ private:
+  /// What was last seen of a loop, by those who look for stalls.
+  struct Observation {
+    std::uint64_t turn = 0;
+    time_point since{};
+    bool running = false;
+    bool reported = false;
+  };
+
+  void start_loops();
+  bool accept_one();
+
+  const std::function<FibersSettings()> get_settings_;
+  const std::function<void()> wake_;
+  const ReportStall report_stall_;
+  FibersSettings settings_;
+  Acceptor* acceptor_ = nullptr;
+  std::mutex loops_mutex_;  // for those who may come while the loops are being started
+  std::vector<std::unique_ptr<fiber::Loop>> loops_;
+  std::atomic<bool> aborted_ = false;
+
+  std::mutex accepting_mutex_;  // held by the loop that accepts
+  std::atomic<bool> accepting_ = false;
+
+  std::atomic<std::size_t> running_ = 0;
+  std::mutex none_left_mutex_;
+  std::condition_variable none_left_;
+
+  std::atomic<bool> watching_ = false;
+  bool last_look_ = false;  // of the thread that looks, as are the sights
+  std::vector<Observation> observations_;
+
+  ThreadPool elsewhere_{[] {}};
+};
+
+}  // namespace sockserv::detail

@@ -1,0 +1,84 @@
+#include <signal.h>
+
+#include <atomic>
+#include <sockserv/detail/child_processes.hpp>
+#include <sockserv/detail/counters.hpp>
+#include <sockserv/detail/descriptor.hpp>
+#include <sockserv/detail/runners.hpp>
+#include <sockserv/detail/shared_memory.hpp>
+#include <utility>
+
+#include "stop_event.hpp"
+
+namespace sockserv::detail {
+namespace {
+
+/// What the children share with their parent.
+struct SharedWithChildren {
+  Counters counters;
+  std::atomic<bool> stopping = false;
+};
+
+class Forks final : public Runner {
+ public:
+  explicit Forks(ForksSettings settings) : settings_(std::move(settings)) { settings_.count_in(shared().counters); }
+
+  void run(std::unique_ptr<Task>& task) override {
+    const pid_t child =
+        fork_with_notice(settings_.notify, [&] { return children_.add(settings_.fork, task->take_admission()); });
+    if (child == 0) run_in_child(*task);
+  }
+
+  bool has_room() const override { return children_.size() < settings_.max_children(); }
+  std::size_t running() const override { return children_.size(); }
+  bool wait_until_idle(time_point deadline) override { return children_.wait_until_none(deadline); }
+  void stop_waiting() noexcept override { children_.stop_waiting(); }
+
+  std::size_t abort(bool last_resort) noexcept override {
+    const std::size_t children = children_.signal_all(last_resort ? SIGKILL : SIGTERM);
+    if (!last_resort) count(shared().counters.aborted_drain, children);
+    return children;
+  }
+
+  Watch watch() const override { return {children_.descriptor(), children_.look_interval()}; }
+  void collect() override { children_.collect(); }
+
+  void stop() noexcept override {
+    shared().stopping = true;
+    stopped_.set();
+  }
+  bool stop_requested() const noexcept override { return shared().stopping; }
+  void expect_stop(int descriptor) override {
+    // A client that asks at once, and once, costs no thread.
+    if (!must_watch_ || is_readable(descriptor)) return;
+    must_watch_ = false;
+    stopped_.call_when_set(settings_.end_idle);
+  }
+
+  std::set<pid_t> processes() const override { return children_.active(); }
+
+ private:
+  SharedWithChildren& shared() const noexcept { return shared_.values().front(); }
+
+  [[noreturn]] void run_in_child(Task& task) noexcept {
+    must_watch_ = true;
+    try {
+      settings_.notify(boost::asio::execution_context::fork_child);
+      exit_child(task.run() ? 0 : 1);
+    } catch (...) {  // a request to end the thread, which in this process is the only one
+      exit_child(1);
+    }
+  }
+
+  const ForksSettings settings_;
+  SharedMemory<SharedWithChildren> shared_{1};
+  StopEvent stopped_;
+  bool must_watch_ = false;  // a child that has no thread yet to wait for that
+  ChildProcesses children_;
+};
+
+}  // namespace
+
+std::unique_ptr<Runner> make_forks(ForksSettings settings) { return std::make_unique<Forks>(std::move(settings)); }
+
+}  // namespace sockserv::detail
