@@ -7,7 +7,14 @@ namespace sockserv {
 
 void detail::throw_no_factory(const std::type_info& handler) {
   throw std::invalid_argument("handler_factory is empty, and the handler " + boost::core::demangle(handler.name()) +
-                              " has no default constructor; set the server's handler_factory");
+                              " has no default constructor; call the server's construct_handlers_with(), or set its "
+                              "handler_factory");
+}
+
+void detail::throw_two_ways_to_construct(const std::type_info& handler) {
+  throw std::invalid_argument(
+      "the server has both a handler_factory and the arguments of construct_handlers_with() for " +
+      boost::core::demangle(handler.name()) + "; use one of them");
 }
 
 void detail::throw_wrong_server(const AbstractServer& server, const std::type_info& wanted) {

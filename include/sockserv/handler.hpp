@@ -35,6 +35,7 @@ template <class Handler>
 using request_of = typename RequestOf<Handler>::type;
 
 [[noreturn]] void throw_no_factory(const std::type_info& handler);
+[[noreturn]] void throw_two_ways_to_construct(const std::type_info& handler);
 [[noreturn]] void throw_wrong_server(const AbstractServer& server, const std::type_info& wanted);
 
 }  // namespace detail
@@ -42,10 +43,10 @@ using request_of = typename RequestOf<Handler>::type;
 /// Serves one request: derive from it, or rather from `StreamRequestHandler` or `DatagramRequestHandler`, and
 /// override `handle()`.
 ///
-/// The server constructs a handler for each request (by its default constructor, or by
-/// `BaseServer::handler_factory`) and calls `setup()`, `handle()` and `finish()`, in the thread or process that its
-/// mixin chooses. `request`, `client_address` and `server` are there from the constructor on. Constructing a
-/// handler anywhere else throws std::logic_error; `sockserv::testing::converse` runs one without a server.
+/// The server constructs a handler for each request and calls `setup()`, `handle()` and `finish()`, in the thread or
+/// process that its mixin chooses. Its constructor takes nothing, or what `BaseServer::construct_handlers_with` was
+/// given. `request`, `client_address` and `server` are there from the constructor on. Constructing a handler anywhere
+/// else throws std::logic_error; `sockserv::testing::converse` runs one without a server.
 ///
 /// `Request` is `Connection` or `Datagram`.
 ///
@@ -53,8 +54,8 @@ using request_of = typename RequestOf<Handler>::type;
 /// What any of the three hooks throws goes to the server's `handle_error()`, and the server lives on.
 ///
 /// @par Thread safety
-/// Each handler object is used by one thread at a time. What handlers share (globals, members of the server) they
-/// must protect themselves, except without a mixin.
+/// Each handler object is used by one thread at a time. What handlers share (what they are constructed with, members of
+/// the server) they must protect themselves, except without a mixin.
 template <class Request>
 class BaseRequestHandler : private detail::HandlerTag {
  public:

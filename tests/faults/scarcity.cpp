@@ -296,6 +296,46 @@ TEST_CASE_TEMPLATE("a drain without a serving loop takes the backlog but for one
   refuse_each_in_turn(Resource::thread, serves_the_backlog<Server>);
 }
 
+/// How often something takes memory, once it has been done before.
+template <class Action>
+std::size_t allocations_of(const Action& action) {
+  action();
+  Scarcity::count(Resource::memory);
+  action();
+  const std::size_t count = Scarcity::asked();
+  Scarcity::end();
+  return count;
+}
+
+struct Bare : StreamRequestHandler {
+  void handle() override { wfile.write("hello"); }
+};
+
+struct Stateful : StreamRequestHandler {
+  Stateful(std::string& given, const std::string& kept) : one(given), other(kept) {}
+  void handle() override { wfile.write(one + other); }
+  std::string& one;
+  const std::string& other;
+};
+
+TEST_CASE("a handler that is constructed with arguments takes no memory") {
+  if (allocations_of([] { ::operator delete(::operator new(1)); }) == 0) return skip("allocations cannot be counted");
+  std::string one = "hel";
+  const std::string other = "lo";
+  const ServerOptions unbound{.bind_and_activate = false};
+  TCPServer<Bare> bare(loopback(), unbound);
+  TCPServer<Stateful> with_arguments(loopback(), unbound);
+  with_arguments.construct_handlers_with(one, std::string(other));
+  TCPServer<Stateful> with_factory(loopback(), unbound);
+  with_factory.handler_factory = [&] { return std::make_unique<Stateful>(one, other); };
+
+  const auto per_request = [](auto& server) {
+    return allocations_of([&] { CHECK(testing::converse(server, "") == "hello"); });
+  };
+  CHECK(per_request(with_arguments) == per_request(bare));
+  CHECK(per_request(with_factory) == per_request(bare) + 1);
+}
+
 TEST_CASE("a task that a pool does not take stays the caller's, and is not run later") {
   struct Flag final : detail::Task {
     explicit Flag(std::atomic<bool>& flag) : has_run(flag) {}

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
+#include <limits>
 #include <new>
 
 namespace support {
@@ -50,6 +51,10 @@ void Scarcity::refuse(Resource resource, std::size_t nth, std::size_t count) noe
   state->first = nth;
   state->end = nth + count;
 }
+
+void Scarcity::count(Resource resource) noexcept { refuse(resource, std::numeric_limits<std::size_t>::max(), 0); }
+
+std::size_t Scarcity::asked() noexcept { return state->seen; }
 
 void Scarcity::end() noexcept { state->end = 0; }
 

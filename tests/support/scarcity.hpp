@@ -15,12 +15,16 @@ enum class Resource {
 /// all threads and over the processes that it forks. A test program that links this file's source has its allocation
 /// functions replaced.
 ///
-/// Under ThreadSanitizer, operator new is the runtime's and is never refused.
+/// Under ThreadSanitizer, operator new is the runtime's and is never refused nor counted.
 class Scarcity {
  public:
   /// Refuses the n-th, counted from 1 and from now on, and those that follow it, `count` in all; then nothing more.
   static void refuse(Resource resource, std::size_t nth, std::size_t count = 1) noexcept;
-  /// Refuses nothing more.
+  /// Refuses nothing, but counts from now on how often the program asks.
+  static void count(Resource resource) noexcept;
+  /// How often the program has asked since `refuse` or `count`.
+  static std::size_t asked() noexcept;
+  /// Refuses nothing more, and does not count.
   static void end() noexcept;
   /// True once that has happened.
   static bool has_struck() noexcept;

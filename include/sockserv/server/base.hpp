@@ -11,6 +11,7 @@
 #include <sockserv/options.hpp>
 #include <sockserv/server/abstract.hpp>
 #include <stdexcept>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -29,8 +30,47 @@ class BaseServer : public AbstractServer {
   using RequestHandlerClass = Handler;
   using request_type = detail::request_of<Handler>;
 
-  /// Makes the handler of each request. Empty: its default constructor does; a server whose handler has none refuses to
-  /// serve then. Called where the handler runs, so it must be thread-safe under mixins that use threads.
+  /// Gives handlers state: from now on each is constructed as `Handler(arguments…)`.
+  ///
+  ///     struct Count : sockserv::StreamRequestHandler {
+  ///       explicit Count(Database& database) : database(database) {}
+  ///       …
+  ///     };
+  ///     sockserv::ThreadingTCPServer<Count> server({"127.0.0.1", 9000});
+  ///     server.construct_handlers_with(database);
+  ///
+  /// An lvalue is passed to each handler as a reference to the very object. An rvalue is moved into the server, and
+  /// passed as a reference to const. Handlers live on the stack of what runs them; a request costs no allocation.
+  ///
+  /// Call it before serving. A second call replaces the first. A server whose handler has no default constructor
+  /// refuses to serve without it or a `handler_factory`, and every server refuses to serve with both.
+  ///
+  /// @par Lifetime
+  /// An object that is passed as an lvalue must outlive the requests, so declare it before the server: nothing checks
+  /// that. A derived server may pass its own members; then its destructor calls `server_close()`.
+  ///
+  /// @par Thread safety
+  /// Handlers that run at the same time share the arguments, and protect them where they change. A handler in a child
+  /// process (`ForkingMixIn`, `PreForkingMixIn`) gets a reference to that process's copy: what it changes there is seen
+  /// neither by the parent nor by other children.
+  template <class... Arguments>
+  void construct_handlers_with(Arguments&&... arguments) {
+    // A const element of a tuple is const, unless it is a reference.
+    constexpr bool has_constructor = std::is_constructible_v<Handler, const Arguments&...>;
+    static_assert(has_constructor,
+                  "construct_handlers_with: the handler has no constructor that takes these arguments (lvalues are "
+                  "passed as references, rvalues as references to const)");
+    if constexpr (has_constructor) {
+      using Kept = const std::tuple<Arguments...>;
+      construct_and_run_ = [kept = std::make_shared<Kept>(std::forward<Arguments>(arguments)...)](auto& scope) {
+        std::apply([&](auto&... each) { construct_and_run(scope, each...); }, *kept);
+      };
+    }
+  }
+
+  /// Makes the handler of each request, where `construct_handlers_with()` is not enough: one of several classes, say.
+  /// Empty: the server constructs handlers itself. Called where the handler runs, so it must be thread-safe under
+  /// mixins that use threads.
   std::function<std::unique_ptr<Handler>()> handler_factory;
 
   /// The next request and where it came from; nothing if there is none after all. May be overridden, to wrap what the
@@ -52,7 +92,7 @@ class BaseServer : public AbstractServer {
   }
 
   /// Constructs the handler and runs it. An override that constructs handlers itself, of a class without a default
-  /// constructor, needs a `handler_factory` too, for the check at the start.
+  /// constructor, needs `construct_handlers_with()` or a `handler_factory` too, for the check at the start.
   virtual void finish_request(request_type& request, const Address& client_address);
 
   /// Ends a request: for a connection, ends the sending direction and then calls `close_request()`.
@@ -71,7 +111,10 @@ class BaseServer : public AbstractServer {
   }
 
   void check_settings() const override {
-    if (!std::is_default_constructible_v<Handler> && !handler_factory) detail::throw_no_factory(typeid(Handler));
+    if (construct_and_run_ && handler_factory) detail::throw_two_ways_to_construct(typeid(Handler));
+    if (!std::is_default_constructible_v<Handler> && !construct_and_run_ && !handler_factory) {
+      detail::throw_no_factory(typeid(Handler));
+    }
     AbstractServer::check_settings();
   }
 
@@ -101,6 +144,15 @@ class BaseServer : public AbstractServer {
  private:
   template <class Serve>
   class BaseServerTask;
+
+  template <class... Arguments>
+  static void construct_and_run(detail::RequestScope& scope, Arguments&... arguments) {
+    Handler handler(arguments...);
+    scope.handler_is_bound();
+    handler.run();
+  }
+
+  std::function<void(detail::RequestScope&)> construct_and_run_;  // with arguments; empty: there are none
 };
 
 /// A request that the runner takes along.
@@ -161,10 +213,10 @@ void BaseServer<Handler>::finish_request(request_type& request, const Address& c
     if (!handler) throw std::logic_error("handler_factory returned no handler");
     scope.handler_is_bound();
     handler->run();
+  } else if (construct_and_run_) {
+    construct_and_run_(scope);
   } else if constexpr (std::is_default_constructible_v<Handler>) {
-    Handler handler;
-    scope.handler_is_bound();
-    handler.run();
+    construct_and_run(scope);
   } else {
     detail::throw_no_factory(typeid(Handler));
   }
