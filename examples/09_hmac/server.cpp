@@ -20,7 +20,6 @@
 #include <string_view>
 #include <vector>
 
-#include "09_hmac/authenticated.hpp"
 #include "09_hmac/protocol.hpp"
 #include "support/serve.hpp"
 
@@ -41,19 +40,22 @@ struct Upper : sockserv::MessageRequestHandler {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto declare = [](CLI::App& app) {
-    example::declare_authentication(app, example::required_authentication);
+  sockserv::Authentication authentication;
+  const auto declare = [&](CLI::App& app) {
+    example::declare_authentication(app, authentication);
     app.add_option_function<int>(
-           "--handshake-limit",
-           [](int seconds) { example::required_authentication.time_limit = std::chrono::seconds(seconds); },
+           "--handshake-limit", [&](int seconds) { authentication.time_limit = std::chrono::seconds(seconds); },
            "How long a client may take to prove that it knows the key")
         ->type_name("SECONDS")
         ->check(CLI::Range(1, 86'400))
         ->default_str("5");
   };
+  // snippet: mixin
+  const auto require_key = [&](auto& server) { server.authentication = authentication; };
   std::vector<example::Choice> choices;
-  example::add_mixins<example::Authenticated<sockserv::TCPServer<Upper>>>("tcp", choices);
-  example::add_mixins<example::Authenticated<sockserv::UnixStreamServer<Upper>>>("unix", choices);
+  example::add_mixins<sockserv::HmacAuthMixIn<sockserv::TCPServer<Upper>>>("tcp", choices, require_key);
+  example::add_mixins<sockserv::HmacAuthMixIn<sockserv::UnixStreamServer<Upper>>>("unix", choices, require_key);
+  // snippet end
   return example::serve_choice(argc, argv,
                                {.purpose = "Answers in capitals, and only those who know the key.",
                                 .listen = "tcp://127.0.0.1:9000",

@@ -20,7 +20,6 @@
 #include <string_view>
 #include <vector>
 
-#include "09_hmac/authenticated.hpp"
 #include "10_remote_command/command.hpp"
 #include "10_remote_command/order.hpp"
 #include "10_remote_command/protocol.hpp"
@@ -36,7 +35,6 @@ struct Limits {
   std::size_t output = std::size_t{64} << 20;  // bytes, of both streams together
   bool shell = false;
 };
-Limits limits;
 
 /// For the server, which says so in its log.
 sockserv::peer_gone_error gone(const char* why) { return {sockserv::errc::end_of_stream, why}; }
@@ -45,9 +43,10 @@ constexpr const char* not_wanted = "the client does not want the command any mor
 
 // snippet: handler
 struct Remote : sockserv::MessageRequestHandler {
+  const Limits& limits;
   std::optional<Command> command;
 
-  Remote() {
+  explicit Remote(const Limits& given) : limits(given) {
     framing = remote::framing;
     timeout = patience;
     disable_nagle_algorithm = true;
@@ -111,21 +110,26 @@ struct Remote : sockserv::MessageRequestHandler {
 }  // namespace remote
 
 int main(int argc, char** argv) {
-  const auto declare = [](CLI::App& app) {
-    example::declare_key_option(app, example::required_authentication.key);
-    app.add_flag("--shell", remote::limits.shell, "Also run what clients want a shell to run");
-    app.add_option("--time-limit", remote::limits.time, "How long a command may take")
+  sockserv::Authentication authentication;
+  remote::Limits limits;
+  const auto declare = [&](CLI::App& app) {
+    example::declare_key_option(app, authentication.key);
+    app.add_flag("--shell", limits.shell, "Also run what clients want a shell to run");
+    app.add_option("--time-limit", limits.time, "How long a command may take")
         ->type_name("SECONDS")
         ->check(CLI::Range(1, 1'000'000))
         ->capture_default_str();
-    app.add_option("--output-limit", remote::limits.output, "How much a command may print")
+    app.add_option("--output-limit", limits.output, "How much a command may print")
         ->type_name("BYTES")
         ->check(CLI::Range(std::size_t{1}, std::size_t{1} << 40))
         ->capture_default_str();
   };
+  const auto require_key = [&](auto& server) { server.authentication = authentication; };
+  using TCPServer = sockserv::TCPServer<remote::Remote>;
+  using UnixServer = sockserv::UnixStreamServer<remote::Remote>;
   std::vector<example::Choice> choices;
-  example::add_mixins<example::Authenticated<sockserv::TCPServer<remote::Remote>>>("tcp", choices);
-  example::add_mixins<example::Authenticated<sockserv::UnixStreamServer<remote::Remote>>>("unix", choices);
+  example::add_mixins<sockserv::HmacAuthMixIn<TCPServer>>("tcp", choices, require_key, limits);
+  example::add_mixins<sockserv::HmacAuthMixIn<UnixServer>>("unix", choices, require_key, limits);
   return example::serve_choice(argc, argv,
                                {.purpose = "Runs commands for clients that know the key.",
                                 .listen = "tcp://127.0.0.1:9000",

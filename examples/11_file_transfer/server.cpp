@@ -33,10 +33,11 @@ struct Settings {
   std::uint64_t max_size = std::uint64_t{16} << 30;
   std::optional<Folder> folder;  // the directory, opened
 };
-Settings settings;
 
 struct FileTransfer : sockserv::MessageRequestHandler {
-  FileTransfer() {
+  const Settings& settings;
+
+  explicit FileTransfer(const Settings& given) : settings(given) {
     framing = transfer::framing;
     timeout = time_limit;
     rbufsize = piece_size;
@@ -128,18 +129,18 @@ struct FileTransfer : sockserv::MessageRequestHandler {
 
 int main(int argc, char** argv) {
   ::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files (ulimit -f) is an error of writing, not the server's end
-  const auto declare = [](CLI::App& app) {
-    app.add_option("--directory", transfer::settings.directory, "Where the files are")
-        ->type_name("DIR")
-        ->capture_default_str();
-    app.add_option("--max-size", transfer::settings.max_size, "The largest file that is taken")
+  transfer::Settings settings;
+  const auto declare = [&](CLI::App& app) {
+    app.add_option("--directory", settings.directory, "Where the files are")->type_name("DIR")->capture_default_str();
+    app.add_option("--max-size", settings.max_size, "The largest file that is taken")
         ->type_name("BYTES")
         ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 62))
         ->capture_default_str();
-    app.parse_complete_callback([] { transfer::settings.folder.emplace(transfer::settings.directory); });
+    app.parse_complete_callback([&] { settings.folder.emplace(settings.directory); });
   };
   return example::serve_streams<transfer::FileTransfer>(argc, argv,
                                                         {.purpose = "Keeps files for clients that put and get them.",
                                                          .listen = "tcp://127.0.0.1:9000",
-                                                         .declare_options = declare});
+                                                         .declare_options = declare},
+                                                        settings);
 }

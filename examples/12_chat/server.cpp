@@ -14,6 +14,7 @@
 #include <sockserv.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "12_chat/chat.hpp"
 #include "support/serve.hpp"
@@ -23,11 +24,11 @@ namespace {
 
 // snippet: handler
 struct Conversation : sockserv::StreamRequestHandler {
-  Chat& chat = server_as<Chat>();
+  Chat& chat;
   Member member{request};
   std::string farewell;
 
-  Conversation() { disable_nagle_algorithm = true; }
+  explicit Conversation(Chat& joined) : chat(joined) { disable_nagle_algorithm = true; }
 
   void setup() override {
     StreamRequestHandler::setup();
@@ -61,7 +62,9 @@ struct Conversation : sockserv::StreamRequestHandler {
 template <class Server>
 class ChatServer final : public Chat, public Server {
  public:
-  using Server::Server;
+  ChatServer(const sockserv::Address& address, sockserv::ServerOptions options) : Server(address, std::move(options)) {
+    this->construct_handlers_with(*this);
+  }
   ~ChatServer() override { Server::server_close(); }
 
  protected:
@@ -79,7 +82,7 @@ int main(int argc, char** argv) {
   using Threads = chat::ChatServer<sockserv::ThreadingMixIn<Server>>;
   using Fibers = chat::ChatServer<sockserv::FiberMixIn<Server>>;
   const std::array<example::Choice, 2> choices{
-      {{"tcp", "threading", example::serve_one<Threads>}, {"tcp", "fiber", example::serve_one<Fibers>}}};
+      {example::make_choice<Threads>("tcp", "threading"), example::make_choice<Fibers>("tcp", "fiber")}};
   return example::serve_choice(argc, argv, {.purpose = "A chat with rooms.", .listen = "tcp://127.0.0.1:9000"},
                                choices);
 }

@@ -27,14 +27,18 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t most_speakers = 100;
-int lately = 60;  // seconds
 
 struct Speaker {
   sockserv::Address address;
   sockserv::Address asked_at;  // which of our addresses it speaks to; it hears no other
   Clock::time_point last;
 };
-std::vector<Speaker> speakers;  // without a lock, since without a mixin packets are handled one after the other
+
+/// What the handlers share: without a lock, since without a mixin packets are handled one after the other.
+struct Room {
+  int lately = 60;  // seconds
+  std::vector<Speaker> speakers;
+};
 
 // snippet: no speech
 constexpr std::string_view refusal = "* too many are speaking; try again later";
@@ -56,10 +60,15 @@ bool is_from_relay(std::string_view packet) {
 
 // snippet: relay
 struct Relay : sockserv::DatagramRequestHandler {
+  Room& room;
+
+  explicit Relay(Room& given) : room(given) {}
+
   void handle() override {
     if (is_from_relay(packet)) return;
     const Clock::time_point now = Clock::now();
-    std::erase_if(speakers, [&](const Speaker& each) { return now - each.last > std::chrono::seconds(lately); });
+    std::vector<Speaker>& speakers = room.speakers;
+    std::erase_if(speakers, [&](const Speaker& each) { return now - each.last > std::chrono::seconds(room.lately); });
     auto sender = std::find_if(speakers.begin(), speakers.end(),
                                [&](const Speaker& each) { return each.address == client_address; });
     if (sender == speakers.end()) {
@@ -85,8 +94,9 @@ struct Relay : sockserv::DatagramRequestHandler {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto declare = [](CLI::App& app) {
-    app.add_option("--lately", lately, "For how long one who says nothing still hears the others")
+  Room room;
+  const auto declare = [&](CLI::App& app) {
+    app.add_option("--lately", room.lately, "For how long one who says nothing still hears the others")
         ->type_name("SECONDS")
         ->check(CLI::Range(1, 86'400))
         ->capture_default_str();
@@ -94,5 +104,6 @@ int main(int argc, char** argv) {
   return example::serve<sockserv::UDPServer<Relay>>(argc, argv,
                                                     {.purpose = "Relays packets between all who have spoken lately.",
                                                      .listen = "udp://127.0.0.1:9000",
-                                                     .declare_options = declare});
+                                                     .declare_options = declare},
+                                                    room);
 }

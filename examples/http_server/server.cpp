@@ -28,12 +28,6 @@ void add_demo_pages(Router& router) {
 }
 // snippet end
 
-Site site;
-
-struct Handler : HttpHandler {
-  Handler() : HttpHandler(site) {}
-};
-
 /// What the command line says.
 struct Arguments {
   std::string directory = ".";
@@ -41,9 +35,8 @@ struct Arguments {
   bool demo = false;
   std::string access_log = "-";
 };
-Arguments arguments;
 
-void declare(CLI::App& app) {
+void declare(CLI::App& app, Arguments& arguments, Site& site) {
   const auto seconds = [&](const char* name, std::chrono::seconds& value, int least, const char* meaning) {
     app.add_option_function<int>(
            name, [&value](int number) { value = std::chrono::seconds(number); }, meaning)
@@ -78,7 +71,7 @@ void declare(CLI::App& app) {
   size("--max-target", site.head_limits.target, 1, largest_head, "The most bytes of its target");
   size("--max-fields", site.head_limits.fields, 1, largest_head, "The most fields of its head");
   size("--max-body", site.largest_body, 0, std::uint64_t{1} << 40, "The most bytes of its body");
-  app.parse_complete_callback([] {
+  app.parse_complete_callback([&] {
     using Links = example::Folder::Links;
     site.folder.emplace(arguments.directory, arguments.follow_symlinks ? Links::followed : Links::refused);
     if (arguments.demo) add_demo_pages(site.router);
@@ -90,9 +83,13 @@ void declare(CLI::App& app) {
 }  // namespace web
 
 int main(int argc, char** argv) {
-  return example::serve_streams<web::Handler>(argc, argv,
-                                              {.purpose = "Serves the files of a directory over HTTP.",
-                                               .listen = "tcp://127.0.0.1:8000",
-                                               .mixin = "threading",
-                                               .declare_options = web::declare});
+  web::Arguments arguments;
+  web::Site site;
+  const auto declare = [&](CLI::App& app) { web::declare(app, arguments, site); };
+  return example::serve_streams<web::HttpHandler>(argc, argv,
+                                                  {.purpose = "Serves the files of a directory over HTTP.",
+                                                   .listen = "tcp://127.0.0.1:8000",
+                                                   .mixin = "threading",
+                                                   .declare_options = declare},
+                                                  site);
 }

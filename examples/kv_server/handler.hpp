@@ -3,15 +3,16 @@
 #include <cstddef>
 #include <sockserv/handler.hpp>
 #include <string_view>
+#include <utility>
 
 #include "commands.hpp"
 
 namespace kv {
 
-/// Serves a client of Redis. Its server is a `KeyValueServer`.
+/// Serves a client of Redis.
 class Handler : public sockserv::StreamRequestHandler {
  public:
-  Handler() { disable_nagle_algorithm = true; }
+  explicit Handler(Shared& shared) : session_{shared, server, client_address} { disable_nagle_algorithm = true; }
   void handle() override;
 
  private:
@@ -22,7 +23,7 @@ class Handler : public sockserv::StreamRequestHandler {
   void give_up();
   void send_the_rest();
 
-  Session session_{server_as<Shared>(), server, client_address};
+  Session session_;
   RequestParser parser_{session_.shared.limits};
   Reply replies_;
   std::size_t send_at_ = 0;  // how many bytes of replies there are when they are sent, or sent again
@@ -33,7 +34,10 @@ class Handler : public sockserv::StreamRequestHandler {
 template <class Base>
 class KeyValueServer : public Base, public Shared {
  public:
-  using Base::Base;
+  explicit KeyValueServer(const sockserv::Address& address, sockserv::ServerOptions options = {})
+      : Base(address, std::move(options)) {
+    this->construct_handlers_with(*this);
+  }
   ~KeyValueServer() override { this->server_close(); }
 
   void service_actions() override {

@@ -10,7 +10,6 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <sockserv.hpp>
-#include <utility>
 #include <vector>
 
 #include "../support/serve.hpp"
@@ -18,37 +17,30 @@
 
 namespace {
 
-/// As the command line says.
-kv::RequestLimits limits;
-kv::AnswerLimits answer_limits;
-
-template <class Base>
-class Server : public kv::KeyValueServer<Base> {
- public:
-  Server(const sockserv::Address& address, sockserv::ServerOptions options)
-      : kv::KeyValueServer<Base>(address, std::move(options)) {
-    this->limits = ::limits;
-    this->answer_limits = ::answer_limits;
-  }
-};
-
 /// Adds a server under every mixin that has one process.
 template <class Base>
-void add_servers(std::string_view scheme, std::vector<example::Choice>& choices) {
-  using One = Server<Base>;
-  choices.push_back({scheme, "none", example::serve_one<One>});
-  choices.push_back({scheme, "threading", example::serve_one<sockserv::ThreadingMixIn<One>>});
-  choices.push_back({scheme, "thread_pool", example::serve_one<sockserv::ThreadPoolMixIn<One>>});
-  choices.push_back({scheme, "fiber", example::serve_one<sockserv::FiberMixIn<One>>});
+void add_servers(std::string_view scheme, std::vector<example::Choice>& choices, const auto& configure) {
+  using namespace sockserv;
+  using Server = kv::KeyValueServer<Base>;
+  choices.push_back(example::make_choice<Server>(scheme, "none", configure));
+  choices.push_back(example::make_choice<ThreadingMixIn<Server>>(scheme, "threading", configure));
+  choices.push_back(example::make_choice<ThreadPoolMixIn<Server>>(scheme, "thread_pool", configure));
+  choices.push_back(example::make_choice<FiberMixIn<Server>>(scheme, "fiber", configure));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  kv::RequestLimits limits;
+  kv::AnswerLimits answer_limits;
+  const auto set_limits = [&](kv::Shared& shared) {
+    shared.limits = limits;
+    shared.answer_limits = answer_limits;
+  };
   std::vector<example::Choice> choices;
-  add_servers<sockserv::TCPServer<kv::Handler>>("tcp", choices);
-  add_servers<sockserv::UnixStreamServer<kv::Handler>>("unix", choices);
-  const auto declare_options = [](CLI::App& app) {
+  add_servers<sockserv::TCPServer<kv::Handler>>("tcp", choices, set_limits);
+  add_servers<sockserv::UnixStreamServer<kv::Handler>>("unix", choices, set_limits);
+  const auto declare_options = [&](CLI::App& app) {
     app.add_option("--max-bulk", limits.argument_size, "The longest key or value, in bytes")
         ->type_name("BYTES")
         ->check(CLI::Range(1, 1 << 30))

@@ -61,11 +61,14 @@ void declare_connection_options(CLI::App& app, Arguments& arguments) {
          "The least bytes per second of a line that has begun");
 }
 
-void declare_options(CLI::App& app, std::span<const Choice> choices, Arguments& arguments) {
+void declare_listen(CLI::App& app, std::span<const Choice> choices, Arguments& arguments) {
   const std::string where = "Where to listen: " + url_forms(choices);
   app.add_option("--listen", arguments.listen, where + "\n(port 0 picks a free one)")
       ->type_name("URL")
       ->capture_default_str();
+}
+
+void declare_server_options(CLI::App& app, std::span<const Choice> choices, Arguments& arguments) {
   if (!arguments.mixin.empty()) {
     app.add_option("--mixin", arguments.mixin, "Who runs a request")
         ->type_name("NAME")
@@ -84,6 +87,9 @@ void declare_options(CLI::App& app, std::span<const Choice> choices, Arguments& 
   if (std::any_of(choices.begin(), choices.end(), [](const Choice& choice) { return serves_streams(choice.scheme); })) {
     declare_connection_options(app, arguments);
   }
+}
+
+void declare_drain(CLI::App& app, Arguments& arguments) {
   app.add_option("--drain", arguments.drain, "How long requests may take to finish at the end")
       ->type_name("SECONDS")
       ->check(CLI::Range(0, 86'400))
@@ -139,7 +145,7 @@ std::pair<const Choice&, Options> interpret(const Arguments& arguments, std::spa
   options.wbufsize = static_cast<std::size_t>(arguments.wbufsize.value_or(0));
   options.busy_poll = std::chrono::microseconds(arguments.busy_poll);
   options.server = server_options(arguments);
-  options.run.drain_limit = std::chrono::seconds(arguments.drain);
+  options.drain_limit = std::chrono::seconds(arguments.drain);
   check_workers(arguments);
   try {
     read_url(arguments.listen, choices, options);
@@ -152,31 +158,43 @@ std::pair<const Choice&, Options> interpret(const Arguments& arguments, std::spa
   return {*chosen, options};
 }
 
-}  // namespace
+enum class Declared { everything, listen_and_drain };
 
-int announce_and_run(sockserv::AbstractServer& server, const Options& options) {
-  // Whoever has read the line may send a signal at once, so it is printed when signals are handled.
-  sockserv::RunOptions run_options = options.run;
-  run_options.on_ready = [&] {
-    const std::string url = options.scheme + "://" + server.server_address().to_string();
-    sockserv::LineWriter(STDOUT_FILENO).write({"listening on ", url, "\n"});  // even if nobody reads it
-  };
-  return sockserv::run(server, run_options);
-}
-
-int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices) {
+int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices, Declared declared) {
   Arguments arguments;
   arguments.listen = about.listen;
   arguments.busy_poll = static_cast<int>(about.busy_poll.count());
   arguments.mixin = about.mixin.empty() ? choices.front().mixin : about.mixin;
   const auto declare = [&](CLI::App& app) {
-    declare_options(app, choices, arguments);
+    declare_listen(app, choices, arguments);
+    if (declared == Declared::everything) declare_server_options(app, choices, arguments);
+    declare_drain(app, arguments);
     if (about.declare_options) about.declare_options(app);
   };
   return run_program(argc, argv, about.purpose, declare, [&] {
     const auto [choice, options] = interpret(arguments, choices);
     return choice.serve(options);
   });
+}
+
+}  // namespace
+
+sockserv::RunOptions Options::announcing(const sockserv::AbstractServer& served) const {
+  // Whoever has read the line may send a signal at once, so it is printed when signals are handled.
+  const auto announce = [this, &served] {
+    const std::string url = scheme + "://" + served.server_address().to_string();
+    sockserv::LineWriter(STDOUT_FILENO).write({"listening on ", url, "\n"});  // even if nobody reads it
+  };
+  return {.drain_limit = drain_limit, .on_ready = announce};
+}
+
+int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices) {
+  return serve_choice(argc, argv, about, choices, Declared::everything);
+}
+
+int serve_by(int argc, char** argv, const About& about, const std::function<int(const Options&)>& serve) {
+  const Choice only{scheme_of(about.listen), "", serve};
+  return serve_choice(argc, argv, about, {&only, 1}, Declared::listen_and_drain);
 }
 
 }  // namespace example
