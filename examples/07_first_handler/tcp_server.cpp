@@ -4,7 +4,8 @@
 //
 // In Python, a class derived from socketserver.BaseRequestHandler and handed to socketserver.TCPServer. `request` is
 // the client's socket; the calls on it are those of 01, with their checks. The library has done socket, bind, listen
-// and accept, and will do close. --help shows the command line that all the servers from here on have.
+// and accept, and will do close. serve_by() is the rest of the program: it reads the command line (--help shows it) and
+// reports errors.
 
 #include <boost/algorithm/string/case_conv.hpp>
 #include <sockserv.hpp>
@@ -20,7 +21,12 @@ struct Upper : sockserv::BaseRequestHandler<sockserv::Connection> {
 };
 // snippet end
 
+// snippet: main
 int main(int argc, char** argv) {
-  return example::serve<sockserv::TCPServer<Upper>>(
-      argc, argv, {.purpose = "Sends what comes back in upper case.", .listen = "tcp://127.0.0.1:9000"});
+  const example::About about{.purpose = "Sends what comes back in upper case.", .listen = "tcp://127.0.0.1:9000"};
+  return example::serve_by(argc, argv, about, [](const example::Options& options) {
+    sockserv::TCPServer<Upper> server(options.address);
+    return sockserv::run(server, options.announcing(server));
+  });
 }
+// snippet end

@@ -23,8 +23,10 @@ struct Upper : sockserv::DatagramRequestHandler {
 // snippet end
 
 int main(int argc, char** argv) {
-  return example::serve<sockserv::UDPServer<Upper>>(
-      argc, argv,
-      {.purpose = "Sends packets back in upper case, unless they are in upper case.",
-       .listen = "udp://127.0.0.1:9000"});
+  const example::About about{.purpose = "Sends packets back in upper case, unless they are in upper case.",
+                             .listen = "udp://127.0.0.1:9000"};
+  return example::serve_by(argc, argv, about, [](const example::Options& options) {
+    sockserv::UDPServer<Upper> server(options.address);
+    return sockserv::run(server, options.announcing(server));
+  });
 }

@@ -22,6 +22,9 @@ struct Upper : sockserv::StreamRequestHandler {
 // snippet end
 
 int main(int argc, char** argv) {
-  return example::serve<sockserv::UnixStreamServer<Upper>>(
-      argc, argv, {.purpose = "Sends every line back in upper case.", .listen = "unix:///tmp/by_hand.stream"});
+  const example::About about{.purpose = "Sends every line back in upper case.", .listen = "unix:///tmp/by_hand.stream"};
+  return example::serve_by(argc, argv, about, [](const example::Options& options) {
+    sockserv::UnixStreamServer<Upper> server(options.address);
+    return sockserv::run(server, options.announcing(server));
+  });
 }

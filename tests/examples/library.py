@@ -33,6 +33,20 @@ class FirstHandler(Case):
             self.assertEqual(self.run_client("03_unix_stream_client", server.path), "HELLO\n")
             server.end(signal.SIGTERM)
 
+    def test_handlers_share_a_counter(self):
+        with Server("07_counting_server", "--listen", "tcp://127.0.0.1:0") as server:
+            for number in range(CLIENTS):
+                with server.client() as client, client.makefile("rb") as file:
+                    self.assertEqual(file.read(), b"visitors before you: %d\n" % number)
+            server.end(signal.SIGTERM)
+
+    def test_an_error_is_reported(self):
+        with Server("07_tcp_server", "--listen", "tcp://127.0.0.1:0") as server:
+            second = run(program("07_tcp_server"), "--listen", server.url)
+            self.assertEqual((second.returncode, second.stdout), (1, ""))
+            self.assertRegex(second.stderr, r"^07_tcp_server: cannot bind to \S+: Address already in use")
+            server.end(signal.SIGTERM)
+
 
 class Mixins(Case):
 

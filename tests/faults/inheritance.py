@@ -193,6 +193,7 @@ WITH_LIBRARY = {
         "upper_server", "demo_server", "07_tcp_server", "08_mixins_server")},
     **{name: (["--listen", UDP], DATAGRAM, DATAGRAM, b"hello") for name in ("07_udp_server", "datagram_upper_server")},
     "07_unix_server": (["--listen", "unix://PATH"], "PATH", STREAM, b"hello\n"),
+    "07_counting_server": (["--listen", TCP], STREAM, STREAM, b""),
     "09_hmac_server": (["--listen", TCP], STREAM, STREAM, b""),
     "10_command_server": (["--listen", TCP], STREAM, STREAM, b""),
     "11_file_server": (["--listen", TCP, "--directory", "FOLDER"], STREAM, STREAM, b"\0\0\0\2{}"),
