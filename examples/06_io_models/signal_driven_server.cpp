@@ -25,9 +25,9 @@ void notify(int socket) {
   check(::fcntl(socket, F_SETFL, O_ASYNC | O_NONBLOCK), "fcntl F_SETFL");
 }
 
-std::map<int, Client> clients;
+using Clients = std::map<int, Client>;
 
-void serve(int socket) {
+void serve(Clients& clients, int socket) {
   const auto found = clients.find(socket);
   if (found == clients.end()) return;  // a signal of a client that has gone
   Step step = Step::done;
@@ -38,11 +38,11 @@ void serve(int socket) {
   }
 }
 
-void accept_all(int listener) {
+void accept_all(Clients& clients, int listener) {
   while (const auto accepted = by_hand::accept_from(listener)) {
     notify(*accepted);
     clients[*accepted] = {*accepted, {}};
-    serve(*accepted);  // what came before notify gave no signal
+    serve(clients, *accepted);  // what came before notify gave no signal
   }
 }
 
@@ -58,18 +58,19 @@ int main(int argc, char** argv) {
   by_hand::end_on_signals();
   by_hand::announce("tcp", listener);
 
+  Clients clients;
   // snippet: loop
   while (true) {
     siginfo_t signal{};
     const int number = ::sigwaitinfo(&signals, &signal);
     if (number == -1 && errno != EINTR) by_hand::fail("sigwaitinfo");  // EINTR: it was stopped and continued
     if (number == SIGRTMIN && signal.si_fd != listener) {
-      serve(signal.si_fd);
+      serve(clients, signal.si_fd);
     } else {
-      accept_all(listener);
+      accept_all(clients, listener);
     }
     if (number == SIGIO) {
-      for (auto next = clients.begin(); next != clients.end();) serve((next++)->first);
+      for (auto next = clients.begin(); next != clients.end();) serve(clients, (next++)->first);
     }
   }
   // snippet end
