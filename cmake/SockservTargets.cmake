@@ -6,6 +6,13 @@ function(sockserv_own_target target)
     $<$<BOOL:${SOCKSERV_WARNINGS_AS_ERRORS}>:-Werror>)
 endfunction()
 
+# A library that is installed: sockserv_library(TARGET)
+function(sockserv_library target)
+  sockserv_own_target(${target})
+  # Symbols are bound when the program is loaded, once: a forked child would have to bind each one anew.
+  target_compile_options(${target} PRIVATE -fno-plt)
+endfunction()
+
 # A program that lands in bin/: sockserv_program(NAME SOURCE...)
 function(sockserv_program name)
   add_executable(${name} ${ARGN})

@@ -31,7 +31,8 @@
 ///
 /// A mixin goes around a server: ThreadingMixIn<TCPServer<Upper>>, or by its predefined name ThreadingTCPServer<Upper>.
 ///
-/// The headers, of which this one includes all but await.hpp, which brings in much of Asio:
+/// The headers, of which this one includes all but await.hpp, which brings in much of Asio, and those of components,
+/// which take libraries of others:
 ///
 ///     sockserv/handler.hpp           what you write: the request handlers        Start here.
 ///     sockserv/servers.hpp           what you pick: the predefined servers
@@ -48,7 +49,7 @@
 ///     sockserv/error.hpp             what can go wrong, as values and exceptions
 ///     sockserv/await.hpp             for handlers: awaiting Asio's asynchronous operations
 ///     sockserv/testing.hpp           trying a handler without a socket
-///     sockserv/layer/hmac_auth.hpp   clients that must prove that they know a key
+///     sockserv/layer/hmac_auth.hpp   clients that must prove that they know a key (component sockserv::auth)
 ///     sockserv/server/*.hpp          the hierarchy of servers, with the hooks that can be overridden
 ///     sockserv/mixin/*.hpp           the mixins, with their knobs
 ///     sockserv/fwd.hpp, version.hpp  forward declarations; the version
@@ -64,7 +65,6 @@
 #include <sockserv/fwd.hpp>
 #include <sockserv/handler.hpp>
 #include <sockserv/layer/framing.hpp>
-#include <sockserv/layer/hmac_auth.hpp>
 #include <sockserv/log.hpp>
 #include <sockserv/options.hpp>
 #include <sockserv/run.hpp>

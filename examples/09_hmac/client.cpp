@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <sockserv.hpp>
+#include <sockserv/layer/hmac_auth.hpp>
 #include <string>
 #include <vector>
 

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <map>
 #include <sockserv.hpp>
+#include <sockserv/layer/hmac_auth.hpp>
 #include <string>
 
 #include "support/secret_key.hpp"

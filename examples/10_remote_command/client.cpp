@@ -13,6 +13,7 @@
 #include <exception>
 #include <iostream>
 #include <sockserv.hpp>
+#include <sockserv/layer/hmac_auth.hpp>
 #include <string>
 #include <string_view>
 #include <system_error>

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <optional>
 #include <sockserv.hpp>
+#include <sockserv/layer/hmac_auth.hpp>
 #include <string>
 #include <string_view>
 #include <vector>

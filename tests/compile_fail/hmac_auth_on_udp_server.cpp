@@ -2,6 +2,7 @@
 // note: a datagram has no connection to authenticate
 
 #include <sockserv.hpp>
+#include <sockserv/layer/hmac_auth.hpp>
 
 struct Packets : sockserv::DatagramRequestHandler {
   void handle() override {}

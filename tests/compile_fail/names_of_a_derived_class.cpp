@@ -2,6 +2,7 @@
 // that are private do not hide them.
 
 #include <sockserv.hpp>
+#include <sockserv/layer/hmac_auth.hpp>
 #include <type_traits>
 
 struct Children;

@@ -5,6 +5,7 @@
 #include <iostream>
 #include <map>
 #include <sockserv.hpp>
+#include <sockserv/layer/hmac_auth.hpp>
 #include <string_view>
 
 namespace interop {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <sockserv.hpp>
 #include <sockserv/detail/deadline.hpp>
+#include <sockserv/layer/hmac_auth.hpp>
 #include <sockserv/testing.hpp>
 #include <stdexcept>
 #include <string>

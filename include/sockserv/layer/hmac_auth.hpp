@@ -3,6 +3,9 @@
 /// Challenge and response with a key that both ends share: whoever connects must prove, before any handler sees it,
 /// that it knows the key, and the server proves the same. *Start at `HmacAuthMixIn`.* docs/wire_formats.md has the
 /// protocols byte by byte.
+///
+/// This header belongs to the component `sockserv::auth`, which links OpenSSL: `find_package(sockserv COMPONENTS auth)`.
+/// `sockserv.hpp` does not include it.
 
 #include <chrono>
 #include <sockserv/address.hpp>
