@@ -11,6 +11,8 @@ function(sockserv_library target)
   sockserv_own_target(${target})
   # Symbols are bound when the program is loaded, once: a forked child would have to bind each one anew.
   target_compile_options(${target} PRIVATE -fno-plt)
+  # What is not SOCKSERV_EXPORT is hidden in a shared library.
+  set_target_properties(${target} PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
 endfunction()
 
 # A program that lands in bin/: sockserv_program(NAME SOURCE...)

@@ -53,6 +53,7 @@
 ///     sockserv/server/*.hpp          the hierarchy of servers, with the hooks that can be overridden
 ///     sockserv/mixin/*.hpp           the mixins, with their knobs
 ///     sockserv/fwd.hpp, version.hpp  forward declarations; the version
+///     sockserv/export.hpp            what a shared library exports
 ///
 /// Headers in sockserv/detail are not for use: they may change without notice.
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iosfwd>
+#include <sockserv/export.hpp>
 #include <string>
 #include <string_view>
 
@@ -18,7 +19,7 @@ namespace sockserv {
 ///
 /// @par Thread safety
 /// Distinct objects: safe. Shared objects: unsafe, except for const members.
-class Address {
+class SOCKSERV_EXPORT Address {
  public:
   /// No address; `empty()` is true.
   Address() noexcept;
@@ -61,8 +62,8 @@ class Address {
   const sockaddr* data() const noexcept { return &storage_.base; }
   socklen_t size() const noexcept { return length_; }
 
-  friend bool operator==(const Address& left, const Address& right) noexcept;
-  friend std::ostream& operator<<(std::ostream& stream, const Address& address);
+  friend SOCKSERV_EXPORT bool operator==(const Address& left, const Address& right) noexcept;
+  friend SOCKSERV_EXPORT std::ostream& operator<<(std::ostream& stream, const Address& address);
 
  private:
   union Storage {

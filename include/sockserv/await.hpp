@@ -15,6 +15,7 @@
 #include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/waiting.hpp>
 #include <sockserv/error.hpp>
+#include <sockserv/export.hpp>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -32,17 +33,17 @@ namespace this_request {
 /// an eventfd and a timerfd. The thread keeps them until it ends, and then they are kept for the next thread that
 /// awaits: so a process has three times as many as it has had such threads at the same time. Fibers take none.
 /// @throws std::logic_error outside of handlers.
-boost::asio::io_context::executor_type executor();
+SOCKSERV_EXPORT boost::asio::io_context::executor_type executor();
 
 }  // namespace this_request
 
 namespace detail {
 
 /// The request's way of waiting; see `RequestScope`.
-Waiting& waiting_of_request();
+SOCKSERV_EXPORT Waiting& waiting_of_request();
 
 /// One awaited operation. Shared by the one who waits and by the operation, which may go on after that.
-class Awaited {
+class SOCKSERV_EXPORT Awaited {
  public:
   explicit Awaited(Waiting& waiting) : waiting_(&waiting), executor_(waiting.context().get_executor()) {}
 
@@ -72,7 +73,7 @@ class Awaited {
 };
 
 /// Throws for an operation that was not waited for, because of that; `done`: it was dropped.
-[[noreturn]] void throw_given_up(Waiting::Outcome reason);
+[[noreturn]] SOCKSERV_EXPORT void throw_given_up(Waiting::Outcome reason);
 
 template <class Type>
 concept AwaitError = std::same_as<Type, error_code> || std::same_as<Type, std::exception_ptr>;
@@ -84,7 +85,7 @@ inline constexpr bool begins_with_error<Error, Values...> = true;
 
 /// True for the error of an operation that was cancelled.
 inline bool is_cancellation(const error_code& error) noexcept { return error == boost::asio::error::operation_aborted; }
-bool is_cancellation(const std::exception_ptr& error) noexcept;
+SOCKSERV_EXPORT bool is_cancellation(const std::exception_ptr& error) noexcept;
 
 template <class... Results>
 bool report_cancellation(const std::tuple<Results...>& results) noexcept {

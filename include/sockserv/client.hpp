@@ -10,6 +10,7 @@
 #include <sockserv/connection.hpp>
 #include <sockserv/datagram.hpp>
 #include <sockserv/detail/client_waiting.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/files.hpp>
 #include <string>
 #include <string_view>
@@ -19,7 +20,7 @@ namespace sockserv {
 
 /// Whom a client wants to reach: an `Address`, several of them, or a host's name and a port. Unlike an `Address`, it
 /// keeps the name, which is looked up for each connection anew and may have several addresses; all are tried.
-class Destination {
+class SOCKSERV_EXPORT Destination {
  public:
   using time_point = std::chrono::steady_clock::time_point;
 
@@ -69,7 +70,7 @@ class Destination {
 ///
 /// @par Thread safety
 /// As `Connection`, and as its files.
-class ClientConnection {
+class SOCKSERV_EXPORT ClientConnection {
  public:
   using duration = Connection::duration;
 
@@ -123,9 +124,9 @@ class ClientConnection {
 /// @throws boost::system::system_error if no address accepts, with the last one's error and a message that names each
 ///     and why; `timeout_error` if there was no time left (outside of handlers too); with `errc::aborted` if the server
 ///     aborts the handler that is calling; std::invalid_argument for settings that make no sense.
-ClientConnection create_connection(const Destination& destination,
-                                   std::optional<ClientConnection::duration> timeout = std::nullopt,
-                                   const StreamSettings& settings = {});
+SOCKSERV_EXPORT ClientConnection create_connection(const Destination& destination,
+                                                   std::optional<ClientConnection::duration> timeout = std::nullopt,
+                                                   const StreamSettings& settings = {});
 
 /// A client of datagrams, over UDP or Unix sockets.
 ///
@@ -141,7 +142,7 @@ ClientConnection create_connection(const Destination& destination,
 ///
 /// @par Thread safety
 /// Any number of threads may send, and one may receive.
-class DatagramEndpoint {
+class SOCKSERV_EXPORT DatagramEndpoint {
  public:
   using duration = std::chrono::steady_clock::duration;
 

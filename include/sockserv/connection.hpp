@@ -16,6 +16,7 @@
 #include <sockserv/detail/live_requests.hpp>
 #include <sockserv/detail/waiting.hpp>
 #include <sockserv/error.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
 #include <span>
 #include <string>
@@ -55,7 +56,7 @@ struct PeerCredentials {
 ///
 /// @par Lifetime
 /// Owned by the server for as long as the handler runs, then closed. The object must not be kept.
-class Connection {
+class SOCKSERV_EXPORT Connection {
  public:
   using duration = std::chrono::steady_clock::duration;
 

@@ -7,6 +7,7 @@
 #include <sockserv/detail/packet_info.hpp>
 #include <sockserv/detail/waiting.hpp>
 #include <sockserv/error.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
 #include <string>
 #include <string_view>
@@ -30,7 +31,7 @@ class ServerSocket;
 ///
 /// @par Lifetime
 /// That of the request; a copy must not outlive the server.
-class DatagramSocket {
+class SOCKSERV_EXPORT DatagramSocket {
  public:
   explicit DatagramSocket(std::shared_ptr<detail::ServerSocket> socket, detail::Waiting& waiting = detail::blocking(),
                           const detail::PacketInfo& info = {}) noexcept;
@@ -67,7 +68,7 @@ class DatagramSocket {
 };
 
 /// One datagram, and the socket to answer with: what a handler of UDPServer or UnixDatagramServer serves.
-class Datagram {
+class SOCKSERV_EXPORT Datagram {
  public:
   Datagram(std::string packet, bool truncated, DatagramSocket socket)
       : packet_(std::move(packet)), truncated_(truncated), socket_(std::move(socket)) {}

@@ -3,6 +3,7 @@
 #include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 #include <exception>
+#include <sockserv/export.hpp>
 #include <string>
 
 namespace sockserv {
@@ -44,20 +45,20 @@ enum class errc {
 };
 
 /// The category of `errc`; its name is "sockserv".
-const boost::system::error_category& error_category() noexcept;
+SOCKSERV_EXPORT const boost::system::error_category& error_category() noexcept;
 
-error_code make_error_code(errc code) noexcept;
+SOCKSERV_EXPORT error_code make_error_code(errc code) noexcept;
 
 /// Thrown when a timeout passes, so that a handler can tell waiting too long from a broken connection.
 /// `code()` is `errc::timed_out`.
-class timeout_error : public boost::system::system_error {
+class SOCKSERV_EXPORT timeout_error : public boost::system::system_error {
  public:
   explicit timeout_error(const std::string& what);
 };
 
 /// Thrown by a request's operations when the peer has gone (connection reset, broken pipe, …): an everyday event,
 /// which a server counts and logs in one quiet line instead of reporting it as a fault of the handler.
-class peer_gone_error : public boost::system::system_error {
+class SOCKSERV_EXPORT peer_gone_error : public boost::system::system_error {
  public:
   using system_error::system_error;
 };
@@ -65,42 +66,42 @@ class peer_gone_error : public boost::system::system_error {
 /// Thrown when the server aborts a connection because its client has passed a limit of `ServerOptions`; `code()` says
 /// which. It is of no use to catch it and go on: every further operation on the connection throws it again. A server
 /// counts it and logs one quiet line.
-class limit_error : public boost::system::system_error {
+class SOCKSERV_EXPORT limit_error : public boost::system::system_error {
  public:
   using system_error::system_error;
 };
 
 /// Thrown by `authenticate()` if the peer has not proved that it knows the key; the message says why, `code()` is
 /// `errc::not_authenticated`. A server counts it and logs one quiet line.
-class authentication_error : public boost::system::system_error {
+class SOCKSERV_EXPORT authentication_error : public boost::system::system_error {
  public:
   explicit authentication_error(const std::string& what);
 };
 
 /// True for an `authentication_error`.
-bool is_authentication_failure(const std::exception_ptr& error) noexcept;
+SOCKSERV_EXPORT bool is_authentication_failure(const std::exception_ptr& error) noexcept;
 
 /// True for the codes of a `limit_error`.
-bool is_limit(const error_code& error) noexcept;
+SOCKSERV_EXPORT bool is_limit(const error_code& error) noexcept;
 
 /// True for a `limit_error`, and for any other `boost::system::system_error` with such a code, as Asio's functions
 /// throw it.
-bool is_limit(const std::exception_ptr& error) noexcept;
+SOCKSERV_EXPORT bool is_limit(const std::exception_ptr& error) noexcept;
 
 /// True for the errors of a request's operations that say that the peer has gone.
-bool is_peer_gone(const error_code& error) noexcept;
+SOCKSERV_EXPORT bool is_peer_gone(const error_code& error) noexcept;
 
 /// True for a `peer_gone_error`, and for a `boost::system::system_error` that says as much: Asio's functions throw
 /// that when they work on a request.
-bool is_peer_gone(const std::exception_ptr& error) noexcept;
+SOCKSERV_EXPORT bool is_peer_gone(const std::exception_ptr& error) noexcept;
 
 namespace detail {
 
 /// Throws boost::system::system_error; `what` names the operation.
-[[noreturn]] void throw_error(const error_code& error, const std::string& what);
+[[noreturn]] SOCKSERV_EXPORT void throw_error(const error_code& error, const std::string& what);
 
 /// Throws the error of a request's operation: as `timeout_error`, `limit_error` or `peer_gone_error`, if it is one.
-[[noreturn]] void throw_request_error(const error_code& error, const std::string& what);
+[[noreturn]] SOCKSERV_EXPORT void throw_request_error(const error_code& error, const std::string& what);
 
 /// Throws as `throw_request_error` if there is an error.
 inline void check(const error_code& error, const char* what) {
@@ -109,11 +110,11 @@ inline void check(const error_code& error, const char* what) {
 }
 
 /// The error that errno holds: to be taken before anything else can change it.
-error_code last_system_error() noexcept;
+SOCKSERV_EXPORT error_code last_system_error() noexcept;
 
 /// To be called while handling an exception: returns it, but throws it on if it is a request to end the thread
 /// (`boost::thread_interrupted`, or what pthread_cancel and pthread_exit unwind with) and so no error.
-std::exception_ptr caught_error();
+SOCKSERV_EXPORT std::exception_ptr caught_error();
 
 /// Runs `body` and returns the error that escaped it, if any. Requests to end the thread travel on.
 template <class Body>
@@ -128,7 +129,7 @@ std::exception_ptr error_of(Body&& body) {
 
 /// "std::out_of_range: what() says this", whatever was thrown. Control characters in `what()`, which may quote what a
 /// client sent, are shown as "?", line ends among them.
-std::string describe(const std::exception_ptr& error);
+SOCKSERV_EXPORT std::string describe(const std::exception_ptr& error);
 
 }  // namespace detail
 }  // namespace sockserv

@@ -10,6 +10,7 @@
 #include <sockserv/detail/input_buffer.hpp>
 #include <sockserv/detail/view_iterator.hpp>
 #include <sockserv/error.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
 #include <span>
 #include <string>
@@ -30,7 +31,7 @@ namespace sockserv {
 ///
 /// @par Thread safety
 /// Distinct objects: safe. Shared objects: unsafe.
-class InputFile {
+class SOCKSERV_EXPORT InputFile {
  public:
   /// The limit on a line's length unless the caller gives one: 64 KiB, newline included.
   static constexpr std::size_t default_limit = 65536;
@@ -120,7 +121,7 @@ class InputFile {
 ///
 /// @par Thread safety
 /// Distinct objects: safe. Shared objects: unsafe.
-class OutputFile {
+class SOCKSERV_EXPORT OutputFile {
  public:
   /// Collects everything (a datagram's reply).
   OutputFile() noexcept = default;
@@ -168,7 +169,7 @@ class OutputFile {
 };
 
 /// How a connection is read and written: what `StreamRequestHandler` and `create_connection` let one choose.
-struct StreamSettings {
+struct SOCKSERV_EXPORT StreamSettings {
   /// The size of `rfile`'s buffer, in bytes. Within 1 … 1 GiB.
   std::size_t rbufsize = detail::InputBuffer::default_capacity;
   /// The size of `wfile`'s buffer, in bytes. 0: every write is sent at once.
@@ -182,7 +183,7 @@ struct StreamSettings {
 
 namespace detail {
 /// @throws std::invalid_argument for a setting that makes no sense.
-void apply(const StreamSettings& settings, Connection& request, InputFile& rfile, OutputFile& wfile);
+SOCKSERV_EXPORT void apply(const StreamSettings& settings, Connection& request, InputFile& rfile, OutputFile& wfile);
 }  // namespace detail
 
 }  // namespace sockserv

@@ -5,6 +5,7 @@
 #include <sockserv/connection.hpp>
 #include <sockserv/datagram.hpp>
 #include <sockserv/detail/request_scope.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/files.hpp>
 #include <stdexcept>
 #include <string_view>
@@ -16,7 +17,7 @@ namespace sockserv {
 namespace detail {
 
 /// What every handler derives from; tells a class that is a handler from one that is not.
-struct HandlerTag {};
+struct SOCKSERV_EXPORT HandlerTag{};
 
 template <class Class>
 inline constexpr bool is_handler = std::is_base_of_v<HandlerTag, Class>;
@@ -34,9 +35,9 @@ struct RequestOf<Handler> {
 template <class Handler>
 using request_of = typename RequestOf<Handler>::type;
 
-[[noreturn]] void throw_no_factory(const std::type_info& handler);
-[[noreturn]] void throw_two_ways_to_construct(const std::type_info& handler);
-[[noreturn]] void throw_wrong_server(const AbstractServer& server, const std::type_info& wanted);
+[[noreturn]] SOCKSERV_EXPORT void throw_no_factory(const std::type_info& handler);
+[[noreturn]] SOCKSERV_EXPORT void throw_two_ways_to_construct(const std::type_info& handler);
+[[noreturn]] SOCKSERV_EXPORT void throw_wrong_server(const AbstractServer& server, const std::type_info& wanted);
 
 }  // namespace detail
 
@@ -57,7 +58,7 @@ using request_of = typename RequestOf<Handler>::type;
 /// Each handler object is used by one thread at a time. What handlers share (what they are constructed with, members of
 /// the server) they must protect themselves, except without a mixin.
 template <class Request>
-class BaseRequestHandler : private detail::HandlerTag {
+class SOCKSERV_EXPORT BaseRequestHandler : private detail::HandlerTag {
  public:
   using request_type = Request;
 
@@ -109,7 +110,7 @@ extern template class BaseRequestHandler<Datagram>;
 ///
 /// A derived class changes the settings (`rbufsize`, `wbufsize`, `timeout`, `disable_nagle_algorithm`) in its
 /// constructor.
-class StreamRequestHandler : public BaseRequestHandler<Connection>, public StreamSettings {
+class SOCKSERV_EXPORT StreamRequestHandler : public BaseRequestHandler<Connection>, public StreamSettings {
  public:
   /// Python's second name for `request`.
   Connection& connection = request;
@@ -143,7 +144,7 @@ class StreamRequestHandler : public BaseRequestHandler<Connection>, public Strea
 
 /// Serves a datagram through files: read the packet from `rfile`, write the reply to `wfile`. The reply is sent to
 /// `client_address` as one datagram when `handle()` has returned, if anything was written (be it "").
-class DatagramRequestHandler : public BaseRequestHandler<Datagram> {
+class SOCKSERV_EXPORT DatagramRequestHandler : public BaseRequestHandler<Datagram> {
  public:
   /// The datagram's content.
   const std::string& packet = request.packet();

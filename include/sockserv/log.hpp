@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <sockserv/detail/shared_memory.hpp>
+#include <sockserv/export.hpp>
 #include <string_view>
 
 namespace sockserv {
@@ -26,7 +27,7 @@ using LogSink = std::function<void(LogLevel level, std::string_view message)>;
 /// when the next one can be written, a line after it says how many were lost, in child processes too. Only when `run()`
 /// is about to return does it wait, for up to 100 ms, because no later line could report the loss. `LineWriter` says
 /// where Linux makes exceptions.
-void log_to_stderr(LogLevel level, std::string_view message) noexcept;
+SOCKSERV_EXPORT void log_to_stderr(LogLevel level, std::string_view message) noexcept;
 
 /// Writes lines to a descriptor, for example of an access log, and never waits for its reader.
 ///
@@ -43,7 +44,7 @@ void log_to_stderr(LogLevel level, std::string_view message) noexcept;
 ///
 /// @par Lifetime
 /// Does not own the descriptor.
-class LineWriter {
+class SOCKSERV_EXPORT LineWriter {
  public:
   using duration = std::chrono::steady_clock::duration;
 

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <optional>
+#include <sockserv/export.hpp>
 #include <sockserv/log.hpp>
 
 namespace sockserv {
@@ -73,7 +74,7 @@ struct ServerOptions {
 
 namespace detail {
 /// @throws std::invalid_argument that names the field whose value makes no sense.
-void validate(const ServerOptions& options);
+SOCKSERV_EXPORT void validate(const ServerOptions& options);
 }  // namespace detail
 
 }  // namespace sockserv

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <exception>
 #include <functional>
+#include <sockserv/export.hpp>
 #include <sockserv/server/abstract.hpp>
 #include <thread>
 
@@ -44,7 +45,7 @@ enum ExitStatus : int {
 /// An error that ends serving is logged. If standard error is full, the last lines are tried for up to 100 ms.
 /// @throws std::logic_error if the program is in `run()` already, in whichever thread.
 /// @throws boost::system::system_error if no descriptor is left.
-int run(AbstractServer& server, const RunOptions& options = {});
+SOCKSERV_EXPORT int run(AbstractServer& server, const RunOptions& options = {});
 
 /// Serves in a background thread for as long as it lives: for tests, and for programs that do other things.
 ///
@@ -55,7 +56,7 @@ int run(AbstractServer& server, const RunOptions& options = {});
 ///
 /// @par Lifetime
 /// The server must outlive it.
-class ServerThread {
+class SOCKSERV_EXPORT ServerThread {
  public:
   /// Starts serving; clients can connect at once, since the server is bound already.
   explicit ServerThread(AbstractServer& server);

@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 #include <sockserv/detail/waiting.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/server/tcp.hpp>
 #include <sockserv/server/udp.hpp>
 #include <string>
@@ -26,7 +27,7 @@ struct ConverseOptions {
 namespace sockserv::detail {
 
 /// A client made of strings, in place of a socket.
-class ScriptedClient final : public Waiting {
+class SOCKSERV_EXPORT ScriptedClient final : public Waiting {
  public:
   ScriptedClient(std::string_view input, std::size_t piece_size, const Address& address);
 

@@ -8,6 +8,7 @@
 #include <exception>
 #include <functional>
 #include <optional>
+#include <sockserv/export.hpp>
 #include <type_traits>
 #include <utility>
 
@@ -15,20 +16,20 @@ namespace sockserv {
 
 namespace detail {
 /// Has work done that must not throw, as `this_request::offload` does.
-void run_elsewhere(const std::function<void()>& work);
+SOCKSERV_EXPORT void run_elsewhere(const std::function<void()>& work);
 }  // namespace detail
 
 namespace this_request {
 
 /// Waits for so long, and holds up no other request meanwhile (without a mixin there is only the one).
 /// @throws boost::system::system_error with `errc::aborted` if the server aborts its requests before.
-void sleep_for(std::chrono::steady_clock::duration duration);
+SOCKSERV_EXPORT void sleep_for(std::chrono::steady_clock::duration duration);
 
 /// The same, until a point in time.
-void sleep_until(std::chrono::steady_clock::time_point time);
+SOCKSERV_EXPORT void sleep_until(std::chrono::steady_clock::time_point time);
 
 /// True once the server has been told to stop: the time for a handler that never ends of itself to do so.
-bool stop_requested();
+SOCKSERV_EXPORT bool stop_requested();
 
 /// Calls a function that blocks or computes for long, and returns what it returns or throws what it throws.
 ///

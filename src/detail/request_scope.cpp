@@ -45,13 +45,13 @@ bool RequestScope::inside(const AbstractServer& server) noexcept {
 }
 
 template <>
-Binding<Connection> current_binding() {
+SOCKSERV_EXPORT Binding<Connection> current_binding() {
   if (!innermost || !innermost->binding_ || !innermost->stream_) throw_unbound();
   return {*innermost->stream_, *innermost->client_address_, *innermost->server_};
 }
 
 template <>
-Binding<Datagram> current_binding() {
+SOCKSERV_EXPORT Binding<Datagram> current_binding() {
   if (!innermost || !innermost->binding_ || !innermost->datagram_) throw_unbound();
   return {*innermost->datagram_, *innermost->client_address_, *innermost->server_};
 }

@@ -20,7 +20,7 @@ LAYERS = ["base", "socket", "transport", "connection", "server", "runner", "mixi
 # The layers of other folders and of files. A source has the name of its header, and so the layer of it.
 PLACES = {
     "base": """
-        error fwd log options version
+        error export fwd log options version
         detail/counters detail/deadline detail/descriptor detail/input_buffer detail/leave_to_system
         detail/once_a_second detail/processors detail/sanitized detail/settings detail/shared_memory
         detail/signals_blocked detail/standard_error detail/text detail/thread_ending detail/view_iterator

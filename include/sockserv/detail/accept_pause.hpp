@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <sockserv/detail/once_a_second.hpp>
+#include <sockserv/export.hpp>
 
 namespace sockserv::detail {
 
@@ -13,7 +14,7 @@ namespace sockserv::detail {
 ///
 /// @par Thread safety
 /// Safe: one thread may accept while another asks whether there is a pause.
-class AcceptPause {
+class SOCKSERV_EXPORT AcceptPause {
  public:
   using clock = std::chrono::steady_clock;
 

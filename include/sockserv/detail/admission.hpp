@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <sockserv/detail/counters.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
 #include <utility>
 
@@ -15,7 +16,7 @@ namespace sockserv::detail {
 ///
 /// @par Thread safety
 /// Safe.
-class ConnectionsByAddress {
+class SOCKSERV_EXPORT ConnectionsByAddress {
  public:
   /// An IPv6 address; IPv4 addresses as those that they are mapped to.
   using Key = std::array<unsigned char, 16>;

@@ -13,6 +13,7 @@
 #include <set>
 #include <sockserv/detail/admission.hpp>
 #include <sockserv/detail/descriptor.hpp>
+#include <sockserv/export.hpp>
 
 namespace sockserv::detail {
 
@@ -21,7 +22,7 @@ namespace sockserv::detail {
 ///
 /// @par Thread safety
 /// Safe.
-class ChildProcesses {
+class SOCKSERV_EXPORT ChildProcesses {
  public:
   /// Hears of each child that has been reaped: its process id, and how it ended, as waitpid() says; no value: somebody
   /// else has reaped it. Called by whichever thread reaps, which meanwhile keeps all others from this object.
@@ -85,14 +86,14 @@ Descriptor open_pidfd(pid_t process) noexcept;
 
 /// Calls `fork`, which returns as fork() does or throws, and has `notify` told before, and afterwards in the parent. In
 /// the child, it is left to the caller to tell it: what that throws there must not look like a fork that failed.
-pid_t fork_with_notice(const std::function<void(boost::asio::execution_context::fork_event)>& notify,
-                       const std::function<pid_t()>& fork);
+SOCKSERV_EXPORT pid_t fork_with_notice(const std::function<void(boost::asio::execution_context::fork_event)>& notify,
+                                       const std::function<pid_t()>& fork);
 
 /// Writes out what standard output and standard error hold in their buffers.
-void flush_standard_streams() noexcept;
+SOCKSERV_EXPORT void flush_standard_streams() noexcept;
 
 /// Ends a child process: flushes the standard streams, and leaves without unwinding or exit handlers, which belong to
 /// the parent.
-[[noreturn]] void exit_child(int status) noexcept;
+[[noreturn]] SOCKSERV_EXPORT void exit_child(int status) noexcept;
 
 }  // namespace sockserv::detail

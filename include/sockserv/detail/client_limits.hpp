@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 #include <sockserv/error.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
 
 namespace sockserv::detail {
@@ -15,7 +16,7 @@ namespace sockserv::detail {
 ///
 /// @par Thread safety
 /// One thread may receive while another sends.
-class ClientLimits {
+class SOCKSERV_EXPORT ClientLimits {
  public:
   using duration = std::chrono::steady_clock::duration;
   using time_point = std::chrono::steady_clock::time_point;

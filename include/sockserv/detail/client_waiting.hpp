@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <sockserv/detail/waiting.hpp>
+#include <sockserv/export.hpp>
 
 namespace sockserv::detail {
 
@@ -15,7 +16,7 @@ LiveRequests* requests_of_caller() noexcept;
 
 /// How the sockets of a client wait: in the manner of whoever uses them at the time, be it a handler, this one or that,
 /// or a plain thread. There is one for each connection, since it has a timeout.
-class ClientWaiting final : public Waiting {
+class SOCKSERV_EXPORT ClientWaiting final : public Waiting {
  public:
   std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
                       error_code& error) noexcept override;

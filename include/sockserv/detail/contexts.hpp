@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sockserv/export.hpp>
+
 namespace boost::asio {
 class io_context;
 }
@@ -32,7 +34,7 @@ boost::asio::io_context& context_of_this_thread();
 
 /// Destroys the contexts that nobody has; to be called when no operation that has been awaited with them can still be
 /// running.
-void close_idle_contexts() noexcept;
+SOCKSERV_EXPORT void close_idle_contexts() noexcept;
 
 /// In a forked child: leaves all contexts to the parent, so that whoever awaits gets a new one. The copies share the
 /// parent's epoll sets, eventfds and timerfds, so they are neither used nor destroyed; what has been made with them

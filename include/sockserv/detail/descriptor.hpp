@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <sockserv/export.hpp>
 #include <utility>
 
 namespace sockserv::detail {
@@ -19,7 +20,7 @@ void fill_standard_descriptors() noexcept;
 
 /// Moves a descriptor that has one of the numbers 0 to 2 to a higher one. Returns -1 and sets errno, with the
 /// descriptor closed, if there is none.
-int above_standard_descriptors(int descriptor) noexcept;
+SOCKSERV_EXPORT int above_standard_descriptors(int descriptor) noexcept;
 
 /// Owns a file descriptor and closes it.
 class Descriptor {

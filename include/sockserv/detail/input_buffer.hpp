@@ -3,13 +3,14 @@
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
+#include <sockserv/export.hpp>
 #include <span>
 #include <string_view>
 
 namespace sockserv::detail {
 
 /// Lends memory to those who need some for a short time.
-class BufferLender {
+class SOCKSERV_EXPORT BufferLender {
  public:
   /// How large its buffers are, in bytes.
   static constexpr std::size_t buffer_size = 16384;
@@ -33,7 +34,7 @@ struct GiveBack {
 ///     0      begin_      end_   capacity_
 ///
 /// The memory comes with the first byte, grows by doubling when one item needs more.
-class InputBuffer {
+class SOCKSERV_EXPORT InputBuffer {
  public:
   static constexpr std::size_t default_capacity = BufferLender::buffer_size;
 

@@ -9,6 +9,7 @@
 #include <list>
 #include <mutex>
 #include <sockserv/detail/counters.hpp>
+#include <sockserv/export.hpp>
 #include <utility>
 
 namespace sockserv::detail {
@@ -18,7 +19,7 @@ class LiveRequests;
 /// The part of a request by which its server knows of it: entered when the request is made, left when it ends, in
 /// constant time; moving the request moves the entry. It also keeps the request's count of bytes, so that counting them
 /// touches no memory that requests share.
-class LiveRequest {
+class SOCKSERV_EXPORT LiveRequest {
  public:
   /// At how many bytes a live request adds what it has to the server's counters: those of a process may be read by
   /// another, which does not see its requests.
@@ -92,7 +93,7 @@ class LiveRequest {
 ///
 /// @par Thread safety
 /// Safe.
-class LiveRequests {
+class SOCKSERV_EXPORT LiveRequests {
  public:
   struct Bytes {
     std::uint64_t in;

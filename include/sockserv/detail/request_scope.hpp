@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
 
 namespace sockserv::detail {
@@ -17,7 +18,7 @@ struct Binding {
 /// Says, for as long as it lives, for which server the current thread (or fiber) works, and which request it serves: so
 /// that a handler finds what it is bound to while it is constructed, so that `this_request` knows its request, and so
 /// that a server knows when it is called from one of its own handlers or hooks.
-class RequestScope {
+class SOCKSERV_EXPORT RequestScope {
  public:
   RequestScope(Connection& request, const Address& client_address, AbstractServer& server) noexcept;
   RequestScope(Datagram& request, const Address& client_address, AbstractServer& server) noexcept;

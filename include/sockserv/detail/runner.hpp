@@ -8,11 +8,12 @@
 #include <optional>
 #include <set>
 #include <sockserv/detail/task.hpp>
+#include <sockserv/export.hpp>
 
 namespace sockserv::detail {
 
 /// What a runner that accepts requests itself needs of its server.
-class Acceptor {
+class SOCKSERV_EXPORT Acceptor {
  public:
   virtual ~Acceptor() = default;
 
@@ -35,7 +36,7 @@ class Acceptor {
 ///
 /// @par Lifetime
 /// The destructor waits until no task runs in this process, since tasks use the server.
-class Runner {
+class SOCKSERV_EXPORT Runner {
  public:
   using duration = std::chrono::steady_clock::duration;
   using time_point = std::chrono::steady_clock::time_point;

@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <sockserv/detail/runner.hpp>
+#include <sockserv/export.hpp>
 #include <string>
 
 namespace sockserv::detail {
@@ -22,7 +23,8 @@ struct ThreadsSettings {
   std::size_t max_threads = 0;  ///< 0: no limit.
   std::size_t stack_size = 0;   ///< Of each thread, in bytes. 0: the system's default.
 };
-std::unique_ptr<Runner> make_threads(std::function<ThreadsSettings()> settings, std::function<void()> wake);
+SOCKSERV_EXPORT std::unique_ptr<Runner> make_threads(std::function<ThreadsSettings()> settings,
+                                                     std::function<void()> wake);
 
 /// Runs tasks in a bounded number of threads, and queues some.
 struct PoolSettings {
@@ -31,7 +33,7 @@ struct PoolSettings {
   std::size_t stack_size = 0;  ///< As above.
   bool rejects = false;        ///< It claims to have room, and takes no task when it has none.
 };
-std::unique_ptr<Runner> make_pool(std::function<PoolSettings()> settings, std::function<void()> wake);
+SOCKSERV_EXPORT std::unique_ptr<Runner> make_pool(std::function<PoolSettings()> settings, std::function<void()> wake);
 
 /// Runs tasks on fibers of a number of threads, which also accept. Asks for its settings once, when it starts them.
 struct FibersSettings {
@@ -46,8 +48,8 @@ struct FibersSettings {
 };
 /// Says that a request has kept its thread for that long without waiting.
 using ReportStall = std::function<void(const Address& client, Runner::duration length)>;
-std::unique_ptr<Runner> make_fibers(std::function<FibersSettings()> settings, std::function<void()> wake,
-                                    ReportStall report_stall);
+SOCKSERV_EXPORT std::unique_ptr<Runner> make_fibers(std::function<FibersSettings()> settings,
+                                                    std::function<void()> wake, ReportStall report_stall);
 
 /// Runs each task in a new process, and leaves the caller its own copy.
 struct ForksSettings {
@@ -62,6 +64,6 @@ struct ForksSettings {
   /// Has the server count there from now on: in memory that it shares with the children.
   std::function<void(Counters&)> count_in;
 };
-std::unique_ptr<Runner> make_forks(ForksSettings settings);
+SOCKSERV_EXPORT std::unique_ptr<Runner> make_forks(ForksSettings settings);
 
 }  // namespace sockserv::detail

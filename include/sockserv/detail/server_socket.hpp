@@ -12,6 +12,7 @@
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/packet_info.hpp>
 #include <sockserv/error.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/options.hpp>
 #include <string>
 #include <utility>
@@ -22,7 +23,7 @@ namespace sockserv::detail {
 ///
 /// The server owns it, and so does each request that answers through it, so that a datagram's reply never goes to a
 /// descriptor that has been closed, or reused, meanwhile. It closes with the last owner.
-class ServerSocket {
+class SOCKSERV_EXPORT ServerSocket {
  public:
   /// Opens a socket of the address's family; `type` is SOCK_STREAM or SOCK_DGRAM.
   ServerSocket(const Address& address, int type);
@@ -103,7 +104,7 @@ inline constexpr ServerKind unix_stream_server{"UnixStreamServer", SOCK_STREAM, 
 inline constexpr ServerKind unix_datagram_server{"UnixDatagramServer", SOCK_DGRAM, true};
 
 /// @throws std::invalid_argument if a server of this kind cannot be bound to such an address.
-void require_family(const ServerKind& kind, const Address& address);
+SOCKSERV_EXPORT void require_family(const ServerKind& kind, const Address& address);
 
 /// getsockname(2).
 Address local_address(int descriptor, error_code& error) noexcept;

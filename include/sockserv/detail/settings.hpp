@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <limits>
+#include <sockserv/export.hpp>
 #include <string>
 
 namespace sockserv::detail {
@@ -14,7 +15,7 @@ inline constexpr std::size_t most_processors = 8192;
 inline constexpr std::size_t smallest_stack = 16384;
 
 /// @throws std::invalid_argument that names the setting, its value and its bounds.
-void require_within(const std::string& name, std::size_t value, std::size_t least, std::size_t most);
+SOCKSERV_EXPORT void require_within(const std::string& name, std::size_t value, std::size_t least, std::size_t most);
 
 /// @throws std::invalid_argument that names the setting, if it is 0.
 inline void require_at_least_one(const std::string& name, std::size_t value) {
@@ -22,15 +23,16 @@ inline void require_at_least_one(const std::string& name, std::size_t value) {
 }
 
 /// @throws std::invalid_argument that names the setting, if the length of time is zero or less.
-void require_positive(const std::string& name, std::chrono::steady_clock::duration value, const char* advice = "");
+SOCKSERV_EXPORT void require_positive(const std::string& name, std::chrono::steady_clock::duration value,
+                                      const char* advice = "");
 
 /// @throws std::invalid_argument that names the setting, if the length of time is less than zero.
-void require_not_negative(const std::string& name, std::chrono::steady_clock::duration value);
+SOCKSERV_EXPORT void require_not_negative(const std::string& name, std::chrono::steady_clock::duration value);
 
 /// @throws std::invalid_argument if there can be no thread whose stack has this size; 0 is the system's default.
-void check_thread_stack(std::size_t stack_size);
+SOCKSERV_EXPORT void check_thread_stack(std::size_t stack_size);
 
 /// @throws std::invalid_argument if there can be no fiber whose stack has this size.
-void check_fiber_stack(std::size_t stack_size);
+SOCKSERV_EXPORT void check_fiber_stack(std::size_t stack_size);
 
 }  // namespace sockserv::detail

@@ -3,6 +3,7 @@
 #include <exception>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/admission.hpp>
+#include <sockserv/export.hpp>
 
 namespace sockserv::detail {
 
@@ -10,7 +11,7 @@ class Waiting;
 
 /// Work that a runner has done somewhere: an accepted request and what its handler does with it, or what a handler
 /// offloads.
-class Task {
+class SOCKSERV_EXPORT Task {
  public:
   virtual ~Task() = default;
 

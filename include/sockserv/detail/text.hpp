@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <sockserv/export.hpp>
 #include <string>
 #include <string_view>
 
@@ -10,7 +11,7 @@ namespace sockserv::detail {
 std::size_t utf8_length(std::string_view text) noexcept;
 
 /// Returns true if the whole text is UTF-8.
-bool is_utf8(std::string_view text) noexcept;
+SOCKSERV_EXPORT bool is_utf8(std::string_view text) noexcept;
 
 /// Returns the text with a "?" for each control character, for text from others that goes into logs and on terminals.
 ///
@@ -18,6 +19,6 @@ bool is_utf8(std::string_view text) noexcept;
 /// controlled as with ESC. Of the set C1 both forms are replaced: the UTF-8 characters, and the bytes 0x80 to 0x9f that
 /// are part of no UTF-8 character, which a terminal with an 8-bit character set would act on. All other UTF-8
 /// characters, and all other bytes, stay.
-std::string printable(std::string_view text);
+SOCKSERV_EXPORT std::string printable(std::string_view text);
 
 }  // namespace sockserv::detail

@@ -10,6 +10,7 @@
 #include <optional>
 #include <sockserv/detail/input_buffer.hpp>
 #include <sockserv/error.hpp>
+#include <sockserv/export.hpp>
 #include <span>
 #include <string_view>
 
@@ -48,7 +49,7 @@ struct Timeouts {
 ///
 /// All operations retry when a signal interrupts them, never raise SIGPIPE, and report a timeout or deadline that
 /// has passed as `errc::timed_out`.
-class Waiting {
+class SOCKSERV_EXPORT Waiting {
  public:
   using duration = std::chrono::steady_clock::duration;
   using time_point = std::chrono::steady_clock::time_point;
@@ -130,6 +131,6 @@ class Waiting {
 };
 
 /// The strategy of a plain thread: it blocks in the kernel, one system call an operation.
-Waiting& blocking() noexcept;
+SOCKSERV_EXPORT Waiting& blocking() noexcept;
 
 }  // namespace sockserv::detail

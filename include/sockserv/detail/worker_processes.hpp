@@ -16,6 +16,7 @@
 #include <sockserv/detail/counters.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/shared_memory.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/server/abstract.hpp>
 #include <string>
 #include <vector>
@@ -46,7 +47,7 @@ struct alignas(64) WorkerSlot {  // a cache line or more, so that workers do not
 /// @par Thread safety
 /// `notify`, `abort`, `kill`, `collect`, `wait_until_none` and whatever is const may be called by any thread of the
 /// parent. The rest is for the thread that serves.
-class WorkerProcesses {
+class SOCKSERV_EXPORT WorkerProcesses {
  public:
   using duration = std::chrono::steady_clock::duration;
   using time_point = std::chrono::steady_clock::time_point;

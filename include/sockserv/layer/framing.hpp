@@ -12,6 +12,7 @@
 #include <optional>
 #include <sockserv/connection.hpp>
 #include <sockserv/detail/view_iterator.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/files.hpp>
 #include <sockserv/fwd.hpp>
 #include <sockserv/handler.hpp>
@@ -44,7 +45,7 @@ struct FramingOptions {
 /// @{
 
 /// What goes in front of a message.
-class MessageHeader {
+class SOCKSERV_EXPORT MessageHeader {
  public:
   /// @throws boost::system::system_error `errc::message_too_long` for more than `options.max_message` bytes, or more
   /// than the prefix can say.
@@ -70,7 +71,7 @@ class MessageHeader {
 ///
 /// @par Thread safety
 /// Distinct objects: safe. Shared objects: unsafe.
-class MessageDecoder {
+class SOCKSERV_EXPORT MessageDecoder {
  public:
   explicit MessageDecoder(const FramingOptions& options = {}) noexcept : options_(options) {}
 
@@ -122,7 +123,7 @@ class MessageDecoder {
 ///
 /// @par Thread safety
 /// Distinct objects: safe. Shared objects: unsafe; the files count as part of it.
-class MessageStream {
+class SOCKSERV_EXPORT MessageStream {
  public:
   /// Both files must outlive this.
   MessageStream(InputFile& rfile, OutputFile& wfile, const FramingOptions& options = {}) noexcept
@@ -179,7 +180,7 @@ class MessageStream {
 ///
 /// For servers of streams, under every mixin. `rfile` and `wfile` are the same connection: a handler may read a line
 /// first, and then messages.
-class MessageRequestHandler : public StreamRequestHandler {
+class SOCKSERV_EXPORT MessageRequestHandler : public StreamRequestHandler {
  public:
   /// A setting, as `wbufsize` is: a derived class changes it in its constructor.
   FramingOptions framing;

@@ -4,14 +4,15 @@
 /// that it knows the key, and the server proves the same. *Start at `HmacAuthMixIn`.* docs/wire_formats.md has the
 /// protocols byte by byte.
 ///
-/// This header belongs to the component `sockserv::auth`, which links OpenSSL: `find_package(sockserv COMPONENTS auth)`.
-/// `sockserv.hpp` does not include it.
+/// This header belongs to the component `sockserv::auth`, which links OpenSSL: `find_package(sockserv COMPONENTS
+/// auth)`. `sockserv.hpp` does not include it.
 
 #include <chrono>
 #include <sockserv/address.hpp>
 #include <sockserv/connection.hpp>
 #include <sockserv/detail/server_class.hpp>
 #include <sockserv/error.hpp>
+#include <sockserv/export.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,7 +27,7 @@ namespace sockserv {
 ///
 /// @par Thread safety
 /// Distinct objects: safe. Shared objects: unsafe, except for const members.
-class SecretKey {
+class SOCKSERV_EXPORT SecretKey {
  public:
   /// No key; whoever needs one refuses it.
   SecretKey() noexcept = default;
@@ -101,11 +102,11 @@ struct Authentication {
 ///     which, the peer is not told. The connection is of no use then; close it.
 /// @throws limit_error if the connection passes a limit of its server's meanwhile; std::invalid_argument for settings
 ///     that make no sense; boost::system::system_error if the system has no random bytes.
-void authenticate(Connection& request, const Authentication& authentication, AuthenticationRole role);
+SOCKSERV_EXPORT void authenticate(Connection& request, const Authentication& authentication, AuthenticationRole role);
 
 namespace detail {
 /// @throws std::invalid_argument that names the field whose value makes no sense.
-void check_authentication(const Authentication& authentication);
+SOCKSERV_EXPORT void check_authentication(const Authentication& authentication);
 }  // namespace detail
 
 /// A server whose clients must prove that they know a key. Until one has, no handler is constructed for it.

@@ -22,6 +22,7 @@
 #include <sockserv/detail/live_requests.hpp>
 #include <sockserv/detail/once_a_second.hpp>
 #include <sockserv/detail/runner.hpp>
+#include <sockserv/export.hpp>
 #include <sockserv/options.hpp>
 #include <sockserv/server/stats.hpp>
 #include <string_view>
@@ -66,7 +67,7 @@ struct DrainResult {
 /// @par Thread safety
 /// The functions for the caller may be called by any thread at any time, except that one thread at a time serves and
 /// that destruction is alone. Knobs (public data members) are set before serving.
-class AbstractServer {
+class SOCKSERV_EXPORT AbstractServer {
  public:
   using duration = std::chrono::steady_clock::duration;
   using time_point = std::chrono::steady_clock::time_point;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <sockserv/export.hpp>
 
 namespace sockserv {
 
@@ -14,7 +15,7 @@ enum class Rejection {
 /// What `AbstractServer::stats()` gives: counts since the server was made, except `active`, in all its processes. Each
 /// figure is right, but the server goes on while they are taken: only in one at rest is `accepted` the sum of
 /// `rejected`, `completed` and `active`.
-struct ServerStats {
+struct SOCKSERV_EXPORT ServerStats {
   std::uint64_t accepted = 0;   ///< Connections or datagrams taken.
   std::uint64_t active = 0;     ///< Those that run now: `requests_running()`.
   std::uint64_t completed = 0;  ///< Those whose handler has ended, whatever came of it, and for a child the process.
@@ -49,7 +50,7 @@ namespace detail {
 struct Counters;
 
 /// What has been counted there. `active` is not: it stays 0.
-ServerStats stats_of(const Counters& counters) noexcept;
+SOCKSERV_EXPORT ServerStats stats_of(const Counters& counters) noexcept;
 
 }  // namespace detail
 }  // namespace sockserv
