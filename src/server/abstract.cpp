@@ -8,7 +8,7 @@
 #include <string>
 
 #include "../detail/standard_error.hpp"
-#include "../runner/inline.hpp"
+#include "inline_runner.hpp"
 
 namespace sockserv {
 

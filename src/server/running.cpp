@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <sockserv/detail/request_scope.hpp>
 
-#include "../runner/inline.hpp"
+#include "inline_runner.hpp"
 
 namespace sockserv {
 

@@ -26,14 +26,13 @@ PLACES = {
         detail/signals_blocked detail/standard_error detail/text detail/thread_ending detail/view_iterator
         detail/without_sigpipe""",
     "socket": "address detail/packet_info detail/resolve detail/unix_path",
-    "transport": "await fiber/ detail/client_waiting detail/contexts detail/fiber_task detail/transfer detail/waiting",
+    "transport": "await fiber/ detail/client_waiting detail/contexts detail/transfer detail/waiting",
     "connection": "client connection datagram files detail/admission detail/client_limits detail/live_requests",
     "server": """
         handler this_request
-        detail/accept_pause detail/fork detail/request_scope detail/server_class detail/server_socket""",
-    "runner": """
-        detail/child_processes detail/fiber_loops detail/stop_event detail/thread_group detail/thread_pool
-        detail/worker_processes""",
+        detail/accept_pause detail/fork detail/request_scope detail/runner detail/server_class detail/server_socket
+        detail/task""",
+    "runner": "detail/child_processes detail/runners detail/worker_processes",
     "mixin": "servers detail/forking_server detail/threaded_requests",
     "run": "run",
     "testing": "testing",
@@ -58,7 +57,8 @@ KNOWN = """
     src/detail/unix_path.cpp -> src/detail/transfer.hpp
     src/detail/waiting.cpp -> include/sockserv/detail/live_requests.hpp
     src/fiber/fiber.hpp -> include/sockserv/detail/request_scope.hpp
-    src/fiber/loop.hpp -> include/sockserv/detail/fiber_loops.hpp
+    src/fiber/fiber.hpp -> include/sockserv/detail/task.hpp
+    src/fiber/loop.hpp -> src/runner/fiber_loops.hpp
     src/fiber/waiting.cpp -> include/sockserv/detail/live_requests.hpp
     src/server/forking.cpp -> include/sockserv/detail/child_processes.hpp
 """
