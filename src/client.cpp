@@ -17,7 +17,7 @@
 #include <utility>
 
 #include "detail/resolve.hpp"
-#include "detail/transfer.hpp"
+#include "transport/transfer.hpp"
 
 namespace sockserv {
 namespace {
@@ -44,7 +44,7 @@ void check_aborted(const char* caller) {
 /// Waits as the caller does; over sooner if the server aborts it.
 void sleep_until(time_point time) {
   if (auto* const requests = detail::requests_of_caller()) {
-    detail::waiting_of_caller().sleep_until(time, *requests);
+    detail::transport_of_caller().sleep_until(time, *requests);
   } else {
     std::this_thread::sleep_until(time);
   }
@@ -140,7 +140,7 @@ ClientConnection create_connection(const Destination& destination, std::optional
 
 ClientConnection::ClientConnection(const Destination& destination, std::optional<duration> timeout,
                                    const StreamSettings& settings)
-    : connection({}, {}, waiting_) {
+    : connection({}, {}, transport_) {
   connect(destination, deadline_of(timeout, "create_connection"));
   detail::apply(settings, connection, rfile, wfile);
 }
@@ -169,7 +169,7 @@ error_code ClientConnection::connect_to(const Address& address, time_point deadl
   detail::Descriptor descriptor(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!descriptor) return detail::last_system_error();
   const int socket = descriptor.get();
-  connection = Connection(std::move(descriptor), address, waiting_);
+  connection = Connection(std::move(descriptor), address, transport_);
   if (auto* const requests = detail::requests_of_caller()) connection.enter_uncounted(*requests);
   for (milliseconds pause(1);;) {
     if (::connect(socket, address.data(), address.size()) == 0 || errno == EISCONN) break;
@@ -180,7 +180,7 @@ error_code ClientConnection::connect_to(const Address& address, time_point deadl
       sleep_until(std::min(deadline, steady_clock::now() + pause));
       pause = std::min(2 * pause, milliseconds(50));
     } else if (errno == EINPROGRESS || errno == EALREADY || errno == EINTR) {
-      detail::waiting_of_caller().wait_until_ready(socket, POLLOUT, deadline, error);
+      detail::transport_of_caller().wait_until_ready(socket, POLLOUT, deadline, error);
       if (error) return error;
     } else {
       return error;
@@ -214,7 +214,7 @@ void ClientConnection::close() {
 
 DatagramEndpoint::DatagramEndpoint(const Destination& server)
     : server_((fill_standard_descriptors_once(), server.addresses().front())),
-      socket_(std::make_shared<detail::ServerSocket>(server_, SOCK_DGRAM), waiting_) {
+      socket_(std::make_shared<detail::ServerSocket>(server_, SOCK_DGRAM), transport_) {
   if (!server_.is_unix()) return;
   const sockaddr_un any{AF_UNIX, {}};  // with no name at all, one is chosen
   if (::bind(fileno(), reinterpret_cast<const sockaddr*>(&any), sizeof any.sun_family) != 0) {
@@ -232,7 +232,7 @@ DatagramEndpoint::Packet DatagramEndpoint::receive(std::optional<duration> timeo
     const std::size_t size =
         detail::retry([&] { return ::recv(fileno(), nullptr, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT); }, error);
     if (error == errc::timed_out) {
-      detail::waiting_of_caller().wait_until_ready(fileno(), POLLIN, deadline, error);
+      detail::transport_of_caller().wait_until_ready(fileno(), POLLIN, deadline, error);
       detail::check(error, "receive");
       continue;
     }

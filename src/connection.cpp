@@ -23,8 +23,8 @@ iovec vector_of(boost::asio::const_buffer buffer) noexcept { return {const_cast<
 
 }  // namespace
 
-Connection::Connection(detail::Descriptor socket, const Address& peer, detail::Waiting& waiting)
-    : socket_(std::move(socket)), waiting_(&waiting), peer_(peer) {}
+Connection::Connection(detail::Descriptor socket, const Address& peer, detail::Transport& transport)
+    : socket_(std::move(socket)), transport_(&transport), peer_(peer) {}
 
 void Connection::enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options) {
   live_.enter(all, counters, fileno());
@@ -71,30 +71,30 @@ void Connection::abort(errc limit, error_code& error) noexcept {
 }
 
 std::size_t Connection::receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept {
-  const auto receive = [&](auto deadline) { return waiting_->receive(fileno(), buffers, deadline, error); };
-  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Waiting::no_deadline);
+  const auto receive = [&](auto deadline) { return transport_->receive(fileno(), buffers, deadline, error); };
+  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Transport::no_deadline);
   live_.received(count);
   return count;
 }
 
 std::size_t Connection::receive_more(detail::InputBuffer& buffer, std::size_t item, bool is_idle, error_code& error) {
   detail::LiveRequest* const idle = is_idle && live_.counters() ? &live_ : nullptr;
-  const auto receive = [&](auto deadline) { return waiting_->receive_more(fileno(), buffer, idle, deadline, error); };
-  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Waiting::no_deadline);
+  const auto receive = [&](auto deadline) { return transport_->receive_more(fileno(), buffer, idle, deadline, error); };
+  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Transport::no_deadline);
   live_.received(count);
   return count;
 }
 
 std::size_t Connection::send_some(std::span<const iovec> buffers, error_code& error) noexcept {
-  const auto send = [&](auto deadline) { return waiting_->send(fileno(), buffers, deadline, error); };
-  const std::size_t count = limits_ ? within_limits({}, send, error) : send(detail::Waiting::no_deadline);
+  const auto send = [&](auto deadline) { return transport_->send(fileno(), buffers, deadline, error); };
+  const std::size_t count = limits_ ? within_limits({}, send, error) : send(detail::Transport::no_deadline);
   live_.sent(count);
   return count;
 }
 
 std::size_t Connection::send_some_unless_input(std::span<const iovec> buffers, error_code& error) noexcept {
-  const auto send = [&](auto deadline) { return waiting_->send_unless_input(fileno(), buffers, deadline, error); };
-  const auto own_deadline = timeouts_.send ? detail::deadline_after(*timeouts_.send) : detail::Waiting::no_deadline;
+  const auto send = [&](auto deadline) { return transport_->send_unless_input(fileno(), buffers, deadline, error); };
+  const auto own_deadline = timeouts_.send ? detail::deadline_after(*timeouts_.send) : detail::Transport::no_deadline;
   const std::size_t count = limits_ ? within_limits({}, send, error) : send(own_deadline);
   live_.sent(count);
   return count;
@@ -102,8 +102,10 @@ std::size_t Connection::send_some_unless_input(std::span<const iovec> buffers, e
 
 std::size_t Connection::send_some_of_file(int file, std::uint64_t offset, std::size_t count,
                                           error_code& error) noexcept {
-  const auto send = [&](auto deadline) { return waiting_->send_file(fileno(), file, offset, count, deadline, error); };
-  const std::size_t sent = limits_ ? within_limits({}, send, error) : send(detail::Waiting::no_deadline);
+  const auto send = [&](auto deadline) {
+    return transport_->send_file(fileno(), file, offset, count, deadline, error);
+  };
+  const std::size_t sent = limits_ ? within_limits({}, send, error) : send(detail::Transport::no_deadline);
   live_.sent(sent);
   return sent;
 }
@@ -226,18 +228,18 @@ void Connection::settimeout(std::optional<duration> limit, int how, error_code& 
   if (limit && *limit <= duration::zero()) {
     throw std::invalid_argument("settimeout: a timeout must be positive; no timeout is std::nullopt");
   }
-  waiting_->set_timeout(fileno(), limit, how, error);
+  transport_->set_timeout(fileno(), limit, how, error);
   if (!error) timeouts_.set(limit, how);
 }
 
-void Connection::wait_by(detail::Waiting& waiting) noexcept {
+void Connection::use_transport(detail::Transport& transport) noexcept {
   if (timeouts_.receive || timeouts_.send) {  // a hook has set them before
     error_code ignored;
-    waiting_->set_timeout(fileno(), std::nullopt, SHUT_RDWR, ignored);
-    waiting.set_timeout(fileno(), timeouts_.receive, SHUT_RD, ignored);
-    waiting.set_timeout(fileno(), timeouts_.send, SHUT_WR, ignored);
+    transport_->set_timeout(fileno(), std::nullopt, SHUT_RDWR, ignored);
+    transport.set_timeout(fileno(), timeouts_.receive, SHUT_RD, ignored);
+    transport.set_timeout(fileno(), timeouts_.send, SHUT_WR, ignored);
   }
-  waiting_ = &waiting;
+  transport_ = &transport;
 }
 
 void Connection::set_no_delay(bool on) {

@@ -7,7 +7,7 @@
 #include <memory>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/fiber_loops.hpp>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/transport.hpp>
 #include <utility>
 #include <vector>
 
@@ -15,20 +15,20 @@ namespace {
 
 using sockserv::detail::FiberLoops;
 using sockserv::detail::FiberTask;
-using sockserv::detail::Waiting;
+using sockserv::detail::Transport;
 
 /// A function as the task of a fiber, which gets what the fiber waits by.
 class Task final : public FiberTask {
  public:
-  explicit Task(std::function<void(Waiting&)> function) : function_(std::move(function)) {}
-  void wait_by(Waiting& waiting) noexcept override { waiting_ = &waiting; }
-  void run() override { function_(*waiting_); }
+  explicit Task(std::function<void(Transport&)> function) : function_(std::move(function)) {}
+  void use_transport(Transport& transport) noexcept override { transport_ = &transport; }
+  void run() override { function_(*transport_); }
   void failed(const std::exception_ptr& error) noexcept override { std::rethrow_exception(error); }
   const sockserv::Address& client_address() const noexcept override { return client_; }
 
  private:
-  std::function<void(Waiting&)> function_;
-  Waiting* waiting_ = nullptr;
+  std::function<void(Transport&)> function_;
+  Transport* transport_ = nullptr;
   sockserv::Address client_;
 };
 
@@ -36,7 +36,7 @@ class Task final : public FiberTask {
 class OneLoop {
  public:
   OneLoop() { loops_.start({.loops = 1, .stack_size = 65536, .handler = "benchmark"}); }
-  void submit(std::function<void(Waiting&)> function) {
+  void submit(std::function<void(Transport&)> function) {
     std::unique_ptr<FiberTask> task = std::make_unique<Task>(std::move(function));
     loops_.submit(task);
   }
@@ -52,14 +52,14 @@ class OneLoop {
 /// A turn that one fiber gives to another.
 struct Turn {
   bool given = false;
-  Waiting* waiting = nullptr;
+  Transport* transport = nullptr;
 
   void give() {
     given = true;
-    waiting->wake();
+    transport->wake();
   }
   void take() {
-    waiting->wait_for(given, Waiting::no_deadline, nullptr);
+    transport->wait_for(given, Transport::no_deadline, nullptr);
     given = false;
   }
 };
@@ -78,15 +78,15 @@ void fiber_switch(benchmark::State& state) {
     here.take();
   };
   for (Turn& other : others) {
-    loop.submit([&](Waiting& waiting) {
-      for (other.waiting = &waiting; !over;) {
+    loop.submit([&](Transport& transport) {
+      for (other.transport = &transport; !over;) {
         other.take();
         if (--left == 0) here.give();
       }
     });
   }
-  loop.submit([&](Waiting& waiting) {
-    here.waiting = &waiting;
+  loop.submit([&](Transport& transport) {
+    here.transport = &transport;
     while (state.KeepRunning()) give_to_all();
     over = true;
     give_to_all();
@@ -112,10 +112,10 @@ BENCHMARK(context_switch);
 /// A fiber that is started, does nothing, and ends; its stack has been used before.
 void fiber_spawn_and_end(benchmark::State& state) {
   OneLoop loop;
-  loop.submit([&](Waiting& waiting) {
-    Turn here{.given = false, .waiting = &waiting};
+  loop.submit([&](Transport& transport) {
+    Turn here{.given = false, .transport = &transport};
     while (state.KeepRunning()) {
-      loop.submit([&](Waiting&) { here.give(); });
+      loop.submit([&](Transport&) { here.give(); });
       here.take();
     }
     state.SetItemsProcessed(state.iterations());

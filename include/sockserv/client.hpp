@@ -9,7 +9,7 @@
 #include <sockserv/address.hpp>
 #include <sockserv/connection.hpp>
 #include <sockserv/datagram.hpp>
-#include <sockserv/detail/client_waiting.hpp>
+#include <sockserv/detail/client_transport.hpp>
 #include <sockserv/files.hpp>
 #include <string>
 #include <string_view>
@@ -78,7 +78,7 @@ class ClientConnection {
   ~ClientConnection();
 
  private:
-  detail::ClientWaiting waiting_;
+  detail::ClientTransport transport_;
 
  public:
   /// The connection itself; `getpeername()` says which of the server's addresses it was.
@@ -173,7 +173,7 @@ class DatagramEndpoint {
   int fileno() const noexcept { return socket_.fileno(); }
 
  private:
-  detail::ClientWaiting waiting_;
+  detail::ClientTransport transport_;
   Address server_;
   DatagramSocket socket_;
 };

@@ -14,7 +14,7 @@
 #include <sockserv/detail/client_limits.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/live_requests.hpp>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/transport.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/fwd.hpp>
 #include <span>
@@ -60,7 +60,7 @@ class Connection {
   using duration = std::chrono::steady_clock::duration;
 
   /// Owns a connected socket. `peer` is what accept() or connect() knew; `getpeername()` gives it back.
-  Connection(detail::Descriptor socket, const Address& peer, detail::Waiting& waiting = detail::blocking());
+  Connection(detail::Descriptor socket, const Address& peer, detail::Transport& transport = detail::blocking());
   Connection(Connection&&) noexcept = default;
   Connection& operator=(Connection&&) noexcept = default;
   ~Connection() { close(); }
@@ -259,7 +259,7 @@ class Connection {
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options);
   /// For a connection that a handler has made: it is shut down when the server aborts its requests.
   void enter_uncounted(detail::LiveRequests& all) { live_.enter_uncounted(all, fileno()); }
-  void wait_by(detail::Waiting& waiting) noexcept;
+  void use_transport(detail::Transport& transport) noexcept;
 
   // All that waits comes down to these five. `item`: how much there is already of what is waited for; see
   // ClientLimits.
@@ -278,7 +278,7 @@ class Connection {
   detail::Admission admission_;
   detail::ClientLimits limits_;
   detail::Descriptor socket_;
-  detail::Waiting* waiting_;
+  detail::Transport* transport_;
   detail::Timeouts timeouts_;
   Address peer_;
 };

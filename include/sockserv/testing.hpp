@@ -4,7 +4,7 @@
 
 #include <limits>
 #include <optional>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/transport.hpp>
 #include <sockserv/server/tcp.hpp>
 #include <sockserv/server/udp.hpp>
 #include <string>
@@ -26,7 +26,7 @@ struct ConverseOptions {
 namespace sockserv::detail {
 
 /// A client made of strings, in place of a socket.
-class ScriptedClient final : public Waiting {
+class ScriptedClient final : public Transport {
  public:
   ScriptedClient(std::string_view input, std::size_t piece_size, const Address& address);
 

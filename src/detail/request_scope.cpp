@@ -19,10 +19,13 @@ thread_local RequestScope* innermost = nullptr;
 }  // namespace
 
 RequestScope::RequestScope(Connection& request, const Address& client_address, AbstractServer& server) noexcept
-    : stream_(&request), waiting_(request.waiting_), client_address_(&client_address), server_(&server) {}
+    : stream_(&request), transport_(request.transport_), client_address_(&client_address), server_(&server) {}
 
 RequestScope::RequestScope(Datagram& request, const Address& client_address, AbstractServer& server) noexcept
-    : datagram_(&request), waiting_(request.socket().waiting_), client_address_(&client_address), server_(&server) {}
+    : datagram_(&request),
+      transport_(request.socket().transport_),
+      client_address_(&client_address),
+      server_(&server) {}
 
 RequestScope*& RequestScope::current() noexcept { return innermost; }
 
@@ -31,7 +34,7 @@ RequestScope* RequestScope::enter(RequestScope* scope) noexcept { return std::ex
 RequestScope::~RequestScope() { innermost = outer_; }
 
 RequestScope& RequestScope::of_request() {
-  if (!innermost || !innermost->waiting_) {
+  if (!innermost || !innermost->transport_) {
     throw std::logic_error("this_request and await are for request handlers, and for what they hand to offload()");
   }
   return *innermost;

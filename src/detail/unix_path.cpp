@@ -12,7 +12,7 @@
 #include <string>
 #include <thread>
 
-#include "transfer.hpp"
+#include "../transport/transfer.hpp"
 
 namespace sockserv::detail {
 namespace {

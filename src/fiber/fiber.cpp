@@ -99,7 +99,7 @@ void Fiber::run_tasks() {
 
 void Fiber::run_task() noexcept {
   try {
-    task_->wait_by(*this);
+    task_->use_transport(*this);
     task_->run();
   } catch (const boost::thread_interrupted&) {
     // Meant for what the fiber was doing, which has ended; the thread is the loop's.

@@ -12,7 +12,7 @@
 #include <optional>
 #include <sockserv/detail/fiber_task.hpp>
 #include <sockserv/detail/request_scope.hpp>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/transport.hpp>
 
 #include "sanitizers.hpp"
 #include "stacks.hpp"
@@ -37,7 +37,7 @@ struct ExceptionState {
 /// @par Thread safety
 /// Belongs to its loop's thread and never leaves it. If an operation is called by another thread (a handler has passed
 /// its request on), it blocks there as it would without fibers.
-class Fiber final : public detail::Waiting {
+class Fiber final : public detail::Transport {
  public:
   /// Makes a fiber on that stack; it is idle.
   static Fiber& make(Loop& loop, const Stack& stack, std::size_t number);
@@ -70,7 +70,7 @@ class Fiber final : public detail::Waiting {
   void hide_task() noexcept { visible_task_.store(nullptr, std::memory_order_release); }
   /// @}
 
-  /// @name Waiting
+  /// @name Transport
   /// @{
   std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
                       error_code& error) noexcept override;

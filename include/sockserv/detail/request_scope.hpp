@@ -4,7 +4,7 @@
 
 namespace sockserv::detail {
 
-class Waiting;
+class Transport;
 
 /// What a handler's first line may use; see `BaseRequestHandler`.
 template <class Request>
@@ -43,7 +43,7 @@ class RequestScope {
 
   AbstractServer& server() const noexcept { return *server_; }
   /// How the request waits; null where there is no request.
-  Waiting* waiting() const noexcept { return waiting_; }
+  Transport* transport() const noexcept { return transport_; }
 
  private:
   template <class Request>
@@ -51,7 +51,7 @@ class RequestScope {
 
   Connection* stream_ = nullptr;
   Datagram* datagram_ = nullptr;
-  Waiting* waiting_ = nullptr;
+  Transport* transport_ = nullptr;
   const Address* client_address_ = nullptr;
   AbstractServer* server_;
   bool binding_ = true;

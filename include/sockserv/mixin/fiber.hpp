@@ -148,7 +148,7 @@ class FiberMixIn : public Server {
     FiberRequestTask(FiberMixIn& server, request_type& request, const Address& client_address)
         : server_(server), request_(std::move(request)), client_address_(client_address) {}
 
-    void wait_by(detail::Waiting& waiting) noexcept override { server_.let_wait(request_, waiting); }
+    void use_transport(detail::Transport& transport) noexcept override { server_.use_transport(request_, transport); }
     void run() override {
       const auto error = detail::error_of([this] { server_.process_request_fiber(request_, client_address_); });
       if (error) server_.report_error(client_address_, error);

@@ -93,8 +93,10 @@ class BaseServer : public AbstractServer {
 
   /// `shutdown_request`, whose errors are logged.
   void end_request(request_type& request) noexcept;
-  /// Has the request wait in that way from now on.
-  static void let_wait(request_type& request, detail::Waiting& waiting) noexcept { request.wait_by(waiting); }
+  /// Has the request use that transport from now on.
+  static void use_transport(request_type& request, detail::Transport& transport) noexcept {
+    request.use_transport(transport);
+  }
 };
 
 template <class Handler>

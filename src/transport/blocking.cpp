@@ -1,4 +1,4 @@
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/transport.hpp>
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -22,7 +22,7 @@
 namespace sockserv::detail {
 namespace {
 
-class Blocking final : public Waiting {
+class Blocking final : public Transport {
  public:
   std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
                       error_code& error) noexcept override {
@@ -50,7 +50,7 @@ class Blocking final : public Waiting {
     const std::size_t sent =
         may_wait ? retry(attempt, error) : retry_until(deadline, *this, descriptor, POLLOUT, attempt, error);
     return error == boost::asio::error::invalid_argument
-               ? Waiting::send_file(descriptor, file, offset, count, deadline, error)
+               ? Transport::send_file(descriptor, file, offset, count, deadline, error)
                : sent;
   }
 
@@ -77,8 +77,8 @@ class Blocking final : public Waiting {
 
 }  // namespace
 
-std::size_t Waiting::receive_more(int descriptor, InputBuffer& buffer, LiveRequest* idle, time_point deadline,
-                                  error_code& error) {
+std::size_t Transport::receive_more(int descriptor, InputBuffer& buffer, LiveRequest* idle, time_point deadline,
+                                    error_code& error) {
   if (idle) {
     const LiveRequest::Idle mark(idle);
     char next = 0;
@@ -97,8 +97,8 @@ std::size_t Waiting::receive_more(int descriptor, InputBuffer& buffer, LiveReque
   return count;
 }
 
-std::size_t Waiting::send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
-                               error_code& error) noexcept {
+std::size_t Transport::send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
+                                 error_code& error) noexcept {
   constexpr std::size_t piece = 65536;
   const std::unique_ptr<char[]> bytes(new (std::nothrow) char[piece]);
   if (!bytes) {
@@ -112,17 +112,17 @@ std::size_t Waiting::send_file(int descriptor, int file, std::uint64_t offset, s
   return send(descriptor, {&source, 1}, deadline, error);
 }
 
-std::size_t Waiting::receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
-                                       error_code& error) noexcept {
+std::size_t Transport::receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                         error_code& error) noexcept {
   return blocking().receive(descriptor, buffers, deadline, error);
 }
 
-std::size_t Waiting::send_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
-                                    error_code& error) noexcept {
+std::size_t Transport::send_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
+                                      error_code& error) noexcept {
   return blocking().send(descriptor, buffers, deadline, error);
 }
 
-void Waiting::wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept {
+void Transport::wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
   pollfd watched{descriptor, events, 0};
   const int ready =
@@ -131,13 +131,13 @@ void Waiting::wait_until_ready(int descriptor, short events, time_point deadline
   if (ready == 0 && std::chrono::steady_clock::now() >= deadline) error = errc::timed_out;
 }
 
-bool Waiting::sleep_until(time_point time, LiveRequests& live) { return !live.wait_until_aborted(time); }
+bool Transport::sleep_until(time_point time, LiveRequests& live) { return !live.wait_until_aborted(time); }
 
-void Waiting::run_elsewhere(const std::function<void()>& work) { work(); }
+void Transport::run_elsewhere(const std::function<void()>& work) { work(); }
 
-boost::asio::io_context& Waiting::context() { return context_of_this_thread(); }
+boost::asio::io_context& Transport::context() { return context_of_this_thread(); }
 
-Waiting::Outcome Waiting::wait_for(const bool& done, time_point deadline, LiveRequests* live) {
+Transport::Outcome Transport::wait_for(const bool& done, time_point deadline, LiveRequests* live) {
   boost::asio::io_context& own = context();
   const auto work = boost::asio::make_work_guard(own);
   own.restart();
@@ -160,9 +160,9 @@ Waiting::Outcome Waiting::wait_for(const bool& done, time_point deadline, LiveRe
   return Outcome::done;
 }
 
-Waiting& blocking() noexcept {
-  static Blocking strategy;
-  return strategy;
+Transport& blocking() noexcept {
+  static Blocking transport;
+  return transport;
 }
 
 }  // namespace sockserv::detail

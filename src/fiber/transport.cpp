@@ -11,7 +11,7 @@
 #include <sockserv/detail/live_requests.hpp>
 #include <utility>
 
-#include "../detail/transfer.hpp"
+#include "../transport/transfer.hpp"
 #include "fiber.hpp"
 #include "loop.hpp"
 
@@ -85,7 +85,7 @@ std::size_t Fiber::receive(int descriptor, std::span<const iovec> buffers, time_
 std::size_t Fiber::receive_more(int descriptor, detail::InputBuffer& buffer, detail::LiveRequest* idle,
                                 time_point deadline, error_code& error) {
   if (!runs_here())
-    return Waiting::receive_more(descriptor, buffer, idle, detail::earlier(deadline, limits_.receive), error);
+    return Transport::receive_more(descriptor, buffer, idle, detail::earlier(deadline, limits_.receive), error);
   const time_point limit = detail::earlier(deadline, limits_.receive);
   take_turns();
   error.clear();
@@ -168,7 +168,7 @@ std::size_t Fiber::send_file(int descriptor, int file, std::uint64_t offset, std
   const auto attempt = [&] { return detail::send_from_file(descriptor, file, offset, turn, false); };
   const std::size_t sent = send_by(attempt, descriptor, deadline, error);
   return error == boost::asio::error::invalid_argument
-             ? Waiting::send_file(descriptor, file, offset, count, deadline, error)
+             ? Transport::send_file(descriptor, file, offset, count, deadline, error)
              : sent;
 }
 
@@ -199,14 +199,14 @@ void Fiber::set_timeout(int, std::optional<duration> limit, int how, error_code&
 
 std::size_t Fiber::receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
                                      error_code& error) noexcept {
-  if (!runs_here()) return Waiting::receive_elsewhere(descriptor, buffers, deadline, error);
+  if (!runs_here()) return Transport::receive_elsewhere(descriptor, buffers, deadline, error);
   take_turns();
   return detail::receive_until(deadline, *this, descriptor, buffers, error);
 }
 
 std::size_t Fiber::send_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
                                   error_code& error) noexcept {
-  if (!runs_here()) return Waiting::send_elsewhere(descriptor, buffers, deadline, error);
+  if (!runs_here()) return Transport::send_elsewhere(descriptor, buffers, deadline, error);
   take_turns();
   return detail::send_until(deadline, *this, descriptor, buffers, error);
 }
@@ -214,7 +214,7 @@ std::size_t Fiber::send_elsewhere(int descriptor, std::span<const iovec> buffers
 /// What is known of the fiber's own connection stays as it is. An event of either counts for both: at worst it makes
 /// for one attempt in vain.
 void Fiber::wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept {
-  if (!runs_here()) return Waiting::wait_until_ready(descriptor, events, deadline, error);
+  if (!runs_here()) return Transport::wait_until_ready(descriptor, events, deadline, error);
   error =
       loop_.watch(descriptor, *this);  // anew each time: what has happened meanwhile may have been taken for its own
   if (error) return;
@@ -229,7 +229,7 @@ void Fiber::wait_until_ready(int descriptor, short events, time_point deadline, 
 }
 
 bool Fiber::sleep_until(time_point time, detail::LiveRequests& live) {
-  if (!runs_here()) return Waiting::sleep_until(time, live);
+  if (!runs_here()) return Transport::sleep_until(time, live);
   while (steady_clock::now() < time) {
     if (aborted_) return false;
     park(Parked::to_be_woken, time);
@@ -267,10 +267,10 @@ void Fiber::run_elsewhere(const std::function<void()>& work) {
   while (wait_for(done, no_deadline, nullptr) != Outcome::done) continue;
 }
 
-boost::asio::io_context& Fiber::context() { return runs_here() ? loop_.context() : Waiting::context(); }
+boost::asio::io_context& Fiber::context() { return runs_here() ? loop_.context() : Transport::context(); }
 
 Fiber::Outcome Fiber::wait_for(const bool& done, time_point deadline, detail::LiveRequests* live) {
-  if (!runs_here()) return Waiting::wait_for(done, deadline, live);
+  if (!runs_here()) return Transport::wait_for(done, deadline, live);
   while (!done) {
     if (live && aborted_) return Outcome::aborted;
     if (!park(Parked::to_be_woken, deadline) && !done) return Outcome::timed_out;

@@ -7,7 +7,7 @@
 #include <array>
 #include <cstring>
 
-#include "without_sigpipe.hpp"
+#include "../detail/without_sigpipe.hpp"
 
 namespace sockserv::detail {
 namespace {

@@ -40,15 +40,16 @@ struct Timeouts {
   }
 };
 
-/// How a request waits: the one seam between what handlers do and who runs them.
+/// How bytes move between a request and its peer, and how the caller waits for them: the one seam between what handlers
+/// do and who runs them.
 ///
-/// Every operation of a request that may have to wait goes through its `Waiting`. A plain thread blocks in the
+/// Every operation of a request that may have to wait goes through its `Transport`. A plain thread blocks in the
 /// kernel; a fiber parks; `testing::converse` answers from memory; nothing above this interface can tell which. What is
 /// not abstract here does what a plain thread would.
 ///
 /// All operations retry when a signal interrupts them, never raise SIGPIPE, and report a timeout or deadline that
 /// has passed as `errc::timed_out`.
-class Waiting {
+class Transport {
  public:
   using duration = std::chrono::steady_clock::duration;
   using time_point = std::chrono::steady_clock::time_point;
@@ -60,7 +61,7 @@ class Waiting {
   virtual std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
                               error_code& error) noexcept = 0;
 
-  /// Appends the next bytes to `buffer`, and waits for them first. Strategies may lend `buffer` its memory, which
+  /// Appends the next bytes to `buffer`, and waits for them first. Transports may lend `buffer` its memory, which
   /// is why this is an operation of its own. 0 without an error: the peer sends no more. `idle`, if not null, is marked
   /// as idle as long as nothing has come.
   virtual std::size_t receive_more(int descriptor, InputBuffer& buffer, LiveRequest* idle, time_point deadline,
@@ -78,7 +79,7 @@ class Waiting {
   }
 
   /// Sends some of the next `count` bytes that `file` has at `offset`, and waits until that is possible; returns how
-  /// many were sent. 0 without an error: the file has none there. By way of a buffer, through `send()`; strategies that
+  /// many were sent. 0 without an error: the file has none there. By way of a buffer, through `send()`; transports that
   /// have a socket leave the bytes in the kernel.
   virtual std::size_t send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
                                 error_code& error) noexcept;
@@ -126,10 +127,10 @@ class Waiting {
   /// @}
 
  protected:
-  ~Waiting() = default;
+  ~Transport() = default;
 };
 
-/// The strategy of a plain thread: it blocks in the kernel, one system call an operation.
-Waiting& blocking() noexcept;
+/// The transport of a plain thread, which blocks in the kernel, one system call an operation.
+Transport& blocking() noexcept;
 
 }  // namespace sockserv::detail
