@@ -59,7 +59,7 @@ using Endpoints = tcp::resolver::results_type;
 Endpoints look_up_in_handler(const std::string& host, time_point deadline) {
   tcp::resolver resolver(this_request::executor());
   try {
-    return await([&](auto token) { return resolver.async_resolve(host, "", token); }, deadline - steady_clock::now());
+    return await([&](auto token) { return resolver.async_resolve(host, "", token); }, deadline - detail::now());
   } catch (const timeout_error&) {
     throw timeout_error("looking up host '" + host + "'");
   } catch (const limit_error&) {
@@ -151,7 +151,7 @@ void ClientConnection::connect(const Destination& destination, time_point deadli
   std::string failures;
   error_code error;
   for (std::size_t i = 0; i < addresses.size(); ++i) {
-    const time_point now = steady_clock::now();
+    const time_point now = detail::now();
     const auto left = static_cast<steady_clock::rep>(addresses.size() - i);
     error = connect_to(addresses[i], deadline == time_point::max() ? deadline : now + (deadline - now) / left);
     if (!error) return;
@@ -176,8 +176,8 @@ error_code ClientConnection::connect_to(const Address& address, time_point deadl
     error_code error = detail::last_system_error();
     if (detail::would_block() && address.is_unix()) {
       // Its backlog is full, and there is no telling when that changes.
-      if (steady_clock::now() >= deadline) return errc::timed_out;
-      sleep_until(std::min(deadline, steady_clock::now() + pause));
+      if (detail::now() >= deadline) return errc::timed_out;
+      sleep_until(std::min(deadline, detail::now() + pause));
       pause = std::min(2 * pause, milliseconds(50));
     } else if (errno == EINPROGRESS || errno == EALREADY || errno == EINTR) {
       detail::transport_of_caller().wait_until_ready(socket, POLLOUT, deadline, error);

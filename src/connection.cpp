@@ -14,7 +14,6 @@
 namespace sockserv {
 namespace {
 
-using std::chrono::steady_clock;
 
 /// No receive gives more than a socket's buffer holds, so there is no need of memory for more.
 constexpr std::size_t most_received = std::size_t{8} << 20;
@@ -29,7 +28,7 @@ Connection::Connection(detail::Descriptor socket, const Address& peer, detail::T
 void Connection::enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options) {
   live_.enter(all, counters, fileno());
   if (options.idle_timeout || options.request_timeout || options.min_receive_rate > 0) {
-    limits_ = detail::ClientLimits(options, steady_clock::now());
+    limits_ = detail::ClientLimits(options, detail::now());
   }
 }
 
@@ -38,7 +37,7 @@ void Connection::enter(detail::LiveRequests& all, detail::Counters& counters, co
 template <class Operation>
 [[gnu::noinline]] std::size_t Connection::within_limits(std::optional<std::size_t> item, const Operation& operation,
                                                         error_code& error) {
-  const auto begun = steady_clock::now();
+  const auto begun = detail::now();
   if (const auto limit = limits_.passed(begun)) {
     abort(*limit, error);
     return 0;
@@ -48,12 +47,12 @@ template <class Operation>
   for (;;) {
     const std::size_t count = operation(deadline.at);
     if (error != errc::timed_out) {
-      if (count > 0) item ? limits_.has_sent(count, steady_clock::now()) : limits_.has_taken(steady_clock::now());
+      if (count > 0) item ? limits_.has_sent(count, detail::now()) : limits_.has_taken(detail::now());
       return count;
     }
     // Another thread may have heard from the client meanwhile.
     deadline = limits_.deadline(begun, timeout, item);
-    if (steady_clock::now() < deadline.at) continue;
+    if (detail::now() < deadline.at) continue;
     if (deadline.meaning != errc::timed_out) abort(deadline.meaning, error);
     return 0;
   }

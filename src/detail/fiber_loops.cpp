@@ -1,3 +1,4 @@
+#include <sockserv/detail/clock.hpp>
 #include <sockserv/detail/fiber_loops.hpp>
 
 #include <algorithm>
@@ -140,7 +141,7 @@ std::optional<FiberLoops::duration> FiberLoops::look_interval() const noexcept {
 /// did not say it, since it was watched, and had not begun when it was looked at, is seen by a last look.
 void FiberLoops::look_for_stalls() {
   if (!watching_ && !last_look_) return;
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = detail::now();
   bool anything = false;
   for (std::size_t i = 0; i < loops_.size(); ++i) {
     const auto snapshot = loops_[i]->snapshot();

@@ -19,7 +19,6 @@ namespace sockserv::fiber {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 
 /// How long a datagram may wait for room, where no other limit is set.
 constexpr std::chrono::seconds longest_reply_wait(5);
@@ -186,7 +185,7 @@ void Fiber::send_to(int descriptor, std::string_view packet, const Address& addr
     error = count < 0 ? detail::last_system_error() : error_code();
     if (count >= 0 || !detail::would_block()) return;
     if (!limit) limit = detail::deadline_after(limits_.send.value_or(longest_reply_wait));
-    if (aborted_ || steady_clock::now() >= *limit) break;
+    if (aborted_ || detail::now() >= *limit) break;
     park(Parked::to_be_woken, detail::deadline_after(pause));
   }
   error = errc::timed_out;
@@ -230,7 +229,7 @@ void Fiber::wait_until_ready(int descriptor, short events, time_point deadline, 
 
 bool Fiber::sleep_until(time_point time, detail::LiveRequests& live) {
   if (!runs_here()) return Transport::sleep_until(time, live);
-  while (steady_clock::now() < time) {
+  while (detail::now() < time) {
     if (aborted_) return false;
     park(Parked::to_be_woken, time);
   }

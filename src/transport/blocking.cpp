@@ -1,3 +1,4 @@
+#include <sockserv/detail/clock.hpp>
 #include <sockserv/detail/transport.hpp>
 
 #include <poll.h>
@@ -123,12 +124,12 @@ std::size_t Transport::send_elsewhere(int descriptor, std::span<const iovec> buf
 }
 
 void Transport::wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept {
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - detail::now()).count();
   pollfd watched{descriptor, events, 0};
   const int ready =
       ::poll(&watched, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max())));
   error.clear();
-  if (ready == 0 && std::chrono::steady_clock::now() >= deadline) error = errc::timed_out;
+  if (ready == 0 && detail::now() >= deadline) error = errc::timed_out;
 }
 
 bool Transport::sleep_until(time_point time, LiveRequests& live) { return !live.wait_until_aborted(time); }
