@@ -14,7 +14,6 @@
 namespace sockserv {
 namespace {
 
-
 /// No receive gives more than a socket's buffer holds, so there is no need of memory for more.
 constexpr std::size_t most_received = std::size_t{8} << 20;
 
@@ -32,7 +31,7 @@ void Connection::enter(detail::LiveRequests& all, detail::Counters& counters, co
   }
 }
 
-/// Does what may have to wait, `operation(deadline)`, and aborts the connection if a limit of the server's is passed.
+/// Does what may have to wait, `operation(limit)`, and aborts the connection if a limit of the server's is passed.
 /// Apart, so that operations without limits need no room on the stack for it.
 template <class Operation>
 [[gnu::noinline]] std::size_t Connection::within_limits(std::optional<std::size_t> item, const Operation& operation,
@@ -42,10 +41,10 @@ template <class Operation>
     abort(*limit, error);
     return 0;
   }
-  const auto timeout = item ? timeouts_.receive : timeouts_.send;
+  const auto timeout = (item ? timeouts_.receive : timeouts_.send).timeout();
   auto deadline = limits_.deadline(begun, timeout, item);
   for (;;) {
-    const std::size_t count = operation(deadline.at);
+    const std::size_t count = operation(detail::WaitLimit(deadline.at));
     if (error != errc::timed_out) {
       if (count > 0) item ? limits_.has_sent(count, detail::now()) : limits_.has_taken(detail::now());
       return count;
@@ -70,41 +69,38 @@ void Connection::abort(errc limit, error_code& error) noexcept {
 }
 
 std::size_t Connection::receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept {
-  const auto receive = [&](auto deadline) { return transport_->receive(fileno(), buffers, deadline, error); };
-  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Transport::no_deadline);
+  const auto receive = [&](auto limit) { return transport_->receive(fileno(), buffers, limit, error); };
+  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(timeouts_.receive);
   live_.received(count);
   return count;
 }
 
 std::size_t Connection::receive_more(detail::InputBuffer& buffer, std::size_t item, bool is_idle, error_code& error) {
   detail::LiveRequest* const idle = is_idle && live_.counters() ? &live_ : nullptr;
-  const auto receive = [&](auto deadline) { return transport_->receive_more(fileno(), buffer, idle, deadline, error); };
-  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Transport::no_deadline);
+  const auto receive = [&](auto limit) { return transport_->receive_more(fileno(), buffer, idle, limit, error); };
+  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(timeouts_.receive);
   live_.received(count);
   return count;
 }
 
 std::size_t Connection::send_some(std::span<const iovec> buffers, error_code& error) noexcept {
-  const auto send = [&](auto deadline) { return transport_->send(fileno(), buffers, deadline, error); };
-  const std::size_t count = limits_ ? within_limits({}, send, error) : send(detail::Transport::no_deadline);
+  const auto send = [&](auto limit) { return transport_->send(fileno(), buffers, limit, error); };
+  const std::size_t count = limits_ ? within_limits({}, send, error) : send(timeouts_.send);
   live_.sent(count);
   return count;
 }
 
 std::size_t Connection::send_some_unless_input(std::span<const iovec> buffers, error_code& error) noexcept {
-  const auto send = [&](auto deadline) { return transport_->send_unless_input(fileno(), buffers, deadline, error); };
-  const auto own_deadline = timeouts_.send ? detail::deadline_after(*timeouts_.send) : detail::Transport::no_deadline;
-  const std::size_t count = limits_ ? within_limits({}, send, error) : send(own_deadline);
+  const auto send = [&](auto limit) { return transport_->send_unless_input(fileno(), buffers, limit, error); };
+  const std::size_t count = limits_ ? within_limits({}, send, error) : send(timeouts_.send);
   live_.sent(count);
   return count;
 }
 
 std::size_t Connection::send_some_of_file(int file, std::uint64_t offset, std::size_t count,
                                           error_code& error) noexcept {
-  const auto send = [&](auto deadline) {
-    return transport_->send_file(fileno(), file, offset, count, deadline, error);
-  };
-  const std::size_t sent = limits_ ? within_limits({}, send, error) : send(detail::Transport::no_deadline);
+  const auto send = [&](auto limit) { return transport_->send_file(fileno(), file, offset, count, limit, error); };
+  const std::size_t sent = limits_ ? within_limits({}, send, error) : send(timeouts_.send);
   live_.sent(sent);
   return sent;
 }
@@ -227,18 +223,18 @@ void Connection::settimeout(std::optional<duration> limit, int how, error_code& 
   if (limit && *limit <= duration::zero()) {
     throw std::invalid_argument("settimeout: a timeout must be positive; no timeout is std::nullopt");
   }
-  transport_->set_timeout(fileno(), limit, how, error);
-  if (!error) timeouts_.set(limit, how);
+  detail::Timeouts changed = timeouts_;
+  changed.set(limit, how);
+  transport_->timeouts_changed(fileno(), changed, error);
+  if (!error) timeouts_ = changed;
 }
 
 void Connection::use_transport(detail::Transport& transport) noexcept {
-  if (timeouts_.receive || timeouts_.send) {  // a hook has set them before
-    error_code ignored;
-    transport_->set_timeout(fileno(), std::nullopt, SHUT_RDWR, ignored);
-    transport.set_timeout(fileno(), timeouts_.receive, SHUT_RD, ignored);
-    transport.set_timeout(fileno(), timeouts_.send, SHUT_WR, ignored);
-  }
+  const bool has_timeouts = timeouts_ != detail::Timeouts();  // a hook has set them before
+  error_code ignored;
+  if (has_timeouts) transport_->timeouts_changed(fileno(), {}, ignored);
   transport_ = &transport;
+  if (has_timeouts) transport_->timeouts_changed(fileno(), timeouts_, ignored);
 }
 
 void Connection::set_no_delay(bool on) {

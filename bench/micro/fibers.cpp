@@ -7,7 +7,8 @@
 #include <memory>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/fiber_loops.hpp>
-#include <sockserv/detail/transport.hpp>
+#include <sockserv/detail/request_scope.hpp>
+#include <sockserv/detail/scheduler.hpp>
 #include <utility>
 #include <vector>
 
@@ -15,20 +16,19 @@ namespace {
 
 using sockserv::detail::FiberLoops;
 using sockserv::detail::FiberTask;
-using sockserv::detail::Transport;
+using sockserv::detail::Scheduler;
 
 /// A function as the task of a fiber, which gets what the fiber waits by.
 class Task final : public FiberTask {
  public:
-  explicit Task(std::function<void(Transport&)> function) : function_(std::move(function)) {}
-  void use_transport(Transport& transport) noexcept override { transport_ = &transport; }
-  void run() override { function_(*transport_); }
+  explicit Task(std::function<void(Scheduler&)> function) : function_(std::move(function)) {}
+  void use_transport(sockserv::detail::Transport&) noexcept override {}
+  void run() override { function_(sockserv::detail::scheduler_of_caller()); }
   void failed(const std::exception_ptr& error) noexcept override { std::rethrow_exception(error); }
   const sockserv::Address& client_address() const noexcept override { return client_; }
 
  private:
-  std::function<void(Transport&)> function_;
-  Transport* transport_ = nullptr;
+  std::function<void(Scheduler&)> function_;
   sockserv::Address client_;
 };
 
@@ -36,7 +36,7 @@ class Task final : public FiberTask {
 class OneLoop {
  public:
   OneLoop() { loops_.start({.loops = 1, .stack_size = 65536, .handler = "benchmark"}); }
-  void submit(std::function<void(Transport&)> function) {
+  void submit(std::function<void(Scheduler&)> function) {
     std::unique_ptr<FiberTask> task = std::make_unique<Task>(std::move(function));
     loops_.submit(task);
   }
@@ -52,14 +52,14 @@ class OneLoop {
 /// A turn that one fiber gives to another.
 struct Turn {
   bool given = false;
-  Transport* transport = nullptr;
+  Scheduler* scheduler = nullptr;
 
   void give() {
     given = true;
-    transport->wake();
+    scheduler->wake();
   }
   void take() {
-    transport->wait_for(given, Transport::no_deadline, nullptr);
+    scheduler->wait_until_done(given, sockserv::detail::no_deadline, nullptr);
     given = false;
   }
 };
@@ -78,15 +78,15 @@ void fiber_switch(benchmark::State& state) {
     here.take();
   };
   for (Turn& other : others) {
-    loop.submit([&](Transport& transport) {
-      for (other.transport = &transport; !over;) {
+    loop.submit([&](Scheduler& scheduler) {
+      for (other.scheduler = &scheduler; !over;) {
         other.take();
         if (--left == 0) here.give();
       }
     });
   }
-  loop.submit([&](Transport& transport) {
-    here.transport = &transport;
+  loop.submit([&](Scheduler& scheduler) {
+    here.scheduler = &scheduler;
     while (state.KeepRunning()) give_to_all();
     over = true;
     give_to_all();
@@ -112,10 +112,10 @@ BENCHMARK(context_switch);
 /// A fiber that is started, does nothing, and ends; its stack has been used before.
 void fiber_spawn_and_end(benchmark::State& state) {
   OneLoop loop;
-  loop.submit([&](Transport& transport) {
-    Turn here{.given = false, .transport = &transport};
+  loop.submit([&](Scheduler& scheduler) {
+    Turn here{.given = false, .scheduler = &scheduler};
     while (state.KeepRunning()) {
-      loop.submit([&](Transport&) { here.give(); });
+      loop.submit([&](Scheduler&) { here.give(); });
       here.take();
     }
     state.SetItemsProcessed(state.iterations());

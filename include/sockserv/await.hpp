@@ -13,7 +13,7 @@
 #include <memory>
 #include <optional>
 #include <sockserv/detail/deadline.hpp>
-#include <sockserv/detail/transport.hpp>
+#include <sockserv/detail/scheduler.hpp>
 #include <sockserv/error.hpp>
 #include <tuple>
 #include <type_traits>
@@ -38,13 +38,14 @@ boost::asio::io_context::executor_type executor();
 
 namespace detail {
 
-/// The transport of the request; see `RequestScope`.
-Transport& transport_of_request();
+/// Returns the scheduler of the handler that is calling.
+/// @throws std::logic_error outside of handlers.
+Scheduler& scheduler_of_request();
 
 /// One awaited operation. Shared by the one who waits and by the operation, which may go on after that.
 class Awaited {
  public:
-  explicit Awaited(Transport& transport) : transport_(&transport), executor_(transport.context().get_executor()) {}
+  explicit Awaited(Scheduler& scheduler) : scheduler_(&scheduler), executor_(scheduler.context().get_executor()) {}
 
   boost::asio::io_context::executor_type executor() const noexcept { return executor_; }
   boost::asio::cancellation_slot slot() noexcept { return signal_.slot(); }
@@ -52,7 +53,7 @@ class Awaited {
   /// The operation has ended.
   void finish() noexcept {
     done_ = true;
-    if (transport_) transport_->wake();
+    if (scheduler_) scheduler_->wake();
   }
   /// The operation has been dropped, and will not end: an exception that one of its steps threw has taken it along.
   void drop() noexcept {
@@ -62,17 +63,17 @@ class Awaited {
 
   /// Waits for its end. If the deadline or the server's patience comes first, cancels it and then waits for its end, or
   /// leaves it to itself if it cannot be cancelled. Returns what came first.
-  Transport::Outcome wait(Transport::time_point deadline);
+  Scheduler::Outcome wait(time_point deadline);
 
  private:
-  Transport* transport_;  // null: nobody waits any more
+  Scheduler* scheduler_;  // null: nobody waits any more
   boost::asio::io_context::executor_type executor_;
   boost::asio::cancellation_signal signal_;
   bool done_ = false;
 };
 
 /// Throws for an operation that was not waited for, because of that; `done`: it was dropped.
-[[noreturn]] void throw_given_up(Transport::Outcome reason);
+[[noreturn]] void throw_given_up(Scheduler::Outcome reason);
 
 template <class Type>
 concept AwaitError = std::same_as<Type, error_code> || std::same_as<Type, std::exception_ptr>;
@@ -101,9 +102,9 @@ struct AwaitedResults : Awaited {
   using Awaited::Awaited;
 
   /// Waits for them; throws if it gave up before they were there.
-  std::tuple<Results...> wait_for_results(Transport::time_point deadline) {
-    const Transport::Outcome first = wait(deadline);
-    if (!results || (first != Transport::Outcome::done && report_cancellation(*results))) throw_given_up(first);
+  std::tuple<Results...> wait_for_results(time_point deadline) {
+    const Scheduler::Outcome first = wait(deadline);
+    if (!results || (first != Scheduler::Outcome::done && report_cancellation(*results))) throw_given_up(first);
     return std::move(*results);
   }
 
@@ -137,7 +138,7 @@ class AwaitHandler {
 
 /// The completion token that `await` hands to an operation; initiating that gives an AwaitedResults.
 struct AwaitToken {
-  Transport& transport;
+  Scheduler& scheduler;
 };
 
 inline void throw_if(const error_code& error) { check(error, "await"); }
@@ -196,8 +197,8 @@ auto value_of(std::tuple<Results...>&& results) {
 ///     std::logic_error outside of handlers.
 template <class Initiate>
 auto await(Initiate&& initiate, std::optional<std::chrono::steady_clock::duration> limit = std::nullopt) {
-  const auto deadline = limit ? detail::deadline_after(*limit) : detail::Transport::no_deadline;
-  const auto awaited = std::forward<Initiate>(initiate)(detail::AwaitToken{detail::transport_of_request()});
+  const auto deadline = limit ? detail::deadline_after(*limit) : detail::no_deadline;
+  const auto awaited = std::forward<Initiate>(initiate)(detail::AwaitToken{detail::scheduler_of_request()});
   return detail::value_of(awaited->wait_for_results(deadline));
 }
 
@@ -210,7 +211,7 @@ class boost::asio::async_result<sockserv::detail::AwaitToken, Return(Arguments..
 
   template <class Initiation, class... Rest>
   static return_type initiate(Initiation&& initiation, sockserv::detail::AwaitToken token, Rest&&... rest) {
-    auto awaited = std::make_shared<sockserv::detail::AwaitedResults<std::decay_t<Arguments>...>>(token.transport);
+    auto awaited = std::make_shared<sockserv::detail::AwaitedResults<std::decay_t<Arguments>...>>(token.scheduler);
     std::forward<Initiation>(initiation)(sockserv::detail::AwaitHandler<std::decay_t<Arguments>...>(awaited),
                                          std::forward<Rest>(rest)...);
     return awaited;

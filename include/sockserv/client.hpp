@@ -9,7 +9,6 @@
 #include <sockserv/address.hpp>
 #include <sockserv/connection.hpp>
 #include <sockserv/datagram.hpp>
-#include <sockserv/detail/client_transport.hpp>
 #include <sockserv/files.hpp>
 #include <string>
 #include <string_view>
@@ -77,10 +76,6 @@ class ClientConnection {
   ClientConnection& operator=(const ClientConnection&) = delete;
   ~ClientConnection();
 
- private:
-  detail::ClientTransport transport_;
-
- public:
   /// The connection itself; `getpeername()` says which of the server's addresses it was.
   Connection connection;
   /// What the server sends.
@@ -173,7 +168,6 @@ class DatagramEndpoint {
   int fileno() const noexcept { return socket_.fileno(); }
 
  private:
-  detail::ClientTransport transport_;
   Address server_;
   DatagramSocket socket_;
 };

@@ -24,8 +24,6 @@
 namespace sockserv {
 
 namespace detail {
-class RequestScope;
-
 /// Asio's requirement of that name.
 template <class Type>
 concept ConstBufferSequence = boost::asio::is_const_buffer_sequence<Type>::value;
@@ -203,7 +201,7 @@ class Connection {
   /// @}
   /// The limit of receives (`SHUT_RD`), or of sends (`SHUT_WR`).
   std::optional<duration> gettimeout(int how = SHUT_RD) const noexcept {
-    return how == SHUT_WR ? timeouts_.send : timeouts_.receive;
+    return (how == SHUT_WR ? timeouts_.send : timeouts_.receive).timeout();
   }
 
   /// Sends small writes at once instead of waiting for more (TCP_NODELAY); nothing on a Unix socket.
@@ -233,7 +231,6 @@ class Connection {
  private:
   friend class ClientConnection;
   friend class InputFile;
-  friend class detail::RequestScope;
   template <class Handler>
   friend class BaseServer;
 
@@ -259,6 +256,7 @@ class Connection {
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options);
   /// For a connection that a handler has made: it is shut down when the server aborts its requests.
   void enter_uncounted(detail::LiveRequests& all) { live_.enter_uncounted(all, fileno()); }
+  /// Has the bytes move by this transport from now on.
   void use_transport(detail::Transport& transport) noexcept;
 
   // All that waits comes down to these five. `item`: how much there is already of what is waited for; see

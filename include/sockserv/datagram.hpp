@@ -15,7 +15,6 @@
 namespace sockserv {
 
 namespace detail {
-class RequestScope;
 class ServerSocket;
 }  // namespace detail
 
@@ -56,7 +55,6 @@ class DatagramSocket {
 
  private:
   friend class Datagram;
-  friend class detail::RequestScope;
 
   void send_from(const detail::Host& source, std::string_view packet, const Address& address,
                  error_code& error) noexcept;

@@ -24,7 +24,7 @@ constexpr int requests_of_a_burst = 8;
 constexpr std::size_t clearly_less = 8;
 
 /// Work for `offload`, shared by all loops of a server. A queue without a limit: each fiber waits for one item at most.
-ThreadPool::Limits elsewhere_limits() {
+ThreadPool::Limits offload_limits() {
   return {std::min<std::size_t>(processors() + 4, 32), std::numeric_limits<std::size_t>::max(), 0};
 }
 
@@ -121,10 +121,10 @@ void FiberLoops::abort() noexcept {
 void FiberLoops::stop() {
   wait_until_none();
   for (const auto& loop : loops_) loop->stop();
-  elsewhere_.stop();
+  offloaded_.stop();
 }
 
-void FiberLoops::run_elsewhere(std::unique_ptr<ThreadTask>& work) { elsewhere_.submit(work, elsewhere_limits()); }
+void FiberLoops::offload(std::unique_ptr<ThreadTask>& work) { offloaded_.submit(work, offload_limits()); }
 
 void FiberLoops::busy() noexcept {
   if (settings_.stall_threshold == duration::zero() || watching_.load(std::memory_order_relaxed)) return;

@@ -96,7 +96,7 @@ class FiberLoops {
   /// The loop was idle and no longer is.
   void busy() noexcept;
   /// Has work done by a thread that nobody waits for but its fiber.
-  void run_elsewhere(std::unique_ptr<ThreadTask>& work);
+  void offload(std::unique_ptr<ThreadTask>& work);
   /// @}
 
  private:
@@ -125,7 +125,7 @@ class FiberLoops {
   bool last_look_ = false;  // of the thread that looks, as are the sights
   std::vector<Observation> observations_;
 
-  ThreadPool elsewhere_{[] {}};
+  ThreadPool offloaded_{[] {}};
 };
 
 }  // namespace sockserv::detail
