@@ -233,8 +233,18 @@ void Connection::use_transport(detail::Transport& transport) noexcept {
   const bool has_timeouts = timeouts_ != detail::Timeouts();  // a hook has set them before
   error_code ignored;
   if (has_timeouts) transport_->timeouts_changed(fileno(), {}, ignored);
-  transport_ = &transport;
+  if (wrapper_) {
+    wrapper_->put_around(transport);
+  } else {
+    transport_ = &transport;
+  }
   if (has_timeouts) transport_->timeouts_changed(fileno(), timeouts_, ignored);
+}
+
+void detail::wrap(Connection& connection, std::unique_ptr<TransportWrapper> wrapper) noexcept {
+  wrapper->put_around(*connection.transport_, std::move(connection.wrapper_));
+  connection.transport_ = wrapper.get();
+  connection.wrapper_ = std::move(wrapper);
 }
 
 void Connection::set_no_delay(bool on) {

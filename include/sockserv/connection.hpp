@@ -8,6 +8,7 @@
 #include <boost/asio/error.hpp>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/admission.hpp>
@@ -15,6 +16,7 @@
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/live_requests.hpp>
 #include <sockserv/detail/transport.hpp>
+#include <sockserv/detail/transport_wrapper.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/fwd.hpp>
 #include <span>
@@ -231,6 +233,8 @@ class Connection {
  private:
   friend class ClientConnection;
   friend class InputFile;
+  friend class StreamRequestHandler;
+  friend void detail::wrap(Connection& connection, std::unique_ptr<detail::TransportWrapper> wrapper) noexcept;
   template <class Handler>
   friend class BaseServer;
 
@@ -256,7 +260,7 @@ class Connection {
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options);
   /// For a connection that a handler has made: it is shut down when the server aborts its requests.
   void enter_uncounted(detail::LiveRequests& all) { live_.enter_uncounted(all, fileno()); }
-  /// Has the bytes move by this transport from now on.
+  /// Has the bytes move by this transport from now on, or where the connection's is wrapped, those of the wrapper.
   void use_transport(detail::Transport& transport) noexcept;
 
   // All that waits comes down to these five. `item`: how much there is already of what is waited for; see
@@ -277,6 +281,7 @@ class Connection {
   detail::ClientLimits limits_;
   detail::Descriptor socket_;
   detail::Transport* transport_;
+  std::unique_ptr<detail::TransportWrapper> wrapper_;  // null, or what `transport_` points to
   detail::Timeouts timeouts_;
   Address peer_;
 };

@@ -16,7 +16,7 @@ namespace sockserv::detail {
 
 std::size_t Transport::receive_more(int descriptor, InputBuffer& buffer, LiveRequest* idle, WaitLimit limit,
                                     error_code& error) {
-  if (idle) {
+  if (idle && !has_buffered()) {
     const LiveRequest::Idle mark(idle);
     wait_until_ready(descriptor, POLLIN, limit, error);
     if (error) return 0;

@@ -39,8 +39,8 @@ struct Timeouts {
 /// How bytes move between a request and its peer, and how the caller waits for them: the one seam between what handlers
 /// do and who runs them.
 ///
-/// A plain thread blocks in the kernel; a fiber parks; `testing::converse` answers from memory.
-/// Nothing above this interface can tell which.
+/// A plain thread blocks in the kernel; a fiber parks; `testing::converse` answers from memory; a `TransportWrapper`
+/// changes the bytes on their way. Nothing above this interface can tell which.
 ///
 /// All operations retry when a signal interrupts them, never raise SIGPIPE, and report `errc::timed_out` when they have
 /// waited as long as they may.
@@ -76,6 +76,9 @@ class Transport {
 
   /// Waits until there is something to receive (POLLIN), room to send (POLLOUT), or either.
   virtual void wait_until_ready(int descriptor, short events, WaitLimit limit, error_code& error) noexcept = 0;
+
+  /// Returns true if the transport holds bytes to be received which the socket no longer shows.
+  virtual bool has_buffered() const noexcept { return false; }
 
   /// Returns true if there is something to receive (or the end of it), so that receiving need not wait.
   virtual bool has_input(int descriptor) noexcept;
