@@ -6,30 +6,30 @@
 namespace sockserv {
 
 boost::asio::io_context::executor_type this_request::executor() {
-  return detail::waiting_of_request().context().get_executor();
+  return detail::scheduler_of_request().context().get_executor();
 }
 
 namespace detail {
 
-Waiting& waiting_of_request() { return *RequestScope::of_request().waiting(); }
+Scheduler& scheduler_of_request() { return RequestScope::of_request().scheduler(); }
 
-Waiting::Outcome Awaited::wait(Waiting::time_point deadline) {
+Scheduler::Outcome Awaited::wait(time_point deadline) {
   LiveRequests& live = RequestScope::of_request().server().live_requests();
-  const Waiting::Outcome outcome = waiting_->wait_for(done_, deadline, &live);
-  if (outcome == Waiting::Outcome::done) return outcome;
+  const Scheduler::Outcome outcome = scheduler_->wait_until_done(done_, deadline, &live);
+  if (outcome == Scheduler::Outcome::done) return outcome;
   // An operation that can be cancelled has installed a handler for that, and ends soon after.
   if (signal_.slot().has_handler()) {
     signal_.emit(boost::asio::cancellation_type::all);
-    waiting_->wait_for(done_, Waiting::no_deadline, nullptr);
+    scheduler_->wait_until_done(done_, no_deadline, nullptr);
   }
-  waiting_ = nullptr;
+  scheduler_ = nullptr;
   return outcome;
 }
 
-void throw_given_up(Waiting::Outcome reason) {
-  if (reason == Waiting::Outcome::done)
+void throw_given_up(Scheduler::Outcome reason) {
+  if (reason == Scheduler::Outcome::done)
     throw_error(boost::asio::error::operation_aborted, "await: the operation was dropped");
-  throw_request_error(reason == Waiting::Outcome::timed_out ? errc::timed_out : errc::aborted, "await");
+  throw_request_error(reason == Scheduler::Outcome::timed_out ? errc::timed_out : errc::aborted, "await");
 }
 
 bool is_cancellation(const std::exception_ptr& error) noexcept {

@@ -11,13 +11,17 @@
 #include <memory>
 #include <sockserv/await.hpp>
 #include <sockserv/detail/deadline.hpp>
+#include <sockserv/detail/live_requests.hpp>
+#include <sockserv/detail/request_scope.hpp>
+#include <sockserv/detail/scheduler.hpp>
 #include <sockserv/detail/server_socket.hpp>
 #include <stdexcept>
 #include <thread>
 #include <utility>
 
 #include "detail/resolve.hpp"
-#include "detail/transfer.hpp"
+#include "transport/client.hpp"
+#include "transport/transfer.hpp"
 
 namespace sockserv {
 namespace {
@@ -41,15 +45,6 @@ void check_aborted(const char* caller) {
   if (requests && requests->are_aborted()) detail::throw_request_error(errc::aborted, caller);
 }
 
-/// Waits as the caller does; over sooner if the server aborts it.
-void sleep_until(time_point time) {
-  if (auto* const requests = detail::requests_of_caller()) {
-    detail::waiting_of_caller().sleep_until(time, *requests);
-  } else {
-    std::this_thread::sleep_until(time);
-  }
-}
-
 void fill_standard_descriptors_once() noexcept {
   [[maybe_unused]] static const bool filled = (detail::fill_standard_descriptors(), true);
 }
@@ -59,7 +54,7 @@ using Endpoints = tcp::resolver::results_type;
 Endpoints look_up_in_handler(const std::string& host, time_point deadline) {
   tcp::resolver resolver(this_request::executor());
   try {
-    return await([&](auto token) { return resolver.async_resolve(host, "", token); }, deadline - steady_clock::now());
+    return await([&](auto token) { return resolver.async_resolve(host, "", token); }, deadline - detail::now());
   } catch (const timeout_error&) {
     throw timeout_error("looking up host '" + host + "'");
   } catch (const limit_error&) {
@@ -140,7 +135,7 @@ ClientConnection create_connection(const Destination& destination, std::optional
 
 ClientConnection::ClientConnection(const Destination& destination, std::optional<duration> timeout,
                                    const StreamSettings& settings)
-    : connection({}, {}, waiting_) {
+    : connection({}, {}, detail::client_transport()) {
   connect(destination, deadline_of(timeout, "create_connection"));
   detail::apply(settings, connection, rfile, wfile);
 }
@@ -151,7 +146,7 @@ void ClientConnection::connect(const Destination& destination, time_point deadli
   std::string failures;
   error_code error;
   for (std::size_t i = 0; i < addresses.size(); ++i) {
-    const time_point now = steady_clock::now();
+    const time_point now = detail::now();
     const auto left = static_cast<steady_clock::rep>(addresses.size() - i);
     error = connect_to(addresses[i], deadline == time_point::max() ? deadline : now + (deadline - now) / left);
     if (!error) return;
@@ -169,18 +164,19 @@ error_code ClientConnection::connect_to(const Address& address, time_point deadl
   detail::Descriptor descriptor(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!descriptor) return detail::last_system_error();
   const int socket = descriptor.get();
-  connection = Connection(std::move(descriptor), address, waiting_);
+  connection = Connection(std::move(descriptor), address, detail::client_transport());
   if (auto* const requests = detail::requests_of_caller()) connection.enter_uncounted(*requests);
   for (milliseconds pause(1);;) {
     if (::connect(socket, address.data(), address.size()) == 0 || errno == EISCONN) break;
     error_code error = detail::last_system_error();
     if (detail::would_block() && address.is_unix()) {
       // Its backlog is full, and there is no telling when that changes.
-      if (steady_clock::now() >= deadline) return errc::timed_out;
-      sleep_until(std::min(deadline, steady_clock::now() + pause));
+      if (detail::now() >= deadline) return errc::timed_out;
+      detail::scheduler_of_caller().sleep_until(std::min(deadline, detail::now() + pause),
+                                                detail::requests_of_caller());
       pause = std::min(2 * pause, milliseconds(50));
     } else if (errno == EINPROGRESS || errno == EALREADY || errno == EINTR) {
-      detail::waiting_of_caller().wait_until_ready(socket, POLLOUT, deadline, error);
+      detail::scheduler_of_caller().wait_for_descriptor(socket, POLLOUT, deadline, error);
       if (error) return error;
     } else {
       return error;
@@ -214,7 +210,7 @@ void ClientConnection::close() {
 
 DatagramEndpoint::DatagramEndpoint(const Destination& server)
     : server_((fill_standard_descriptors_once(), server.addresses().front())),
-      socket_(std::make_shared<detail::ServerSocket>(server_, SOCK_DGRAM), waiting_) {
+      socket_(std::make_shared<detail::ServerSocket>(server_, SOCK_DGRAM), detail::client_transport()) {
   if (!server_.is_unix()) return;
   const sockaddr_un any{AF_UNIX, {}};  // with no name at all, one is chosen
   if (::bind(fileno(), reinterpret_cast<const sockaddr*>(&any), sizeof any.sun_family) != 0) {
@@ -232,7 +228,7 @@ DatagramEndpoint::Packet DatagramEndpoint::receive(std::optional<duration> timeo
     const std::size_t size =
         detail::retry([&] { return ::recv(fileno(), nullptr, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT); }, error);
     if (error == errc::timed_out) {
-      detail::waiting_of_caller().wait_until_ready(fileno(), POLLIN, deadline, error);
+      detail::scheduler_of_caller().wait_for_descriptor(fileno(), POLLIN, deadline, error);
       detail::check(error, "receive");
       continue;
     }

@@ -14,8 +14,6 @@
 namespace sockserv {
 namespace {
 
-using std::chrono::steady_clock;
-
 /// No receive gives more than a socket's buffer holds, so there is no need of memory for more.
 constexpr std::size_t most_received = std::size_t{8} << 20;
 
@@ -23,37 +21,37 @@ iovec vector_of(boost::asio::const_buffer buffer) noexcept { return {const_cast<
 
 }  // namespace
 
-Connection::Connection(detail::Descriptor socket, const Address& peer, detail::Waiting& waiting)
-    : socket_(std::move(socket)), waiting_(&waiting), peer_(peer) {}
+Connection::Connection(detail::Descriptor socket, const Address& peer, detail::Transport& transport)
+    : socket_(std::move(socket)), transport_(&transport), peer_(peer) {}
 
 void Connection::enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options) {
   live_.enter(all, counters, fileno());
   if (options.idle_timeout || options.request_timeout || options.min_receive_rate > 0) {
-    limits_ = detail::ClientLimits(options, steady_clock::now());
+    limits_ = detail::ClientLimits(options, detail::now());
   }
 }
 
-/// Does what may have to wait, `operation(deadline)`, and aborts the connection if a limit of the server's is passed.
+/// Does what may have to wait, `operation(limit)`, and aborts the connection if a limit of the server's is passed.
 /// Apart, so that operations without limits need no room on the stack for it.
 template <class Operation>
 [[gnu::noinline]] std::size_t Connection::within_limits(std::optional<std::size_t> item, const Operation& operation,
                                                         error_code& error) {
-  const auto begun = steady_clock::now();
+  const auto begun = detail::now();
   if (const auto limit = limits_.passed(begun)) {
     abort(*limit, error);
     return 0;
   }
-  const auto timeout = item ? timeouts_.receive : timeouts_.send;
+  const auto timeout = (item ? timeouts_.receive : timeouts_.send).timeout();
   auto deadline = limits_.deadline(begun, timeout, item);
   for (;;) {
-    const std::size_t count = operation(deadline.at);
+    const std::size_t count = operation(detail::WaitLimit(deadline.at));
     if (error != errc::timed_out) {
-      if (count > 0) item ? limits_.has_sent(count, steady_clock::now()) : limits_.has_taken(steady_clock::now());
+      if (count > 0) item ? limits_.has_sent(count, detail::now()) : limits_.has_taken(detail::now());
       return count;
     }
     // Another thread may have heard from the client meanwhile.
     deadline = limits_.deadline(begun, timeout, item);
-    if (steady_clock::now() < deadline.at) continue;
+    if (detail::now() < deadline.at) continue;
     if (deadline.meaning != errc::timed_out) abort(deadline.meaning, error);
     return 0;
   }
@@ -71,39 +69,38 @@ void Connection::abort(errc limit, error_code& error) noexcept {
 }
 
 std::size_t Connection::receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept {
-  const auto receive = [&](auto deadline) { return waiting_->receive(fileno(), buffers, deadline, error); };
-  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Waiting::no_deadline);
+  const auto receive = [&](auto limit) { return transport_->receive(fileno(), buffers, limit, error); };
+  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(timeouts_.receive);
   live_.received(count);
   return count;
 }
 
 std::size_t Connection::receive_more(detail::InputBuffer& buffer, std::size_t item, bool is_idle, error_code& error) {
   detail::LiveRequest* const idle = is_idle && live_.counters() ? &live_ : nullptr;
-  const auto receive = [&](auto deadline) { return waiting_->receive_more(fileno(), buffer, idle, deadline, error); };
-  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(detail::Waiting::no_deadline);
+  const auto receive = [&](auto limit) { return transport_->receive_more(fileno(), buffer, idle, limit, error); };
+  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(timeouts_.receive);
   live_.received(count);
   return count;
 }
 
 std::size_t Connection::send_some(std::span<const iovec> buffers, error_code& error) noexcept {
-  const auto send = [&](auto deadline) { return waiting_->send(fileno(), buffers, deadline, error); };
-  const std::size_t count = limits_ ? within_limits({}, send, error) : send(detail::Waiting::no_deadline);
+  const auto send = [&](auto limit) { return transport_->send(fileno(), buffers, limit, error); };
+  const std::size_t count = limits_ ? within_limits({}, send, error) : send(timeouts_.send);
   live_.sent(count);
   return count;
 }
 
 std::size_t Connection::send_some_unless_input(std::span<const iovec> buffers, error_code& error) noexcept {
-  const auto send = [&](auto deadline) { return waiting_->send_unless_input(fileno(), buffers, deadline, error); };
-  const auto own_deadline = timeouts_.send ? detail::deadline_after(*timeouts_.send) : detail::Waiting::no_deadline;
-  const std::size_t count = limits_ ? within_limits({}, send, error) : send(own_deadline);
+  const auto send = [&](auto limit) { return transport_->send_unless_input(fileno(), buffers, limit, error); };
+  const std::size_t count = limits_ ? within_limits({}, send, error) : send(timeouts_.send);
   live_.sent(count);
   return count;
 }
 
 std::size_t Connection::send_some_of_file(int file, std::uint64_t offset, std::size_t count,
                                           error_code& error) noexcept {
-  const auto send = [&](auto deadline) { return waiting_->send_file(fileno(), file, offset, count, deadline, error); };
-  const std::size_t sent = limits_ ? within_limits({}, send, error) : send(detail::Waiting::no_deadline);
+  const auto send = [&](auto limit) { return transport_->send_file(fileno(), file, offset, count, limit, error); };
+  const std::size_t sent = limits_ ? within_limits({}, send, error) : send(timeouts_.send);
   live_.sent(sent);
   return sent;
 }
@@ -226,18 +223,28 @@ void Connection::settimeout(std::optional<duration> limit, int how, error_code& 
   if (limit && *limit <= duration::zero()) {
     throw std::invalid_argument("settimeout: a timeout must be positive; no timeout is std::nullopt");
   }
-  waiting_->set_timeout(fileno(), limit, how, error);
-  if (!error) timeouts_.set(limit, how);
+  detail::Timeouts changed = timeouts_;
+  changed.set(limit, how);
+  transport_->timeouts_changed(fileno(), changed, error);
+  if (!error) timeouts_ = changed;
 }
 
-void Connection::wait_by(detail::Waiting& waiting) noexcept {
-  if (timeouts_.receive || timeouts_.send) {  // a hook has set them before
-    error_code ignored;
-    waiting_->set_timeout(fileno(), std::nullopt, SHUT_RDWR, ignored);
-    waiting.set_timeout(fileno(), timeouts_.receive, SHUT_RD, ignored);
-    waiting.set_timeout(fileno(), timeouts_.send, SHUT_WR, ignored);
+void Connection::use_transport(detail::Transport& transport) noexcept {
+  const bool has_timeouts = timeouts_ != detail::Timeouts();  // a hook has set them before
+  error_code ignored;
+  if (has_timeouts) transport_->timeouts_changed(fileno(), {}, ignored);
+  if (wrapper_) {
+    wrapper_->put_around(transport);
+  } else {
+    transport_ = &transport;
   }
-  waiting_ = &waiting;
+  if (has_timeouts) transport_->timeouts_changed(fileno(), timeouts_, ignored);
+}
+
+void detail::wrap(Connection& connection, std::unique_ptr<TransportWrapper> wrapper) noexcept {
+  wrapper->put_around(*connection.transport_, std::move(connection.wrapper_));
+  connection.transport_ = wrapper.get();
+  connection.wrapper_ = std::move(wrapper);
 }
 
 void Connection::set_no_delay(bool on) {

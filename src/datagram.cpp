@@ -16,9 +16,9 @@ Address own_ip_address(int socket) noexcept {
 
 }  // namespace
 
-DatagramSocket::DatagramSocket(std::shared_ptr<detail::ServerSocket> socket, detail::Waiting& waiting,
+DatagramSocket::DatagramSocket(std::shared_ptr<detail::ServerSocket> socket, detail::Transport& transport,
                                const detail::PacketInfo& info) noexcept
-    : socket_(std::move(socket)), waiting_(&waiting), info_(info) {}
+    : socket_(std::move(socket)), transport_(&transport), info_(info) {}
 
 void DatagramSocket::sendto(std::string_view packet, const Address& address) {
   error_code error;
@@ -51,7 +51,7 @@ void DatagramSocket::send_from(const detail::Host& source, std::string_view pack
     error = errc::no_reply_address;
     return;
   }
-  waiting_->send_to(fileno(), packet, address, source, error);
+  transport_->send_to(fileno(), packet, address, source, error);
   if (counters_ && !error) detail::count(counters_->bytes_out, packet.size());
 }
 

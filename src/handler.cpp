@@ -44,7 +44,7 @@ void StreamRequestHandler::finish() { wfile.flush(); }
 
 bool StreamRequestHandler::wait_for_next_request() {
   if (!rfile.peek(0).empty()) return true;
-  server.expect_stop(request.fileno());
+  if (!request.transport_->has_buffered()) server.expect_stop(request.fileno());
   return rfile.receive_more(0, true);
 }
 

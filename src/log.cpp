@@ -114,7 +114,7 @@ ssize_t write_once(int descriptor, std::span<iovec> parts) noexcept {
 }
 
 bool wait_for_room(int descriptor, steady_clock::time_point deadline) noexcept {
-  const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now()).count();
+  const auto left = std::chrono::ceil<milliseconds>(deadline - detail::now()).count();
   if (left <= 0) return false;
   pollfd room{descriptor, POLLOUT, 0};
   const int found = ::poll(&room, 1, static_cast<int>(std::min<std::int64_t>(left, std::numeric_limits<int>::max())));
@@ -135,9 +135,9 @@ LineWriter& standard_error() {
 bool write_to_stderr(const LineWriter::Parts& parts) {
   const steady_clock::duration patience(patience_left.load());
   if (patience <= steady_clock::duration::zero()) return standard_error().write(parts);
-  const auto began = steady_clock::now();
+  const auto began = detail::now();
   const bool written = standard_error().write(parts, patience);
-  patience_left = std::max(patience - (steady_clock::now() - began), steady_clock::duration::zero()).count();
+  patience_left = std::max(patience - (detail::now() - began), steady_clock::duration::zero()).count();
   return written;
 }
 

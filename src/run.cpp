@@ -121,7 +121,7 @@ class StopSignals {
   AbstractServer::duration left_of(AbstractServer::duration limit) const noexcept {
     const steady_clock::time_point first{steady_clock::duration(first_)};
     if (first == steady_clock::time_point()) return limit;
-    const auto left = detail::deadline_after(limit, first) - steady_clock::now();
+    const auto left = detail::deadline_after(limit, first) - detail::now();
     return std::max(left, AbstractServer::duration::zero());
   }
 
@@ -140,12 +140,12 @@ class StopSignals {
 
   void came(int signal) noexcept {
     steady_clock::rep never = 0;
-    if (first_.compare_exchange_strong(never, steady_clock::now().time_since_epoch().count())) {
+    if (first_.compare_exchange_strong(never, detail::now().time_since_epoch().count())) {
       server_.request_stop();
       return stop_waiting();
     }
     if (!server_.prefers_single_thread()) ::_exit(128 + signal);
-    const steady_clock::rep now = steady_clock::now().time_since_epoch().count();
+    const steady_clock::rep now = detail::now().time_since_epoch().count();
     never = 0;
     if (second_came_.compare_exchange_strong(never, now)) {
       second_ = signal;

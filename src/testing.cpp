@@ -12,7 +12,7 @@ ScriptedClient::ScriptedClient(std::string_view input, std::size_t piece_size, c
   if (piece_size == 0) throw std::invalid_argument("ConverseOptions::piece_size is 0; it must be at least 1");
 }
 
-std::size_t ScriptedClient::receive(int, std::span<const iovec> buffers, time_point, error_code& error) noexcept {
+std::size_t ScriptedClient::receive(int, std::span<const iovec> buffers, WaitLimit, error_code& error) noexcept {
   error.clear();
   std::size_t left = piece_size_;
   std::size_t received = 0;
@@ -25,7 +25,7 @@ std::size_t ScriptedClient::receive(int, std::span<const iovec> buffers, time_po
   return received;
 }
 
-std::size_t ScriptedClient::send(int, std::span<const iovec> buffers, time_point, error_code& error) noexcept {
+std::size_t ScriptedClient::send(int, std::span<const iovec> buffers, WaitLimit, error_code& error) noexcept {
   error.clear();
   const std::size_t before = output.size();
   try {
@@ -47,6 +47,7 @@ void ScriptedClient::send_to(int, std::string_view packet, const Address& addres
   }
 }
 
-void ScriptedClient::set_timeout(int, std::optional<duration>, int, error_code& error) noexcept { error.clear(); }
+/// All input is there from the beginning, and there is always room.
+void ScriptedClient::wait_until_ready(int, short, WaitLimit, error_code& error) noexcept { error.clear(); }
 
 }  // namespace sockserv::detail

@@ -2,7 +2,7 @@
 
 #include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/request_scope.hpp>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/scheduler.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/server/abstract.hpp>
 
@@ -14,7 +14,7 @@ void sleep_for(std::chrono::steady_clock::duration duration) { sleep_until(detai
 
 void sleep_until(std::chrono::steady_clock::time_point time) {
   detail::RequestScope& scope = detail::RequestScope::of_request();
-  if (!scope.waiting()->sleep_until(time, scope.server().live_requests())) {
+  if (!scope.scheduler().sleep_until(time, &scope.server().live_requests())) {
     detail::throw_request_error(errc::aborted, "sleep");
   }
 }
@@ -23,8 +23,6 @@ bool stop_requested() { return detail::RequestScope::of_request().server().stop_
 
 }  // namespace this_request
 
-void detail::run_elsewhere(const std::function<void()>& work) {
-  RequestScope::of_request().waiting()->run_elsewhere(work);
-}
+void detail::offload(const std::function<void()>& work) { RequestScope::of_request().scheduler().offload(work); }
 
 }  // namespace sockserv

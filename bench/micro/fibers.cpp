@@ -6,35 +6,34 @@
 #include <functional>
 #include <memory>
 #include <sockserv/address.hpp>
+#include <sockserv/detail/request_scope.hpp>
 #include <sockserv/detail/runners.hpp>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/scheduler.hpp>
 #include <utility>
 #include <vector>
 
 namespace {
 
-using sockserv::detail::Waiting;
+using sockserv::detail::Scheduler;
 
 /// A function as the task of a fiber, which gets what the fiber waits by.
 class FunctionTask final : public sockserv::detail::Task {
  public:
-  explicit FunctionTask(std::function<void(Waiting&)> function) : function_(std::move(function)) {}
-  void wait_by(Waiting& waiting) noexcept override { waiting_ = &waiting; }
+  explicit FunctionTask(std::function<void(Scheduler&)> function) : function_(std::move(function)) {}
   bool run() override {
-    function_(*waiting_);
+    function_(sockserv::detail::scheduler_of_caller());
     return true;
   }
   void fail(const std::exception_ptr& error) noexcept override { std::rethrow_exception(error); }
 
  private:
-  std::function<void(Waiting&)> function_;
-  Waiting* waiting_ = nullptr;
+  std::function<void(Scheduler&)> function_;
 };
 
 /// One loop, and the end of what it was given to do.
 class OneLoop {
  public:
-  void submit(std::function<void(Waiting&)> function) {
+  void submit(std::function<void(Scheduler&)> function) {
     std::unique_ptr<sockserv::detail::Task> task = std::make_unique<FunctionTask>(std::move(function));
     loop_->run(task);
   }
@@ -48,14 +47,14 @@ class OneLoop {
 /// A turn that one fiber gives to another.
 struct Turn {
   bool given = false;
-  Waiting* waiting = nullptr;
+  Scheduler* scheduler = nullptr;
 
   void give() {
     given = true;
-    waiting->wake();
+    scheduler->wake();
   }
   void take() {
-    waiting->wait_for(given, Waiting::no_deadline, nullptr);
+    scheduler->wait_until_done(given, sockserv::detail::no_deadline, nullptr);
     given = false;
   }
 };
@@ -74,15 +73,15 @@ void fiber_switch(benchmark::State& state) {
     here.take();
   };
   for (Turn& other : others) {
-    loop.submit([&](Waiting& waiting) {
-      for (other.waiting = &waiting; !over;) {
+    loop.submit([&](Scheduler& scheduler) {
+      for (other.scheduler = &scheduler; !over;) {
         other.take();
         if (--left == 0) here.give();
       }
     });
   }
-  loop.submit([&](Waiting& waiting) {
-    here.waiting = &waiting;
+  loop.submit([&](Scheduler& scheduler) {
+    here.scheduler = &scheduler;
     while (state.KeepRunning()) give_to_all();
     over = true;
     give_to_all();
@@ -108,10 +107,10 @@ BENCHMARK(context_switch);
 /// A fiber that is started, does nothing, and ends; its stack has been used before.
 void fiber_spawn_and_end(benchmark::State& state) {
   OneLoop loop;
-  loop.submit([&](Waiting& waiting) {
-    Turn here{.given = false, .waiting = &waiting};
+  loop.submit([&](Scheduler& scheduler) {
+    Turn here{.given = false, .scheduler = &scheduler};
     while (state.KeepRunning()) {
-      loop.submit([&](Waiting&) { here.give(); });
+      loop.submit([&](Scheduler&) { here.give(); });
       here.take();
     }
     state.SetItemsProcessed(state.iterations());

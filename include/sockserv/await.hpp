@@ -13,7 +13,7 @@
 #include <memory>
 #include <optional>
 #include <sockserv/detail/deadline.hpp>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/scheduler.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/export.hpp>
 #include <tuple>
@@ -39,13 +39,14 @@ SOCKSERV_EXPORT boost::asio::io_context::executor_type executor();
 
 namespace detail {
 
-/// The request's way of waiting; see `RequestScope`.
-SOCKSERV_EXPORT Waiting& waiting_of_request();
+/// Returns the scheduler of the handler that is calling.
+/// @throws std::logic_error outside of handlers.
+SOCKSERV_EXPORT Scheduler& scheduler_of_request();
 
 /// One awaited operation. Shared by the one who waits and by the operation, which may go on after that.
 class SOCKSERV_EXPORT Awaited {
  public:
-  explicit Awaited(Waiting& waiting) : waiting_(&waiting), executor_(waiting.context().get_executor()) {}
+  explicit Awaited(Scheduler& scheduler) : scheduler_(&scheduler), executor_(scheduler.context().get_executor()) {}
 
   boost::asio::io_context::executor_type executor() const noexcept { return executor_; }
   boost::asio::cancellation_slot slot() noexcept { return signal_.slot(); }
@@ -53,7 +54,7 @@ class SOCKSERV_EXPORT Awaited {
   /// The operation has ended.
   void finish() noexcept {
     done_ = true;
-    if (waiting_) waiting_->wake();
+    if (scheduler_) scheduler_->wake();
   }
   /// The operation has been dropped, and will not end: an exception that one of its steps threw has taken it along.
   void drop() noexcept {
@@ -63,17 +64,17 @@ class SOCKSERV_EXPORT Awaited {
 
   /// Waits for its end. If the deadline or the server's patience comes first, cancels it and then waits for its end, or
   /// leaves it to itself if it cannot be cancelled. Returns what came first.
-  Waiting::Outcome wait(Waiting::time_point deadline);
+  Scheduler::Outcome wait(time_point deadline);
 
  private:
-  Waiting* waiting_;  // null: nobody waits any more
+  Scheduler* scheduler_;  // null: nobody waits any more
   boost::asio::io_context::executor_type executor_;
   boost::asio::cancellation_signal signal_;
   bool done_ = false;
 };
 
 /// Throws for an operation that was not waited for, because of that; `done`: it was dropped.
-[[noreturn]] SOCKSERV_EXPORT void throw_given_up(Waiting::Outcome reason);
+[[noreturn]] SOCKSERV_EXPORT void throw_given_up(Scheduler::Outcome reason);
 
 template <class Type>
 concept AwaitError = std::same_as<Type, error_code> || std::same_as<Type, std::exception_ptr>;
@@ -102,9 +103,9 @@ struct AwaitedResults : Awaited {
   using Awaited::Awaited;
 
   /// Waits for them; throws if it gave up before they were there.
-  std::tuple<Results...> wait_for_results(Waiting::time_point deadline) {
-    const Waiting::Outcome first = wait(deadline);
-    if (!results || (first != Waiting::Outcome::done && report_cancellation(*results))) throw_given_up(first);
+  std::tuple<Results...> wait_for_results(time_point deadline) {
+    const Scheduler::Outcome first = wait(deadline);
+    if (!results || (first != Scheduler::Outcome::done && report_cancellation(*results))) throw_given_up(first);
     return std::move(*results);
   }
 
@@ -138,7 +139,7 @@ class AwaitHandler {
 
 /// The completion token that `await` hands to an operation; initiating that gives an AwaitedResults.
 struct AwaitToken {
-  Waiting& waiting;
+  Scheduler& scheduler;
 };
 
 inline void throw_if(const error_code& error) { check(error, "await"); }
@@ -197,8 +198,8 @@ auto value_of(std::tuple<Results...>&& results) {
 ///     std::logic_error outside of handlers.
 template <class Initiate>
 auto await(Initiate&& initiate, std::optional<std::chrono::steady_clock::duration> limit = std::nullopt) {
-  const auto deadline = limit ? detail::deadline_after(*limit) : detail::Waiting::no_deadline;
-  const auto awaited = std::forward<Initiate>(initiate)(detail::AwaitToken{detail::waiting_of_request()});
+  const auto deadline = limit ? detail::deadline_after(*limit) : detail::no_deadline;
+  const auto awaited = std::forward<Initiate>(initiate)(detail::AwaitToken{detail::scheduler_of_request()});
   return detail::value_of(awaited->wait_for_results(deadline));
 }
 
@@ -211,7 +212,7 @@ class boost::asio::async_result<sockserv::detail::AwaitToken, Return(Arguments..
 
   template <class Initiation, class... Rest>
   static return_type initiate(Initiation&& initiation, sockserv::detail::AwaitToken token, Rest&&... rest) {
-    auto awaited = std::make_shared<sockserv::detail::AwaitedResults<std::decay_t<Arguments>...>>(token.waiting);
+    auto awaited = std::make_shared<sockserv::detail::AwaitedResults<std::decay_t<Arguments>...>>(token.scheduler);
     std::forward<Initiation>(initiation)(sockserv::detail::AwaitHandler<std::decay_t<Arguments>...>(awaited),
                                          std::forward<Rest>(rest)...);
     return awaited;

@@ -9,7 +9,6 @@
 #include <sockserv/address.hpp>
 #include <sockserv/connection.hpp>
 #include <sockserv/datagram.hpp>
-#include <sockserv/detail/client_waiting.hpp>
 #include <sockserv/export.hpp>
 #include <sockserv/files.hpp>
 #include <string>
@@ -78,10 +77,6 @@ class SOCKSERV_EXPORT ClientConnection {
   ClientConnection& operator=(const ClientConnection&) = delete;
   ~ClientConnection();
 
- private:
-  detail::ClientWaiting waiting_;
-
- public:
   /// The connection itself; `getpeername()` says which of the server's addresses it was.
   Connection connection;
   /// What the server sends.
@@ -174,7 +169,6 @@ class SOCKSERV_EXPORT DatagramEndpoint {
   int fileno() const noexcept { return socket_.fileno(); }
 
  private:
-  detail::ClientWaiting waiting_;
   Address server_;
   DatagramSocket socket_;
 };

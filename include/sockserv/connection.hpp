@@ -8,13 +8,15 @@
 #include <boost/asio/error.hpp>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <sockserv/address.hpp>
 #include <sockserv/detail/admission.hpp>
 #include <sockserv/detail/client_limits.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/live_requests.hpp>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/transport.hpp>
+#include <sockserv/detail/transport_wrapper.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
@@ -25,8 +27,6 @@
 namespace sockserv {
 
 namespace detail {
-class RequestScope;
-
 /// Asio's requirement of that name.
 template <class Type>
 concept ConstBufferSequence = boost::asio::is_const_buffer_sequence<Type>::value;
@@ -61,7 +61,7 @@ class SOCKSERV_EXPORT Connection {
   using duration = std::chrono::steady_clock::duration;
 
   /// Owns a connected socket. `peer` is what accept() or connect() knew; `getpeername()` gives it back.
-  Connection(detail::Descriptor socket, const Address& peer, detail::Waiting& waiting = detail::blocking());
+  Connection(detail::Descriptor socket, const Address& peer, detail::Transport& transport = detail::blocking());
   Connection(Connection&&) noexcept = default;
   Connection& operator=(Connection&&) noexcept = default;
   ~Connection() { close(); }
@@ -204,7 +204,7 @@ class SOCKSERV_EXPORT Connection {
   /// @}
   /// The limit of receives (`SHUT_RD`), or of sends (`SHUT_WR`).
   std::optional<duration> gettimeout(int how = SHUT_RD) const noexcept {
-    return how == SHUT_WR ? timeouts_.send : timeouts_.receive;
+    return (how == SHUT_WR ? timeouts_.send : timeouts_.receive).timeout();
   }
 
   /// Sends small writes at once instead of waiting for more (TCP_NODELAY); nothing on a Unix socket.
@@ -234,7 +234,8 @@ class SOCKSERV_EXPORT Connection {
  private:
   friend class ClientConnection;
   friend class InputFile;
-  friend class detail::RequestScope;
+  friend class StreamRequestHandler;
+  friend void detail::wrap(Connection& connection, std::unique_ptr<detail::TransportWrapper> wrapper) noexcept;
   template <class Handler>
   friend class BaseServer;
 
@@ -260,7 +261,8 @@ class SOCKSERV_EXPORT Connection {
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options);
   /// For a connection that a handler has made: it is shut down when the server aborts its requests.
   void enter_uncounted(detail::LiveRequests& all) { live_.enter_uncounted(all, fileno()); }
-  void wait_by(detail::Waiting& waiting) noexcept;
+  /// Has the bytes move by this transport from now on, or where the connection's is wrapped, those of the wrapper.
+  void use_transport(detail::Transport& transport) noexcept;
 
   // All that waits comes down to these five. `item`: how much there is already of what is waited for; see
   // ClientLimits.
@@ -279,7 +281,8 @@ class SOCKSERV_EXPORT Connection {
   detail::Admission admission_;
   detail::ClientLimits limits_;
   detail::Descriptor socket_;
-  detail::Waiting* waiting_;
+  detail::Transport* transport_;
+  std::unique_ptr<detail::TransportWrapper> wrapper_;  // null, or what `transport_` points to
   detail::Timeouts timeouts_;
   Address peer_;
 };

@@ -5,7 +5,7 @@
 #include <sockserv/detail/admission.hpp>
 #include <sockserv/detail/live_requests.hpp>
 #include <sockserv/detail/packet_info.hpp>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/transport.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
@@ -16,7 +16,6 @@
 namespace sockserv {
 
 namespace detail {
-class RequestScope;
 class ServerSocket;
 }  // namespace detail
 
@@ -33,7 +32,8 @@ class ServerSocket;
 /// That of the request; a copy must not outlive the server.
 class SOCKSERV_EXPORT DatagramSocket {
  public:
-  explicit DatagramSocket(std::shared_ptr<detail::ServerSocket> socket, detail::Waiting& waiting = detail::blocking(),
+  explicit DatagramSocket(std::shared_ptr<detail::ServerSocket> socket,
+                          detail::Transport& transport = detail::blocking(),
                           const detail::PacketInfo& info = {}) noexcept;
 
   /// Sends one datagram. An error, such as `EMSGSIZE` for one too large for the network, concerns that one only.
@@ -56,13 +56,12 @@ class SOCKSERV_EXPORT DatagramSocket {
 
  private:
   friend class Datagram;
-  friend class detail::RequestScope;
 
   void send_from(const detail::Host& source, std::string_view packet, const Address& address,
                  error_code& error) noexcept;
 
   std::shared_ptr<detail::ServerSocket> socket_;
-  detail::Waiting* waiting_;
+  detail::Transport* transport_;
   detail::PacketInfo info_;
   detail::Counters* counters_ = nullptr;
 };
@@ -99,7 +98,7 @@ class SOCKSERV_EXPORT Datagram {
   friend class BaseServer;
 
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions&);
-  void wait_by(detail::Waiting& waiting) noexcept { socket_.waiting_ = &waiting; }
+  void use_transport(detail::Transport& transport) noexcept { socket_.transport_ = &transport; }
 
   std::string packet_;
   bool truncated_;

@@ -4,7 +4,7 @@
 
 #include <limits>
 #include <optional>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/transport.hpp>
 #include <sockserv/export.hpp>
 #include <sockserv/server/tcp.hpp>
 #include <sockserv/server/udp.hpp>
@@ -27,17 +27,17 @@ struct ConverseOptions {
 namespace sockserv::detail {
 
 /// A client made of strings, in place of a socket.
-class SOCKSERV_EXPORT ScriptedClient final : public Waiting {
+class SOCKSERV_EXPORT ScriptedClient final : public Transport {
  public:
   ScriptedClient(std::string_view input, std::size_t piece_size, const Address& address);
 
-  std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
+  std::size_t receive(int descriptor, std::span<const iovec> buffers, WaitLimit limit,
                       error_code& error) noexcept override;
-  std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
+  std::size_t send(int descriptor, std::span<const iovec> buffers, WaitLimit limit,
                    error_code& error) noexcept override;
   void send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,
                error_code& error) noexcept override;
-  void set_timeout(int descriptor, std::optional<duration> limit, int how, error_code& error) noexcept override;
+  void wait_until_ready(int descriptor, short events, WaitLimit limit, error_code& error) noexcept override;
 
   /// All that was sent on the stream.
   std::string output;

@@ -16,7 +16,7 @@ namespace sockserv {
 
 namespace detail {
 /// Has work done that must not throw, as `this_request::offload` does.
-SOCKSERV_EXPORT void run_elsewhere(const std::function<void()>& work);
+SOCKSERV_EXPORT void offload(const std::function<void()>& work);
 }  // namespace detail
 
 namespace this_request {
@@ -43,7 +43,7 @@ std::invoke_result_t<Function> offload(Function&& function) {
   using Result = std::invoke_result_t<Function>;
   std::exception_ptr error;
   if constexpr (std::is_void_v<Result>) {
-    detail::run_elsewhere([&]() noexcept {
+    detail::offload([&]() noexcept {
       try {
         std::invoke(std::forward<Function>(function));
       } catch (...) {
@@ -55,7 +55,7 @@ std::invoke_result_t<Function> offload(Function&& function) {
     return *offload([&] { return &std::invoke(std::forward<Function>(function)); });
   } else {
     std::optional<Result> result;
-    detail::run_elsewhere([&]() noexcept {
+    detail::offload([&]() noexcept {
       try {
         result.emplace(std::invoke(std::forward<Function>(function)));
       } catch (...) {

@@ -1,4 +1,5 @@
 #include <sockserv/detail/accept_pause.hpp>
+#include <sockserv/detail/clock.hpp>
 
 #include <algorithm>
 #include <cerrno>
@@ -56,7 +57,7 @@ AcceptPause::Verdict AcceptPause::failed(const std::exception_ptr& error) noexce
   const std::scoped_lock lock(mutex_);
   failing_ = true;
   length_ = std::clamp(2 * length_, shortest_pause, longest_pause);
-  end_ = clock::now() + length_;
+  end_ = detail::now() + length_;
   return Verdict::pause;
 }
 
@@ -70,7 +71,7 @@ void AcceptPause::succeeded() noexcept {
 std::optional<AcceptPause::clock::time_point> AcceptPause::end() const noexcept {
   if (!failing_) return std::nullopt;
   const std::scoped_lock lock(mutex_);
-  if (length_ == clock::duration::zero() || clock::now() >= end_) return std::nullopt;
+  if (length_ == clock::duration::zero() || detail::now() >= end_) return std::nullopt;
   return end_;
 }
 

@@ -2,6 +2,8 @@
 
 #include <sockserv/connection.hpp>
 #include <sockserv/datagram.hpp>
+#include <sockserv/detail/scheduler.hpp>
+#include <sockserv/server/abstract.hpp>
 #include <stdexcept>
 #include <utility>
 
@@ -19,19 +21,23 @@ thread_local RequestScope* innermost = nullptr;
 }  // namespace
 
 RequestScope::RequestScope(Connection& request, const Address& client_address, AbstractServer& server) noexcept
-    : stream_(&request), waiting_(request.waiting_), client_address_(&client_address), server_(&server) {}
+    : stream_(&request), client_address_(&client_address), server_(&server) {}
 
 RequestScope::RequestScope(Datagram& request, const Address& client_address, AbstractServer& server) noexcept
-    : datagram_(&request), waiting_(request.socket().waiting_), client_address_(&client_address), server_(&server) {}
+    : datagram_(&request), client_address_(&client_address), server_(&server) {}
 
 RequestScope*& RequestScope::current() noexcept { return innermost; }
 
 RequestScope* RequestScope::enter(RequestScope* scope) noexcept { return std::exchange(innermost, scope); }
 
+Scheduler& RequestScope::scheduler_outside() noexcept {
+  return innermost ? *innermost->scheduler_ : thread_scheduler();
+}
+
 RequestScope::~RequestScope() { innermost = outer_; }
 
 RequestScope& RequestScope::of_request() {
-  if (!innermost || !innermost->waiting_) {
+  if (!innermost || !innermost->has_request()) {
     throw std::logic_error("this_request and await are for request handlers, and for what they hand to offload()");
   }
   return *innermost;
@@ -42,6 +48,12 @@ bool RequestScope::inside(const AbstractServer& server) noexcept {
     if (scope->server_ == &server) return true;
   }
   return false;
+}
+
+Scheduler& scheduler_of_caller() noexcept { return innermost ? innermost->scheduler() : thread_scheduler(); }
+
+LiveRequests* requests_of_caller() noexcept {
+  return innermost && innermost->has_request() ? &innermost->server().live_requests() : nullptr;
 }
 
 template <>

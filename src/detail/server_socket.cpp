@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <stdexcept>
 
-#include "transfer.hpp"
+#include "../transport/transfer.hpp"
 #include "unix_path.hpp"
 
 namespace sockserv::detail {

@@ -9,16 +9,16 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <sockserv/detail/clock.hpp>
 #include <string>
 #include <thread>
 
-#include "transfer.hpp"
+#include "../transport/transfer.hpp"
 
 namespace sockserv::detail {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 
 /// Servers hold the lock for a few system calls, unless one was stopped meanwhile. Any other process that may read the
 /// folder can hold it for as long as it likes, so it must not keep a server from starting.
@@ -40,11 +40,11 @@ bool is_stale(const Address& address) {
 FolderLock::FolderLock(const Address& address) {
   const std::filesystem::path folder = std::filesystem::path(address.path()).parent_path();
   folder_ = Descriptor(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const auto deadline = steady_clock::now() + longest_wait;
+  const auto deadline = detail::now() + longest_wait;
   for (milliseconds pause(1); folder_ && ::flock(folder_.get(), LOCK_EX | LOCK_NB) != 0;
        pause = std::min(2 * pause, milliseconds(50))) {
     const bool may_change = would_block() || errno == EINTR;
-    if (may_change && steady_clock::now() < deadline) {
+    if (may_change && detail::now() < deadline) {
       std::this_thread::sleep_for(pause);
     } else {
       folder_.reset();

@@ -1,3 +1,4 @@
+#include <sockserv/detail/clock.hpp>
 #include <sockserv/detail/worker_processes.hpp>
 
 #include <poll.h>
@@ -64,7 +65,7 @@ bool ended_well(const std::optional<int>& status) noexcept {
 /// What a worker has answered; no value: nothing in time.
 std::optional<std::size_t> answer_from(int channel, steady_clock::time_point deadline) noexcept {
   pollfd readable{channel, POLLIN, 0};
-  const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now()).count();
+  const auto left = std::chrono::ceil<milliseconds>(deadline - detail::now()).count();
   std::size_t answer = 0;
   const bool complete = ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(left, 0))) > 0 &&
                         ::recv(channel, &answer, sizeof answer, MSG_DONTWAIT) == sizeof answer;
@@ -114,7 +115,7 @@ pid_t WorkerProcesses::start(const std::function<pid_t()>& fork) {
       accepted_before_ = accepted_before;
       channel_ = std::move(channel.workers_end);
     } else {
-      worker = Worker{child, std::move(channel.parents_end), steady_clock::now(), accepted_before};
+      worker = Worker{child, std::move(channel.parents_end), detail::now(), accepted_before};
     }
     return child;
   });
@@ -145,7 +146,7 @@ bool WorkerProcesses::is_one_due() const {
   const std::scoped_lock lock(mutex_);
   if (!free_place()) return false;
   if (early_deaths_ == 0) return true;
-  return steady_clock::now() >= next_start_ &&
+  return detail::now() >= next_start_ &&
          std::all_of(workers_.begin(), workers_.end(), [](const Worker& each) { return each.id == 0 || each.proven; });
 }
 
@@ -153,7 +154,7 @@ bool WorkerProcesses::has_served_well(std::size_t index) const {
   const WorkerSlot& slot = slots_.values()[index];
   const Worker& worker = workers_[index];
   return slot.ready &&
-         (slot.counters.accepted > worker.accepted_before || steady_clock::now() - worker.started >= proof_time);
+         (slot.counters.accepted > worker.accepted_before || detail::now() - worker.started >= proof_time);
 }
 
 /// Called by whichever thread has reaped it.
@@ -203,7 +204,7 @@ std::optional<pid_t> WorkerProcesses::next_overdue(duration boot_timeout) {
   for (std::size_t index = 0; index < workers_.size(); ++index) {
     Worker& worker = workers_[index];
     if (worker.id == 0 || worker.overdue || slots_.values()[index].ready ||
-        steady_clock::now() - worker.started < boot_timeout) {
+        detail::now() - worker.started < boot_timeout) {
       continue;
     }
     worker.overdue = true;
@@ -233,7 +234,7 @@ void WorkerProcesses::died_early(const How& how, const AbstractServer& server) {
   const double jitter = std::uniform_real_distribution<double>(0.5, 1)(random_);
   const Seconds delay =
       jitter * std::min(shortest_delay * std::exp2(static_cast<double>(early_deaths_ - 1)), longest_delay);
-  next_start_ = steady_clock::now() + std::chrono::duration_cast<duration>(delay);
+  next_start_ = detail::now() + std::chrono::duration_cast<duration>(delay);
   server.log(LogLevel::warning, [&] { return how() + " before it had served; the next one has to wait"; });
 }
 
@@ -249,7 +250,7 @@ std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration
   std::optional<duration> interval = children_.look_interval();
   const auto at_most = [&](duration limit) { interval = std::min(interval.value_or(limit), limit); };
   const std::scoped_lock lock(mutex_);
-  const auto now = steady_clock::now();
+  const auto now = detail::now();
   for (std::size_t index = 0; index < workers_.size(); ++index) {
     const Worker& worker = workers_[index];
     if (worker.id == 0) {
@@ -283,7 +284,7 @@ std::size_t WorkerProcesses::abort() noexcept {
     workers_[index].running_before = slots_.values()[index].running;
   }
   send_all(WorkerCommand::abort);
-  const time_point deadline = steady_clock::now() + answer_limit;
+  const time_point deadline = detail::now() + answer_limit;
   std::size_t requests = 0;
   for (const Worker& worker : workers_) {
     if (worker.id == 0) continue;

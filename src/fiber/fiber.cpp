@@ -66,7 +66,6 @@ void Fiber::end() noexcept {
 void Fiber::begin(std::unique_ptr<detail::Task> task) noexcept {
   task_ = std::move(task);
   visible_task_.store(task_.get(), std::memory_order_release);
-  limits_ = {};
   watched_ = -1;
   readable_ = writable_ = true;
   short_read_empties_ = loop_.short_read_empties();
@@ -88,6 +87,7 @@ void Fiber::resume() noexcept {
 /// What the fiber does, on its own stack, from the first task to the last.
 void Fiber::run_tasks() {
   sanitized_.has_switched_from(*loop_.sanitized_);
+  const detail::RequestScope waits_here(static_cast<detail::Scheduler&>(*this));
   while (!ending_) {
     run_task();
     parked_ = Parked::idle;
@@ -99,7 +99,7 @@ void Fiber::run_tasks() {
 
 void Fiber::run_task() noexcept {
   try {
-    task_->wait_by(*this);
+    task_->use_transport(*this);
     task_->run();
   } catch (const boost::thread_interrupted&) {
     // Meant for what the fiber was doing, which has ended; the thread is the loop's.
@@ -120,9 +120,9 @@ bool Fiber::park(Parked parked, time_point deadline) noexcept {
   parked_ = parked;
   deadline_ = deadline;
   timed_out_ = false;
-  if (deadline != no_deadline) loop_.set_timer(*this, deadline);
+  if (deadline != detail::no_deadline) loop_.set_timer(*this, deadline);
   switch_to_loop();
-  deadline_ = no_deadline;
+  deadline_ = detail::no_deadline;
   turns_left_ = turns;
   return !timed_out_;
 }
@@ -133,7 +133,7 @@ void Fiber::go_on() noexcept {
 }
 
 /// Lets others run first if this one has gone on for long.
-void Fiber::take_turns() noexcept {
+void Fiber::give_turn() noexcept {
   if (--turns_left_ > 0) return;
   go_on();
   switch_to_loop();
@@ -159,7 +159,7 @@ bool Fiber::happened(std::uint32_t events) noexcept {
 }
 
 void Fiber::time_has_come(time_point now) noexcept {
-  if (parked_ == Parked::not_parked || deadline_ == no_deadline) return;
+  if (parked_ == Parked::not_parked || deadline_ == detail::no_deadline) return;
   if (now < deadline_) return loop_.set_timer(*this, deadline_);
   timed_out_ = true;
   go_on();

@@ -11,8 +11,9 @@
 #include <memory>
 #include <optional>
 #include <sockserv/detail/request_scope.hpp>
+#include <sockserv/detail/scheduler.hpp>
 #include <sockserv/detail/task.hpp>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/transport.hpp>
 
 #include "sanitizers.hpp"
 #include "stacks.hpp"
@@ -28,8 +29,8 @@ struct ExceptionState {
   unsigned uncaught = 0;
 };
 
-/// A stack that serves one request after another, and how a request on it waits: the fiber parks, and its loop runs
-/// others meanwhile.
+/// A stack that serves one request after another; the transport of that request; and the scheduler of what runs on it:
+/// the fiber parks, and its loop runs others meanwhile.
 ///
 /// It lives at the top of its own stack, in memory that stays what it is for as long as its loop lives; so a late event
 /// for a connection that is gone finds a fiber, and at worst wakes it for nothing.
@@ -37,8 +38,10 @@ struct ExceptionState {
 /// @par Thread safety
 /// Belongs to its loop's thread and never leaves it. If an operation is called by another thread (a handler has passed
 /// its request on), it blocks there as it would without fibers.
-class Fiber final : public detail::Waiting {
+class Fiber final : public detail::Transport, public detail::Scheduler {
  public:
+  using time_point = detail::time_point;
+
   /// Makes a fiber on that stack; it is idle.
   static Fiber& make(Loop& loop, const Stack& stack, std::size_t number);
   /// Ends an idle fiber, whose stack is then free.
@@ -70,30 +73,31 @@ class Fiber final : public detail::Waiting {
   void hide_task() noexcept { visible_task_.store(nullptr, std::memory_order_release); }
   /// @}
 
-  /// @name Waiting
+  /// @name Transport
   /// @{
-  std::size_t receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
+  std::size_t receive(int descriptor, std::span<const iovec> buffers, detail::WaitLimit limit,
                       error_code& error) noexcept override;
-  std::size_t receive_more(int descriptor, detail::InputBuffer& buffer, detail::LiveRequest* idle, time_point deadline,
-                           error_code& error) override;
-  std::size_t send(int descriptor, std::span<const iovec> buffers, time_point deadline,
+  std::size_t receive_more(int descriptor, detail::InputBuffer& buffer, detail::LiveRequest* idle,
+                           detail::WaitLimit limit, error_code& error) override;
+  std::size_t send(int descriptor, std::span<const iovec> buffers, detail::WaitLimit limit,
                    error_code& error) noexcept override;
-  std::size_t send_unless_input(int descriptor, std::span<const iovec> buffers, time_point deadline,
-                                error_code& error) noexcept override;
-  std::size_t send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
+  std::size_t send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, detail::WaitLimit limit,
                         error_code& error) noexcept override;
   void send_to(int descriptor, std::string_view packet, const Address& address, const detail::Host& source,
                error_code& error) noexcept override;
-  void set_timeout(int descriptor, std::optional<duration> limit, int how, error_code& error) noexcept override;
-  std::size_t receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
-                                error_code& error) noexcept override;
-  std::size_t send_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
-                             error_code& error) noexcept override;
-  void wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept override;
-  bool sleep_until(time_point time, detail::LiveRequests& live) override;
-  void run_elsewhere(const std::function<void()>& work) override;
+  void wait_until_ready(int descriptor, short events, detail::WaitLimit limit, error_code& error) noexcept override;
+  bool has_input(int descriptor) noexcept override;
+  /// @}
+
+  /// @name Scheduler
+  /// @{
+  bool may_block() const noexcept override { return !runs_here(); }
+  void take_turns() noexcept override;
+  void wait_for_descriptor(int descriptor, short events, time_point deadline, error_code& error) noexcept override;
+  bool sleep_until(time_point time, detail::LiveRequests* live) override;
+  void offload(const std::function<void()>& work) override;
   boost::asio::io_context& context() override;
-  Outcome wait_for(const bool& done, time_point deadline, detail::LiveRequests* live) override;
+  Outcome wait_until_done(const bool& done, time_point deadline, detail::LiveRequests* live) override;
   void wake() override;
   /// @}
 
@@ -115,11 +119,11 @@ class Fiber final : public detail::Waiting {
   void run_task() noexcept;
   void switch_to_loop() noexcept;
   bool park(Parked parked, time_point deadline) noexcept;
-  bool park_for_readiness(int descriptor, Parked parked, time_point deadline, error_code& error) noexcept;
+  bool park_for_readiness(int descriptor, Parked parked, detail::WaitLimit& limit, error_code& error) noexcept;
   template <class Attempt>
-  std::size_t send_by(const Attempt& attempt, int descriptor, time_point deadline, error_code& error) noexcept;
+  std::size_t send_by(const Attempt& attempt, int descriptor, detail::WaitLimit limit, error_code& error) noexcept;
   std::optional<std::size_t> try_to_receive(int descriptor, std::span<const iovec> buffers, error_code& error) noexcept;
-  void take_turns() noexcept;
+  void give_turn() noexcept;
   bool runs_here() const noexcept;
   void go_on() noexcept;
 
@@ -140,8 +144,7 @@ class Fiber final : public detail::Waiting {
   bool aborted_ = false;
   bool ending_ = false;
   std::uint8_t turns_left_ = 0;
-  time_point deadline_ = no_deadline;  // of the present wait
-  detail::Timeouts limits_;
+  time_point deadline_ = detail::no_deadline;  // of the present wait
 
   std::unique_ptr<detail::Task> task_;
   std::atomic<const detail::Task*> visible_task_ = nullptr;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <sockserv/detail/clock.hpp>
 #include <span>
 #include <utility>
 
@@ -218,7 +219,7 @@ void Loop::set_timer(Fiber& fiber, steady_clock::time_point time) {
 
 void Loop::notify_timers() {
   if (timers_.empty()) return;
-  const auto now = steady_clock::now();
+  const auto now = detail::now();
   while (!timers_.empty() && timers_.begin()->timer <= now) {
     Fiber& fiber = *timers_.begin();
     timers_.erase(timers_.begin());
@@ -263,8 +264,8 @@ int Loop::look_for_events() noexcept {
   };
   int count = look();
   if (count == 0 && settings_.busy_poll > steady_clock::duration::zero() && !first_ready_ && !accept_again_) {
-    const auto end = steady_clock::now() + settings_.busy_poll;
-    while (count == 0 && steady_clock::now() < end) count = look();
+    const auto end = detail::now() + settings_.busy_poll;
+    while (count == 0 && detail::now() < end) count = look();
   }
   return count;
 }

@@ -31,7 +31,7 @@ class TimeLimit {
 
   /// To be called before each operation.
   void apply() {
-    const auto left = deadline_ - steady_clock::now();
+    const auto left = deadline_ - detail::now();
     if (left <= steady_clock::duration::zero()) throw timeout_error("handshake");
     request_.settimeout(left);
   }

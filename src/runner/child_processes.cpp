@@ -1,4 +1,5 @@
 #include <sockserv/detail/child_processes.hpp>
+#include <sockserv/detail/clock.hpp>
 
 #include <poll.h>
 #include <signal.h>
@@ -162,7 +163,7 @@ bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
   ++waiting_;
   for (;;) {
     collect_ended();
-    const auto now = steady_clock::now();
+    const auto now = detail::now();
     if (children_.empty() || now >= deadline || stop_waiting_) break;
     auto wait =
         std::chrono::ceil<milliseconds>(std::min<steady_clock::duration>(deadline - now, std::chrono::hours(1)));

@@ -1,5 +1,7 @@
 #include "fiber_loops.hpp"
 
+#include <sockserv/detail/clock.hpp>
+
 #include <algorithm>
 #include <boost/thread/exceptions.hpp>
 #include <limits>
@@ -23,7 +25,7 @@ constexpr int requests_of_a_burst = 8;
 constexpr std::size_t clearly_less = 8;
 
 /// Work for `offload`, shared by all loops of a server. A queue without a limit: each fiber waits for one item at most.
-ThreadPool::Limits elsewhere_limits() {
+ThreadPool::Limits offload_limits() {
   return {std::min<std::size_t>(processors() + 4, 32), std::numeric_limits<std::size_t>::max(), 0};
 }
 
@@ -126,10 +128,10 @@ std::size_t FiberLoops::abort(bool) noexcept {
 FiberLoops::~FiberLoops() {
   wait_until_idle(time_point::max());
   for (const auto& loop : loops_) loop->stop();
-  elsewhere_.stop();
+  offloaded_.stop();
 }
 
-void FiberLoops::run_elsewhere(std::unique_ptr<Task>& work) { elsewhere_.submit(work, elsewhere_limits()); }
+void FiberLoops::offload(std::unique_ptr<Task>& work) { offloaded_.submit(work, offload_limits()); }
 
 void FiberLoops::busy() noexcept {
   if (settings_.stall_threshold == duration::zero() || watching_.load(std::memory_order_relaxed)) return;
@@ -146,7 +148,7 @@ Runner::Watch FiberLoops::watch() const {
 /// did not say it, since it was watched, and had not begun when it was looked at, is seen by a last look.
 void FiberLoops::collect() {
   if (!watching_ && !last_look_) return;
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = detail::now();
   bool anything = false;
   for (std::size_t i = 0; i < loops_.size(); ++i) {
     const auto snapshot = loops_[i]->snapshot();

@@ -54,7 +54,7 @@ class FiberLoops final : public Runner {
   /// The loop was idle and no longer is.
   void busy() noexcept;
   /// Has work done by a thread that nobody waits for but its fiber.
-  void run_elsewhere(std::unique_ptr<Task>& work);
+  void offload(std::unique_ptr<Task>& work);
   /// @}
 
  private:
@@ -89,7 +89,7 @@ class FiberLoops final : public Runner {
   bool last_look_ = false;  // of the thread that looks, as are the sights
   std::vector<Observation> observations_;
 
-  ThreadPool elsewhere_{[] {}};
+  ThreadPool offloaded_{[] {}};
 };
 
 }  // namespace sockserv::detail

@@ -27,7 +27,7 @@ constexpr int requests_at_a_time = 64;
 
 int poll_timeout(const std::optional<AbstractServer::time_point>& deadline) noexcept {
   if (!deadline) return -1;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - std::chrono::steady_clock::now()).count();
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - detail::now()).count();
   return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
 }
 
@@ -97,7 +97,7 @@ void AbstractServer::handle_request() {
       break;
     }
     if (ready.anything) service();
-    if (deadline && std::chrono::steady_clock::now() >= *deadline) {
+    if (deadline && detail::now() >= *deadline) {
       collect();
       handle_timeout();
       break;

@@ -19,7 +19,7 @@ constexpr AbstractServer::duration force_grace = std::chrono::seconds(2);
 
 void AbstractServer::request_stop() noexcept {
   duration::rep never = 0;
-  stopped_at_.compare_exchange_strong(never, std::chrono::steady_clock::now().time_since_epoch().count());
+  stopped_at_.compare_exchange_strong(never, detail::now().time_since_epoch().count());
   stop_requested_ = true;
   wake();
 }

@@ -21,13 +21,14 @@ LAYERS = ["base", "socket", "transport", "connection", "server", "runner", "mixi
 PLACES = {
     "base": """
         error export fwd log options version
-        detail/counters detail/deadline detail/descriptor detail/input_buffer detail/leave_to_system
+        detail/clock detail/counters detail/deadline detail/descriptor detail/input_buffer detail/leave_to_system
         detail/once_a_second detail/processors detail/sanitized detail/settings detail/shared_memory
-        detail/signals_blocked detail/standard_error detail/text detail/thread_ending detail/view_iterator
+        detail/signals_blocked detail/standard_error detail/text detail/thread_ending detail/view_iterator detail/wait_limit
         detail/without_sigpipe""",
     "socket": "address detail/packet_info detail/resolve detail/unix_path",
-    "transport": "await fiber/ detail/client_waiting detail/contexts detail/transfer detail/waiting",
-    "connection": "client connection datagram files detail/admission detail/client_limits detail/live_requests",
+    "transport": """
+        await fiber/ detail/contexts detail/live_requests detail/scheduler detail/transport detail/transport_wrapper""",
+    "connection": "client connection datagram files detail/admission detail/client_limits",
     "server": """
         handler this_request
         detail/accept_pause detail/fork detail/request_scope detail/runner detail/server_class detail/server_socket
@@ -48,18 +49,16 @@ COMPONENTS = {
 KNOWN = """
     src/await.cpp -> include/sockserv/detail/request_scope.hpp
     src/await.cpp -> include/sockserv/server/abstract.hpp
+    src/client.cpp -> include/sockserv/detail/request_scope.hpp
     src/client.cpp -> include/sockserv/detail/server_socket.hpp
     src/connection.cpp -> include/sockserv/detail/server_socket.hpp
     src/datagram.cpp -> include/sockserv/detail/server_socket.hpp
-    src/detail/client_waiting.cpp -> include/sockserv/detail/request_scope.hpp
-    src/detail/client_waiting.cpp -> include/sockserv/server/abstract.hpp
     src/detail/settings.cpp -> src/fiber/stacks.hpp
-    src/detail/unix_path.cpp -> src/detail/transfer.hpp
-    src/detail/waiting.cpp -> include/sockserv/detail/live_requests.hpp
+    src/detail/unix_path.cpp -> src/transport/transfer.hpp
     src/fiber/fiber.hpp -> include/sockserv/detail/request_scope.hpp
     src/fiber/fiber.hpp -> include/sockserv/detail/task.hpp
     src/fiber/loop.hpp -> src/runner/fiber_loops.hpp
-    src/fiber/waiting.cpp -> include/sockserv/detail/live_requests.hpp
+    src/transport/client.cpp -> include/sockserv/detail/request_scope.hpp
     src/server/forking.cpp -> include/sockserv/detail/child_processes.hpp
 """
 

@@ -21,7 +21,10 @@ namespace {
 using namespace sockserv;
 using namespace support;
 using boost::asio::buffer;
-using detail::Waiting;
+using detail::no_deadline;
+using detail::time_point;
+using detail::Transport;
+using detail::WaitLimit;
 
 /// A handler that does what the test says.
 struct Does : StreamRequestHandler {
@@ -124,24 +127,25 @@ TEST_CASE("request_timeout ends a client that sends without end") {
 }
 
 /// In place of the network: what each operation does is the test's affair.
-class Script final : public Waiting {
+class Script final : public Transport {
  public:
   using Operation = std::function<std::size_t(std::span<const iovec>, time_point, error_code&)>;
   Operation on_receive = [](auto, auto, error_code&) { return 0; };
   Operation on_send = [](std::span<const iovec> buffers, auto, error_code&) { return buffers[0].iov_len; };
 
-  std::size_t receive(int, std::span<const iovec> buffers, time_point deadline, error_code& error) noexcept override {
+  std::size_t receive(int, std::span<const iovec> buffers, WaitLimit limit, error_code& error) noexcept override {
     error.clear();
-    return on_receive(buffers, deadline, error);
+    return on_receive(buffers, deadline_of(limit), error);
   }
-  std::size_t send(int, std::span<const iovec> buffers, time_point deadline, error_code& error) noexcept override {
+  std::size_t send(int, std::span<const iovec> buffers, WaitLimit limit, error_code& error) noexcept override {
     error.clear();
-    return on_send(buffers, deadline, error);
+    return on_send(buffers, deadline_of(limit), error);
   }
   void send_to(int, std::string_view, const Address&, const detail::Host&, error_code&) noexcept override {}
-  void set_timeout(int, std::optional<duration>, int, error_code& error) noexcept override { error.clear(); }
+  void wait_until_ready(int, short, WaitLimit, error_code& error) noexcept override { error.clear(); }
 
-  static std::size_t wait_for(Waiting::time_point deadline, error_code& error) {
+  static time_point deadline_of(WaitLimit limit) { return limit.is_deadline() ? limit.deadline() : no_deadline; }
+  static std::size_t wait_for(time_point deadline, error_code& error) {
     std::this_thread::sleep_until(deadline);
     error = errc::timed_out;
     return 0;
@@ -170,8 +174,8 @@ struct Scripted : TCPServer<Does> {
 
 TEST_CASE("without limits, no operation has a deadline") {
   Scripted server({});
-  std::vector<Waiting::time_point> deadlines;
-  server.script.on_receive = [&](auto, Waiting::time_point deadline, error_code&) {
+  std::vector<time_point> deadlines;
+  server.script.on_receive = [&](auto, time_point deadline, error_code&) {
     deadlines.push_back(deadline);
     return 0;
   };
@@ -179,7 +183,7 @@ TEST_CASE("without limits, no operation has a deadline") {
     handler.request.settimeout(1ms);
     handler.rfile.readline();
   });
-  CHECK(deadlines == std::vector{Waiting::no_deadline});
+  CHECK(deadlines == std::vector{no_deadline});
 }
 
 TEST_CASE("min_receive_rate concerns the rest of an item, however it is read, and not the wait for its beginning") {
@@ -196,8 +200,8 @@ TEST_CASE("min_receive_rate concerns the rest of an item, however it is read, an
     Scripted server({.min_receive_rate = 1});
     std::vector<bool> limited;
     std::string_view input = "abc\n";
-    server.script.on_receive = [&](std::span<const iovec> buffers, Waiting::time_point deadline, error_code&) {
-      limited.push_back(deadline != Waiting::no_deadline);
+    server.script.on_receive = [&](std::span<const iovec> buffers, time_point deadline, error_code&) {
+      limited.push_back(deadline != no_deadline);
       *static_cast<char*>(buffers[0].iov_base) = input.front();
       input.remove_prefix(1);
       return 1;
@@ -216,8 +220,8 @@ TEST_CASE("min_receive_rate concerns all that is read as one item, also where a 
     Scripted server({.min_receive_rate = 1});
     std::vector<bool> limited;
     std::string_view input = "a\nb\n";
-    server.script.on_receive = [&](std::span<const iovec> buffers, Waiting::time_point deadline, error_code&) {
-      limited.push_back(deadline != Waiting::no_deadline);
+    server.script.on_receive = [&](std::span<const iovec> buffers, time_point deadline, error_code&) {
+      limited.push_back(deadline != no_deadline);
       *static_cast<char*>(buffers[0].iov_base) = input.front();
       input.remove_prefix(1);
       return 1;
@@ -236,7 +240,7 @@ TEST_CASE("a client that takes what one thread sends is not idle for another tha
   Scripted server({.idle_timeout = 10ms});
   int waits = 0;
   Connection* request = nullptr;
-  server.script.on_receive = [&](auto, Waiting::time_point deadline, error_code& error) {
+  server.script.on_receive = [&](auto, time_point deadline, error_code& error) {
     Script::wait_for(deadline - 1ms, error);
     if (++waits < 3) request->sendall("x");  // as another thread would, before the time is up
     return Script::wait_for(deadline, error);
@@ -249,11 +253,11 @@ TEST_CASE("a client that takes what one thread sends is not idle for another tha
   CHECK(server.stats().aborted_idle_timeout == 1);
 }
 
-TEST_CASE("a strategy that wakes too early has to wait again") {
+TEST_CASE("a transport that returns too early has to wait again") {
   Scripted server({.request_timeout = 10ms});
   int waits = 0;
-  server.script.on_send = [&](auto, Waiting::time_point deadline, error_code& error) {
-    return Script::wait_for(++waits < 3 ? Waiting::time_point{} : deadline, error);
+  server.script.on_send = [&](auto, time_point deadline, error_code& error) {
+    return Script::wait_for(++waits < 3 ? time_point{} : deadline, error);
   };
   server.serve([](Does& handler) { CHECK_THROWS_AS(handler.wfile.write("x"), limit_error); });
   CHECK(waits == 3);

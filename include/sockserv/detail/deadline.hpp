@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <sockserv/detail/clock.hpp>
 
 namespace sockserv::detail {
 
@@ -11,7 +12,7 @@ namespace sockserv::detail {
 template <class Representation, class Period>
 std::chrono::steady_clock::time_point deadline_after(
     std::chrono::duration<Representation, Period> wait,
-    std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now()) noexcept {
+    std::chrono::steady_clock::time_point start = detail::now()) noexcept {
   using clock = std::chrono::steady_clock;
   if (wait <= wait.zero()) return start;
   if (wait >= clock::time_point::max() - start) return clock::time_point::max();

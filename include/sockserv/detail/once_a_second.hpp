@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <sockserv/detail/clock.hpp>
 
 namespace sockserv::detail {
 
@@ -14,7 +15,7 @@ class OnceASecond {
 
  public:
   bool operator()() noexcept {
-    const clock::rep now = clock::now().time_since_epoch().count();
+    const clock::rep now = detail::now().time_since_epoch().count();
     clock::rep next = next_;
     return now >= next && next_.compare_exchange_strong(next, now + clock::duration(std::chrono::seconds(1)).count());
   }

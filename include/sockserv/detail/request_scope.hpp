@@ -5,7 +5,8 @@
 
 namespace sockserv::detail {
 
-class Waiting;
+class LiveRequests;
+class Scheduler;
 
 /// What a handler's first line may use; see `BaseRequestHandler`.
 template <class Request>
@@ -16,14 +17,17 @@ struct Binding {
 };
 
 /// Says, for as long as it lives, for which server the current thread (or fiber) works, and which request it serves: so
-/// that a handler finds what it is bound to while it is constructed, so that `this_request` knows its request, and so
-/// that a server knows when it is called from one of its own handlers or hooks.
+/// that a handler finds what it is bound to while it is constructed, so that `this_request` knows its request, so that
+/// whatever waits finds the scheduler of its caller, and so that a server knows when it is called from one of its own
+/// handlers or hooks.
 class SOCKSERV_EXPORT RequestScope {
  public:
   RequestScope(Connection& request, const Address& client_address, AbstractServer& server) noexcept;
   RequestScope(Datagram& request, const Address& client_address, AbstractServer& server) noexcept;
   /// The thread accepts requests for this server, and serves none yet.
   explicit RequestScope(AbstractServer& server) noexcept : server_(&server) {}
+  /// Whatever runs here waits by this scheduler, also in the scopes within. It works for no server yet.
+  explicit RequestScope(Scheduler& scheduler) noexcept : scheduler_(&scheduler) {}
   RequestScope(const RequestScope&) = delete;
   RequestScope& operator=(const RequestScope&) = delete;
   ~RequestScope();
@@ -43,8 +47,9 @@ class SOCKSERV_EXPORT RequestScope {
   static RequestScope& of_request();
 
   AbstractServer& server() const noexcept { return *server_; }
-  /// How the request waits; null where there is no request.
-  Waiting* waiting() const noexcept { return waiting_; }
+  /// True if there is a request.
+  bool has_request() const noexcept { return client_address_ != nullptr; }
+  Scheduler& scheduler() const noexcept { return *scheduler_; }
 
  private:
   template <class Request>
@@ -52,14 +57,21 @@ class SOCKSERV_EXPORT RequestScope {
 
   Connection* stream_ = nullptr;
   Datagram* datagram_ = nullptr;
-  Waiting* waiting_ = nullptr;
   const Address* client_address_ = nullptr;
-  AbstractServer* server_;
+  AbstractServer* server_ = nullptr;
+  Scheduler* scheduler_ = &scheduler_outside();
   bool binding_ = true;
   RequestScope* outer_ = enter(this);
 
+  static Scheduler& scheduler_outside() noexcept;
   static RequestScope* enter(RequestScope* scope) noexcept;
 };
+
+/// Returns the scheduler by which the current thread or fiber waits, in handlers and elsewhere.
+SOCKSERV_EXPORT Scheduler& scheduler_of_caller() noexcept;
+
+/// Returns the requests of the server whose handler is calling; null outside of handlers.
+LiveRequests* requests_of_caller() noexcept;
 
 /// What the handler under construction is bound to. Defined for Connection and Datagram.
 /// @throws std::logic_error if no server is constructing a handler.

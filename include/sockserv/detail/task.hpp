@@ -7,7 +7,7 @@
 
 namespace sockserv::detail {
 
-class Waiting;
+class Transport;
 
 /// Work that a runner has done somewhere: an accepted request and what its handler does with it, or what a handler
 /// offloads.
@@ -17,8 +17,8 @@ class SOCKSERV_EXPORT Task {
 
   /// Does the work; returns whether it succeeded. Throws nothing but a request to end the thread.
   virtual bool run() = 0;
-  /// Has the request wait in this way from now on. Called before `run()`, where the runner has a way of its own.
-  virtual void wait_by(Waiting&) noexcept {}
+  /// Has the request use this transport from now on. Called before `run()`, where the runner has one of its own.
+  virtual void use_transport(Transport&) noexcept {}
   /// Called instead of `run()` by a runner that has taken the task and finds that it cannot run it: reports the error,
   /// and ends the request.
   virtual void fail(const std::exception_ptr&) noexcept {}

@@ -9,6 +9,7 @@
 #include <exception>
 #include <optional>
 #include <set>
+#include <sockserv/detail/clock.hpp>
 #include <sockserv/detail/forking_server.hpp>
 #include <sockserv/detail/processors.hpp>
 #include <sockserv/detail/settings.hpp>
@@ -165,7 +166,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   void serve_backlog() override {
     if (workers_.inside()) return Server::serve_backlog();
     workers_.make_slots(processes);
-    const auto begun = std::chrono::steady_clock::now();
+    const auto begun = detail::now();
     std::size_t attempts = max_early_deaths;
     // Those that are ready have the listener then, and clients who keep coming must not keep us.
     while (this->taking_backlog() && this->is_anyone_waiting() && !workers_.is_one_ready_since(begun)) {

@@ -17,6 +17,7 @@
 #include <sockserv/address.hpp>
 #include <sockserv/detail/accept_pause.hpp>
 #include <sockserv/detail/admission.hpp>
+#include <sockserv/detail/clock.hpp>
 #include <sockserv/detail/counters.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/live_requests.hpp>
@@ -256,7 +257,7 @@ class SOCKSERV_EXPORT AbstractServer {
   /// more.
   virtual void serve_backlog();
   bool taking_backlog() const noexcept {
-    return taking_backlog_ && !drain_hurried_ && std::chrono::steady_clock::now() < backlog_deadline_;
+    return taking_backlog_ && !drain_hurried_ && detail::now() < backlog_deadline_;
   }
   /// True if the backlog holds something.
   bool is_anyone_waiting() const noexcept;

@@ -163,7 +163,7 @@ class BaseServer<Handler>::BaseServerTask final : public detail::Task {
   BaseServerTask(BaseServer& server, request_type& request, const Address& client_address, Serve serve)
       : server_(server), request_(std::move(request)), client_address_(client_address), serve_(std::move(serve)) {}
 
-  void wait_by(detail::Waiting& waiting) noexcept override { request_.wait_by(waiting); }
+  void use_transport(detail::Transport& transport) noexcept override { request_.use_transport(transport); }
   bool run() override {
     // The override of a hook may throw; the program must not end for it, nor the request stay open.
     bool succeeded = false;

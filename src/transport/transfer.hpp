@@ -9,14 +9,14 @@
 #include <cerrno>
 #include <cstdint>
 #include <sockserv/address.hpp>
-#include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/packet_info.hpp>
-#include <sockserv/detail/waiting.hpp>
+#include <sockserv/detail/scheduler.hpp>
+#include <sockserv/detail/wait_limit.hpp>
 #include <sockserv/error.hpp>
 #include <span>
 #include <string_view>
 
-#include "sanitized.hpp"
+#include "../detail/sanitized.hpp"
 
 namespace sockserv::detail {
 
@@ -106,39 +106,32 @@ std::size_t retry(Call&& call, error_code& error) noexcept {
   }
 }
 
-/// Calls the system without blocking, and has `waiting` wait for `events` where it would have.
+/// Calls the system without blocking, and has `scheduler` wait for `events` where it would have.
 template <class Call>
-std::size_t retry_until(Waiting::time_point deadline, Waiting& waiting, int descriptor, short events, Call&& call,
+std::size_t retry_until(WaitLimit limit, Scheduler& scheduler, int descriptor, short events, Call&& call,
                         error_code& error) noexcept {
   for (;;) {
     const std::size_t count = retry(call, error);
-    if (error != errc::timed_out) return count;
-    waiting.wait_until_ready(descriptor, events, deadline, error);
+    if (!error || error != errc::timed_out || limit.is_at_once()) return count;
+    scheduler.wait_for_descriptor(descriptor, events, limit.deadline(), error);
     if (error) return 0;
   }
 }
 
 /// Receives or sends in that way.
-inline std::size_t receive_until(Waiting::time_point deadline, Waiting& waiting, int descriptor,
-                                 std::span<const iovec> buffers, error_code& error) noexcept {
+inline std::size_t receive_until(WaitLimit limit, Scheduler& scheduler, int descriptor, std::span<const iovec> buffers,
+                                 error_code& error) noexcept {
   return retry_until(
-      deadline, waiting, descriptor, POLLIN, [&] { return receive_into(descriptor, buffers, MSG_DONTWAIT); }, error);
+      limit, scheduler, descriptor, POLLIN, [&] { return receive_into(descriptor, buffers, MSG_DONTWAIT); }, error);
 }
-inline std::size_t send_until(Waiting::time_point deadline, Waiting& waiting, int descriptor,
-                              std::span<const iovec> buffers, error_code& error) noexcept {
+inline std::size_t send_until(WaitLimit limit, Scheduler& scheduler, int descriptor, std::span<const iovec> buffers,
+                              error_code& error) noexcept {
   return retry_until(
-      deadline, waiting, descriptor, POLLOUT, [&] { return send_from(descriptor, buffers, MSG_DONTWAIT); }, error);
+      limit, scheduler, descriptor, POLLOUT, [&] { return send_from(descriptor, buffers, MSG_DONTWAIT); }, error);
 }
 
-/// The same, but returns 0 without an error if there is no room and something to receive.
-inline std::size_t send_until_input(Waiting::time_point deadline, Waiting& waiting, int descriptor,
-                                    std::span<const iovec> buffers, error_code& error) noexcept {
-  for (;;) {
-    const std::size_t count = retry([&] { return send_from(descriptor, buffers, MSG_DONTWAIT); }, error);
-    if (error != errc::timed_out) return count;
-    waiting.wait_until_ready(descriptor, POLLIN | POLLOUT, deadline, error);
-    if (error || is_readable(descriptor)) return 0;
-  }
-}
+/// Sends a datagram without blocking. Nothing tells when its receiver has room again, so it is tried now and then.
+void send_packet_patiently(Scheduler& scheduler, int descriptor, std::string_view packet, const Address& address,
+                           const Host& source, error_code& error) noexcept;
 
 }  // namespace sockserv::detail

@@ -5,9 +5,10 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 
-#include "without_sigpipe.hpp"
+#include "../detail/without_sigpipe.hpp"
 
 namespace sockserv::detail {
 namespace {
@@ -47,6 +48,18 @@ ssize_t send_packet_from(const Host& source, int descriptor, std::string_view pa
     return -1;
   }
   return send(descriptor, message, flags);
+}
+
+void send_packet_patiently(Scheduler& scheduler, int descriptor, std::string_view packet, const Address& address,
+                           const Host& source, error_code& error) noexcept {
+  using std::chrono::milliseconds;
+  constexpr std::chrono::seconds longest_wait(5);
+  WaitLimit limit{longest_wait};
+  for (milliseconds pause(1);; pause = std::min(2 * pause, milliseconds(50))) {
+    retry([&] { return send_packet(descriptor, packet, address, source, MSG_DONTWAIT); }, error);
+    if (!error || error != errc::timed_out || scheduler.now() >= limit.deadline()) return;
+    if (!scheduler.sleep_until(scheduler.now() + pause, nullptr)) return;
+  }
 }
 
 ssize_t send_from_file(int descriptor, int file, std::uint64_t offset, std::size_t count, bool may_wait) noexcept {

@@ -7,22 +7,18 @@
 #include <boost/asio/error.hpp>
 #include <cerrno>
 #include <sockserv/address.hpp>
-#include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/live_requests.hpp>
 #include <utility>
 
-#include "../detail/transfer.hpp"
+#include "../transport/transfer.hpp"
 #include "fiber.hpp"
 #include "loop.hpp"
 
 namespace sockserv::fiber {
+
+using detail::WaitLimit;
+
 namespace {
-
-using std::chrono::milliseconds;
-using std::chrono::steady_clock;
-
-/// How long a datagram may wait for room, where no other limit is set.
-constexpr std::chrono::seconds longest_reply_wait(5);
 
 /// How much of a file is sent before others have their turn, to a client that takes it as fast as it is sent.
 constexpr std::size_t longest_turn_of_file = std::size_t{2} << 20;
@@ -33,17 +29,20 @@ std::size_t size_of(std::span<const iovec> buffers) noexcept {
   return size;
 }
 
+/// For an operation that another thread calls. The kernel knows nothing of the connection's timeouts here.
+detail::WaitLimit as_deadline(detail::WaitLimit limit) noexcept { return detail::WaitLimit(limit.deadline()); }
+
 }  // namespace
 
 bool Fiber::runs_here() const noexcept { return loop_.is_running(*this); }
 
-bool Fiber::park_for_readiness(int descriptor, Parked parked, time_point deadline, error_code& error) noexcept {
+bool Fiber::park_for_readiness(int descriptor, Parked parked, WaitLimit& limit, error_code& error) noexcept {
   if (watched_ != descriptor || descriptor < 0) {  // a closed one is refused
     error = loop_.watch(descriptor, *this);
     if (error) return false;
     watched_ = descriptor;
   }
-  if (!park(parked, deadline)) error = errc::timed_out;
+  if (limit.is_at_once() || !park(parked, limit.deadline())) error = errc::timed_out;
   return !error;
 }
 
@@ -67,14 +66,13 @@ std::optional<std::size_t> Fiber::try_to_receive(int descriptor, std::span<const
   return received;
 }
 
-std::size_t Fiber::receive(int descriptor, std::span<const iovec> buffers, time_point deadline,
+std::size_t Fiber::receive(int descriptor, std::span<const iovec> buffers, WaitLimit limit,
                            error_code& error) noexcept {
-  const time_point limit = detail::earlier(deadline, limits_.receive);
   if (!runs_here()) {
     // Never by a call that blocks: where the fiber sends from a file, the socket is one that does not, for moments.
-    return detail::receive_until(limit, detail::blocking(), descriptor, buffers, error);
+    return detail::receive_until(limit, detail::thread_scheduler(), descriptor, buffers, error);
   }
-  take_turns();
+  give_turn();
   error.clear();
   for (;;) {
     if (!readable_ && !park_for_readiness(descriptor, Parked::to_receive, limit, error)) return 0;
@@ -82,12 +80,10 @@ std::size_t Fiber::receive(int descriptor, std::span<const iovec> buffers, time_
   }
 }
 
-std::size_t Fiber::receive_more(int descriptor, detail::InputBuffer& buffer, detail::LiveRequest* idle,
-                                time_point deadline, error_code& error) {
-  if (!runs_here())
-    return Waiting::receive_more(descriptor, buffer, idle, detail::earlier(deadline, limits_.receive), error);
-  const time_point limit = detail::earlier(deadline, limits_.receive);
-  take_turns();
+std::size_t Fiber::receive_more(int descriptor, detail::InputBuffer& buffer, detail::LiveRequest* idle, WaitLimit limit,
+                                error_code& error) {
+  if (!runs_here()) return Transport::receive_more(descriptor, buffer, idle, limit, error);
+  give_turn();
   error.clear();
   for (;;) {
     if (!readable_) {
@@ -108,15 +104,11 @@ std::size_t Fiber::receive_more(int descriptor, detail::InputBuffer& buffer, det
 
 /// Attempts to send, and parks until that is possible.
 template <class Attempt>
-std::size_t Fiber::send_by(const Attempt& attempt, int descriptor, time_point deadline, error_code& error) noexcept {
-  take_turns();
+std::size_t Fiber::send_by(const Attempt& attempt, int descriptor, WaitLimit limit, error_code& error) noexcept {
+  give_turn();
   error.clear();
-  std::optional<time_point> limit;  // most need not wait, and so not look at the clock
   for (;;) {
-    if (!writable_) {
-      if (!limit) limit = detail::earlier(deadline, limits_.send);
-      if (!park_for_readiness(descriptor, Parked::to_send, *limit, error)) return 0;
-    }
+    if (!writable_ && !park_for_readiness(descriptor, Parked::to_send, limit, error)) return 0;
     const ssize_t count = attempt();
     if (count >= 0) return static_cast<std::size_t>(count);
     if (errno == EINTR) continue;
@@ -128,93 +120,55 @@ std::size_t Fiber::send_by(const Attempt& attempt, int descriptor, time_point de
   }
 }
 
-std::size_t Fiber::send(int descriptor, std::span<const iovec> buffers, time_point deadline,
-                        error_code& error) noexcept {
-  if (!runs_here()) return detail::blocking().send(descriptor, buffers, detail::earlier(deadline, limits_.send), error);
-  return send_by([&] { return detail::send_from(descriptor, buffers, MSG_DONTWAIT); }, descriptor, deadline, error);
+std::size_t Fiber::send(int descriptor, std::span<const iovec> buffers, WaitLimit limit, error_code& error) noexcept {
+  if (!runs_here()) return detail::blocking().send(descriptor, buffers, as_deadline(limit), error);
+  return send_by([&] { return detail::send_from(descriptor, buffers, MSG_DONTWAIT); }, descriptor, limit, error);
 }
 
-std::size_t Fiber::send_unless_input(int descriptor, std::span<const iovec> buffers, time_point deadline,
-                                     error_code& error) noexcept {
-  if (!runs_here())
-    return detail::blocking().send_unless_input(descriptor, buffers, detail::earlier(deadline, limits_.send), error);
-  take_turns();
-  error.clear();
-  std::optional<time_point> limit;
-  for (;;) {
-    if (writable_) {
-      const ssize_t count = detail::send_from(descriptor, buffers, MSG_DONTWAIT);
-      if (count >= 0) return static_cast<std::size_t>(count);
-      if (errno == EINTR) continue;
-      if (!detail::would_block()) {
-        error = detail::last_system_error();
-        return 0;
-      }
-      writable_ = false;
-    }
-    readable_ = detail::is_readable(descriptor);
-    if (readable_) return 0;
-    if (!limit) limit = detail::earlier(deadline, limits_.send);
-    if (!park_for_readiness(descriptor, Parked::to_receive_or_send, *limit, error)) return 0;
-  }
-}
-
-std::size_t Fiber::send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, time_point deadline,
+std::size_t Fiber::send_file(int descriptor, int file, std::uint64_t offset, std::size_t count, WaitLimit limit,
                              error_code& error) noexcept {
-  if (!runs_here())
-    return detail::blocking().send_file(descriptor, file, offset, count, detail::earlier(deadline, limits_.send),
-                                        error);
+  if (!runs_here()) return detail::blocking().send_file(descriptor, file, offset, count, as_deadline(limit), error);
   const std::size_t turn = std::min(count, longest_turn_of_file);
   const auto attempt = [&] { return detail::send_from_file(descriptor, file, offset, turn, false); };
-  const std::size_t sent = send_by(attempt, descriptor, deadline, error);
+  const std::size_t sent = send_by(attempt, descriptor, limit, error);
   return error == boost::asio::error::invalid_argument
-             ? Waiting::send_file(descriptor, file, offset, count, deadline, error)
+             ? Transport::send_file(descriptor, file, offset, count, limit, error)
              : sent;
 }
 
-/// There is no telling when a datagram's receiver has room again, so it is tried now and then.
 void Fiber::send_to(int descriptor, std::string_view packet, const Address& address, const detail::Host& source,
                     error_code& error) noexcept {
   if (!runs_here()) return detail::blocking().send_to(descriptor, packet, address, source, error);
-  take_turns();
-  std::optional<time_point> limit;
-  for (milliseconds pause(1);; pause = std::min(2 * pause, milliseconds(50))) {
-    ssize_t count = -1;
-    do {
-      count = detail::send_packet(descriptor, packet, address, source, MSG_DONTWAIT);
-    } while (count < 0 && errno == EINTR);
-    error = count < 0 ? detail::last_system_error() : error_code();
-    if (count >= 0 || !detail::would_block()) return;
-    if (!limit) limit = detail::deadline_after(limits_.send.value_or(longest_reply_wait));
-    if (aborted_ || steady_clock::now() >= *limit) break;
-    park(Parked::to_be_woken, detail::deadline_after(pause));
-  }
-  error = errc::timed_out;
+  give_turn();
+  detail::send_packet_patiently(*this, descriptor, packet, address, source, error);
 }
 
-void Fiber::set_timeout(int, std::optional<duration> limit, int how, error_code& error) noexcept {
-  limits_.set(limit, how);
+void Fiber::wait_until_ready(int descriptor, short events, WaitLimit limit, error_code& error) noexcept {
+  if (!runs_here()) return wait_for_descriptor(descriptor, events, limit.deadline(), error);
+  const bool to_receive = (events & POLLIN) != 0;
+  const bool to_send = (events & POLLOUT) != 0;
+  const Parked parked = !to_send ? Parked::to_receive : !to_receive ? Parked::to_send : Parked::to_receive_or_send;
   error.clear();
+  // An event may be an old one, so whether there is input is asked for. Room is found by trying.
+  while (!(to_send && writable_) && !(to_receive && has_input(descriptor))) {
+    if (!park_for_readiness(descriptor, parked, limit, error)) return;
+  }
 }
 
-std::size_t Fiber::receive_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
-                                     error_code& error) noexcept {
-  if (!runs_here()) return Waiting::receive_elsewhere(descriptor, buffers, deadline, error);
-  take_turns();
-  return detail::receive_until(deadline, *this, descriptor, buffers, error);
+bool Fiber::has_input(int descriptor) noexcept {
+  const bool readable = detail::is_readable(descriptor);
+  if (runs_here()) readable_ = readable;
+  return readable;
 }
 
-std::size_t Fiber::send_elsewhere(int descriptor, std::span<const iovec> buffers, time_point deadline,
-                                  error_code& error) noexcept {
-  if (!runs_here()) return Waiting::send_elsewhere(descriptor, buffers, deadline, error);
-  take_turns();
-  return detail::send_until(deadline, *this, descriptor, buffers, error);
+void Fiber::take_turns() noexcept {
+  if (runs_here()) give_turn();
 }
 
 /// What is known of the fiber's own connection stays as it is. An event of either counts for both: at worst it makes
 /// for one attempt in vain.
-void Fiber::wait_until_ready(int descriptor, short events, time_point deadline, error_code& error) noexcept {
-  if (!runs_here()) return Waiting::wait_until_ready(descriptor, events, deadline, error);
+void Fiber::wait_for_descriptor(int descriptor, short events, time_point deadline, error_code& error) noexcept {
+  if (!runs_here()) return detail::thread_scheduler().wait_for_descriptor(descriptor, events, deadline, error);
   error =
       loop_.watch(descriptor, *this);  // anew each time: what has happened meanwhile may have been taken for its own
   if (error) return;
@@ -228,16 +182,16 @@ void Fiber::wait_until_ready(int descriptor, short events, time_point deadline, 
   writable_ = writable_ || writable;
 }
 
-bool Fiber::sleep_until(time_point time, detail::LiveRequests& live) {
-  if (!runs_here()) return Waiting::sleep_until(time, live);
-  while (steady_clock::now() < time) {
+bool Fiber::sleep_until(time_point time, detail::LiveRequests* live) {
+  if (!runs_here()) return detail::thread_scheduler().sleep_until(time, live);
+  while (now() < time) {
     if (aborted_) return false;
     park(Parked::to_be_woken, time);
   }
   return true;
 }
 
-void Fiber::run_elsewhere(const std::function<void()>& work) {
+void Fiber::offload(const std::function<void()>& work) {
   if (!runs_here()) return work();
 
   struct Work final : detail::Task {
@@ -264,14 +218,16 @@ void Fiber::run_elsewhere(const std::function<void()>& work) {
   OperationMemory memory;
   bool done = false;
   std::unique_ptr<detail::Task> task = std::make_unique<Work>(work, *this, memory, done);
-  loop_.owner().run_elsewhere(task);
-  while (wait_for(done, no_deadline, nullptr) != Outcome::done) continue;
+  loop_.owner().offload(task);
+  while (wait_until_done(done, detail::no_deadline, nullptr) != Outcome::done) continue;
 }
 
-boost::asio::io_context& Fiber::context() { return runs_here() ? loop_.context() : Waiting::context(); }
+boost::asio::io_context& Fiber::context() {
+  return runs_here() ? loop_.context() : detail::thread_scheduler().context();
+}
 
-Fiber::Outcome Fiber::wait_for(const bool& done, time_point deadline, detail::LiveRequests* live) {
-  if (!runs_here()) return Waiting::wait_for(done, deadline, live);
+Fiber::Outcome Fiber::wait_until_done(const bool& done, time_point deadline, detail::LiveRequests* live) {
+  if (!runs_here()) return detail::thread_scheduler().wait_until_done(done, deadline, live);
   while (!done) {
     if (live && aborted_) return Outcome::aborted;
     if (!park(Parked::to_be_woken, deadline) && !done) return Outcome::timed_out;

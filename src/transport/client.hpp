@@ -1,0 +1,11 @@
+#pragma once
+
+#include <sockserv/detail/transport.hpp>
+
+namespace sockserv::detail {
+
+/// Returns the transport of clients' connections, which any handler or thread may use: each operation waits by the
+/// scheduler of whoever calls it.
+Transport& client_transport() noexcept;
+
+}  // namespace sockserv::detail
