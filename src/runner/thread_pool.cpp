@@ -75,6 +75,7 @@ void ThreadPool::submit(std::unique_ptr<Task>& task, const Limits& limits) {
   }
   queue_.push_back(std::move(task));
   ++unfinished_;
+  lock.unlock();  // first: a thread that wakes up to find the lock taken goes back to sleep
   task_or_end_.notify_one();
 }
 
