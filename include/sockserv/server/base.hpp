@@ -224,10 +224,17 @@ void BaseServer<Handler>::finish_request(request_type& request, const Address& c
 
 template <class Handler>
 bool BaseServer<Handler>::handle_request_noblock() {
-  std::optional<std::pair<request_type, Address>> next;
-  if (const auto error = detail::error_of([&] { next = get_request(); })) {
-    return accept_failed(error);
-  }
+  std::exception_ptr failure;
+  // Returned into its place: moving a request takes longer than some handlers.
+  auto next = [&]() -> std::optional<std::pair<request_type, Address>> {
+    try {
+      return get_request();
+    } catch (...) {
+      failure = detail::caught_error();
+      return std::nullopt;
+    }
+  }();
+  if (failure) return accept_failed(failure);
   if (!next) return false;
   accept_succeeded();
   request_type& request = next->first;
