@@ -26,7 +26,8 @@ constexpr std::size_t most_reserved = std::size_t{1} << 20;
 }  // namespace
 
 void InputFile::set_buffer_size(std::size_t size) {
-  detail::require_within("rbufsize", size, 1, largest_buffer);
+  // Asks first: each request comes here, and the check makes a string.
+  if (size < 1 || size > largest_buffer) detail::require_within("rbufsize", size, 1, largest_buffer);
   buffer_.set_initial_capacity(size);
 }
 
