@@ -1,6 +1,9 @@
 #include <sockserv/detail/input_buffer.hpp>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -11,7 +14,20 @@ namespace {
 /// Fewer than this are worth copying, to free the memory around them.
 constexpr std::size_t few_bytes = 1024;
 
+/// Memory for one buffer of a forked child. The flag lies beside the bytes, so that a child touches one page for both.
+struct ChildMemory {
+  std::atomic<bool> is_free = false;  // never true in a process that is no child
+  std::array<char, InputBuffer::default_capacity> bytes{};
+};
+constinit ChildMemory of_child;
+
 }  // namespace
+
+void GiveBack::operator()(char* memory) const noexcept {
+  if (lender) return lender->take_back(memory);
+  if (memory == of_child.bytes.data()) return of_child.is_free.store(true);
+  std::free(memory);
+}
 
 InputBuffer::InputBuffer(std::string_view content) { put_back(content); }
 
@@ -45,6 +61,8 @@ void InputBuffer::economize() {
   }
 }
 
+void InputBuffer::use_memory_of_child() noexcept { of_child.is_free = true; }
+
 void InputBuffer::borrow_from(BufferLender& lender) {
   const std::size_t wanted = std::min(initial_capacity_, BufferLender::buffer_size);
   if (memory_.get_deleter().lender || capacity_ >= wanted || initial_capacity_ > wanted) return;
@@ -52,6 +70,9 @@ void InputBuffer::borrow_from(BufferLender& lender) {
 }
 
 InputBuffer::Memory InputBuffer::allocate(std::size_t capacity) {
+  if (capacity == of_child.bytes.size() && of_child.is_free && of_child.is_free.exchange(false)) {
+    return Memory(of_child.bytes.data());
+  }
   // From malloc, because a forked child, which needs it once, would pay for binding operator new[] each time.
   Memory memory(static_cast<char*>(std::malloc(capacity)));
   if (!memory) throw std::bad_alloc();

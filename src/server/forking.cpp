@@ -7,6 +7,7 @@
 
 #include <new>
 #include <sockserv/detail/child_processes.hpp>
+#include <sockserv/detail/input_buffer.hpp>
 #include <sockserv/detail/request_scope.hpp>
 
 #include <sockserv/error.hpp>
@@ -37,7 +38,10 @@ pid_t AbstractServer::fork_process() {
   return detail::fork_holding(mutex_, live_requests_.mutex(), [this] { become_child(); });
 }
 
-void AbstractServer::become_child() noexcept { wake_.reset(); }
+void AbstractServer::become_child() noexcept {
+  wake_.reset();
+  detail::InputBuffer::use_memory_of_child();
+}
 
 pid_t AbstractServer::fork_worker() {
   const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below

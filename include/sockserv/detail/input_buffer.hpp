@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdlib>
 #include <memory>
 #include <sockserv/export.hpp>
 #include <span>
@@ -24,8 +23,8 @@ class SOCKSERV_EXPORT BufferLender {
 
 /// Returns memory to where it came from.
 struct GiveBack {
-  BufferLender* lender = nullptr;  // null: it came from malloc
-  void operator()(char* memory) const noexcept { lender ? lender->take_back(memory) : std::free(memory); }
+  BufferLender* lender = nullptr;  // null: it came from malloc, or is the child's
+  void operator()(char* memory) const noexcept;
 };
 
 /// Bytes that have arrived and have not been read.
@@ -61,6 +60,10 @@ class SOCKSERV_EXPORT InputBuffer {
   /// Has `lender` provide the memory that the next bytes need, instead of keeping some of its own; at most
   /// `BufferLender::buffer_size`. The lender must outlive this.
   void borrow_from(BufferLender& lender);
+
+  /// In a forked child: lets one buffer at a time use memory that the program has had from the start. A child that calls
+  /// malloc for nothing else then touches none of its pages, each of which would have to be copied.
+  static void use_memory_of_child() noexcept;
 
   /// Puts bytes that were taken out back in front of the unread ones.
   void put_back(std::string_view bytes);

@@ -1,10 +1,14 @@
 #include <sockserv/detail/input_buffer.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <string>
 #include <utility>
+
+#include "support/support.hpp"
 
 namespace {
 
@@ -145,6 +149,27 @@ TEST_CASE("what outgrows the borrowed memory gives it back, and moving a buffer 
   CHECK(moved.unread() == "text");
   moved = InputBuffer();
   CHECK(lender.lent == 0);
+}
+
+TEST_CASE("in a forked child one buffer at a time uses memory that was there before") {
+  const auto [status, said] = support::in_child([] {
+    InputBuffer::use_memory_of_child();
+    const char* memory = nullptr;
+    bool alone = false;
+    {
+      InputBuffer first;
+      memory = first.room().data();
+      InputBuffer second;
+      alone = second.room().data() != memory;
+    }
+    InputBuffer large;
+    large.set_initial_capacity(InputBuffer::default_capacity + 1);
+    alone = alone && large.room().data() != memory;
+    InputBuffer again;
+    ::_exit(alone && again.room().data() == memory ? 0 : 1);
+  });
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
 }
 
 TEST_CASE("a buffer smaller than what is lent has the size that was asked for, and a larger one borrows nothing") {
