@@ -15,31 +15,37 @@ namespace {
 /// parent who decides what becomes of its children.
 void let_signals_end_child() noexcept {
   ::signal(SIGTERM, SIG_DFL);
+  struct sigaction ignored{};
+  ignored.sa_handler = SIG_IGN;
   struct sigaction interrupt{};
-  if (::sigaction(SIGINT, nullptr, &interrupt) == 0 && interrupt.sa_handler != SIG_DFL) ::signal(SIGINT, SIG_IGN);
+  // One call where the parent handles it, as it does in run().
+  if (::sigaction(SIGINT, &ignored, &interrupt) == 0 && interrupt.sa_handler == SIG_DFL) {
+    ::sigaction(SIGINT, &interrupt, nullptr);
+  }
 }
 
 }  // namespace
 
-pid_t fork_holding(std::mutex& first, std::mutex& second, const std::function<void()>& become_child) {
+Fork::Fork(std::mutex& first, std::mutex& second) {
   sigset_t all;
-  sigset_t before;
   sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t child = [&] {
+  ::pthread_sigmask(SIG_SETMASK, &all, &mask_);
+  {
     const std::scoped_lock lock(first, second);
-    return ::fork();
-  }();
-  const error_code error = child < 0 ? last_system_error() : error_code();
-  if (child == 0) {
+    child_ = ::fork();
+  }
+  if (child_ < 0) {
+    const error_code error = last_system_error();
+    ::pthread_sigmask(SIG_SETMASK, &mask_, nullptr);
+    throw_error(error, "fork");
+  }
+  if (child_ == 0) {
     let_signals_end_child();
     abandon_contexts();
-    sigdelset(&before, SIGTERM);
-    become_child();
+    sigdelset(&mask_, SIGTERM);
   }
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (error) throw_error(error, "fork");
-  return child;
 }
+
+Fork::~Fork() { ::pthread_sigmask(SIG_SETMASK, &mask_, nullptr); }
 
 }  // namespace sockserv::detail

@@ -1,16 +1,31 @@
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
-#include <functional>
 #include <mutex>
 
 namespace sockserv::detail {
 
-/// fork(), with two locks held across it, so that no thread that the child does not have holds them there, and with
-/// signals blocked until the child is one: SIGTERM ends it, blocked or not in the parent, it ignores SIGINT where the
-/// parent handles it, what its parent's threads awaited with is forgotten, and it calls `become_child`.
-/// @throws boost::system::system_error if there can be no child.
-pid_t fork_holding(std::mutex& first, std::mutex& second, const std::function<void()>& become_child);
+/// fork(), with two locks held across it, so that no thread that the child does not have holds them there. As long as
+/// this object lives, signals are blocked: a child uses the time to become one.
+///
+/// In the child, SIGTERM is deadly, blocked or not in the parent; SIGINT is ignored where the parent handles it; what
+/// the parent's threads awaited with is forgotten.
+class Fork {
+ public:
+  /// @throws boost::system::system_error if there can be no child.
+  Fork(std::mutex& first, std::mutex& second);
+  Fork(const Fork&) = delete;
+  Fork& operator=(const Fork&) = delete;
+  ~Fork();
+
+  /// Returns what fork() did.
+  pid_t child() const noexcept { return child_; }
+
+ private:
+  sigset_t mask_;  // to be restored
+  pid_t child_;
+};
 
 }  // namespace sockserv::detail

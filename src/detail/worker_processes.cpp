@@ -101,7 +101,7 @@ void WorkerProcesses::make_slots(std::size_t count) {
 
 pid_t WorkerProcesses::start(const std::function<pid_t()>& fork) {
   Channel channel = make_channel();
-  return children_.add([&, this] {
+  return children_.add([&, this](ClosedTogether&) {
     const std::scoped_lock lock(mutex_);  // across the fork, so that the child's copy is whole and free
     const std::size_t index = free_place().value();
     WorkerSlot& slot = slots_.values()[index];

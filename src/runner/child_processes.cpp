@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -49,43 +50,72 @@ ChildProcesses::~ChildProcesses() {
   }
 }
 
-ChildProcesses::ChildProcesses(OnEnd on_end)
+ChildProcesses::ChildProcesses(OnEnd on_end, ExitFlags* exit_flags)
     : on_end_(std::move(on_end)),
+      exit_flags_(exit_flags),
       ended_(::epoll_create1(EPOLL_CLOEXEC)),
       none_left_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!ended_ || !none_left_) throw_error(last_system_error(), "descriptors for watching children");
 }
 
-pid_t ChildProcesses::add(const std::function<pid_t()>& fork, Admission admission) {
-  const std::scoped_lock lock(mutex_);      // across the fork, so that the child's copy is whole and free
-  children_.reserve(children_.size() + 1);  // nothing may fail once there is a child
-  const pid_t child = fork();
-  if (child != 0) {
-    watch(child, std::move(admission));
-    return child;
-  }
-  admission.withdraw();  // the parent's has effect
-  // Only the descriptors: memory that a child frees is memory that it must copy first, and it is about to end.
-  for (const Child& sibling : children_) {
-    if (sibling.descriptor >= 0) ::close(sibling.descriptor);
-  }
+/// Takes the memory for another child, so that nothing can fail once it is there. Returns an exit flag that no child
+/// has; -1: there is none.
+int ChildProcesses::prepare() {
+  children_.reserve(children_.size() + 1);
+  const int free = std::countr_one(flags_taken_);
+  if (!exit_flags_ || free == 64) return -1;
+  (*exit_flags_)[static_cast<std::size_t>(free)] = false;
+  return free;
+}
+
+void ChildProcesses::take_charge(pid_t child, int exit_flag, Admission&& admission) noexcept {
+  if (exit_flag >= 0) flags_taken_ |= std::uint64_t{1} << exit_flag;
+  children_.push_back({child, Watch::not_yet, exit_flag, -1, std::move(admission)});  // there is room
+  ++count_of(Watch::not_yet);
+  if (exit_flag < 0) watch(children_.back());
+}
+
+bool ChildProcesses::has_announced_exit(const Child& child) const noexcept {
+  return child.exit_flag >= 0 && (*exit_flags_)[static_cast<std::size_t>(child.exit_flag)];
+}
+
+/// Only closes descriptors: memory that a child frees is memory that it must copy first, and it is about to exit.
+void ChildProcesses::become_child(int exit_flag, ClosedTogether& unneeded) noexcept {
+  for (const Child& sibling : children_) unneeded.add(sibling.descriptor);
+  unneeded.add(ended_.release());
+  unneeded.add(none_left_.release());
+  unneeded.close();
   new (&children_) decltype(children_)();
-  unwatched_ = 0;
+  counts_ = {};
+  flags_taken_ = 0;
+  own_exit_flag_ = exit_flag;
   waiting_ = 0;
-  ended_.reset();
-  none_left_.reset();
-  return child;
 }
 
 /// Never fails: where the system has no descriptor left, the child is found by looking.
-void ChildProcesses::watch(pid_t child, Admission&& admission) {
-  Descriptor watched = open_pidfd(child);
+void ChildProcesses::watch(Child& child) noexcept {
+  Descriptor watched = open_pidfd(child.id);
   epoll_event event{};
   event.events = EPOLLIN;
-  event.data.fd = child;
+  event.data.fd = child.id;
   if (watched && ::epoll_ctl(ended_.get(), EPOLL_CTL_ADD, watched.get(), &event) != 0) watched.reset();
-  if (!watched) ++unwatched_;
-  children_.push_back({child, watched.release(), std::move(admission)});
+  --count_of(child.watch);
+  child.watch = watched ? Watch::by_descriptor : Watch::impossible;
+  child.descriptor = watched.release();
+  ++count_of(child.watch);
+}
+
+/// With the mutex held.
+void ChildProcesses::watch_new() noexcept {
+  if (count_of(Watch::not_yet) == 0) return;
+  for (Child& child : children_) {
+    if (child.watch == Watch::not_yet) watch(child);
+  }
+}
+
+void ChildProcesses::watch_all() noexcept {
+  const std::scoped_lock lock(mutex_);
+  watch_new();
 }
 
 std::set<pid_t> ChildProcesses::active() const {
@@ -115,9 +145,9 @@ bool ChildProcesses::collect_one(std::size_t index) {
     // Closing alone would leave it in the set for as long as a sibling has yet to close its inherited copy.
     ::epoll_ctl(ended_.get(), EPOLL_CTL_DEL, descriptor, nullptr);
     ::close(descriptor);
-  } else {
-    --unwatched_;
   }
+  --count_of(children_[index].watch);
+  if (const int flag = children_[index].exit_flag; flag >= 0) flags_taken_ &= ~(std::uint64_t{1} << flag);
   children_[index] = std::move(children_.back());
   children_.pop_back();
   if (on_end_) on_end_(id, result > 0 ? std::optional(status) : std::nullopt);
@@ -130,24 +160,35 @@ bool ChildProcesses::collect_one(std::size_t index) {
 
 std::optional<milliseconds> ChildProcesses::look_interval() const {
   const std::scoped_lock lock(mutex_);
-  return unwatched_ > 0 ? std::optional(interval_without_descriptor) : std::nullopt;
+  return count_of(Watch::impossible) > 0 ? std::optional(interval_without_descriptor) : std::nullopt;
 }
 
 void ChildProcesses::collect() {
   const std::scoped_lock lock(mutex_);
+  watch_new();
   collect_ended();
+}
+
+void ChildProcesses::collect_known() {
+  const std::scoped_lock lock(mutex_);
+  collect_ended();
+}
+
+template <class Condition>
+void ChildProcesses::collect_if(const Condition& condition) {
+  for (std::size_t index = 0; index < children_.size();) {
+    if (!condition(children_[index]) || !collect_one(index)) ++index;
+  }
 }
 
 /// With the mutex held.
 void ChildProcesses::collect_ended() {
-  if (unwatched_ > 0) {
-    for (std::size_t index = 0; index < children_.size();) {
-      if (!collect_one(index)) ++index;
-    }
-    return;
+  if (count_of(Watch::impossible) > 0) return collect_if([](const Child&) { return true; });
+  if (count_of(Watch::not_yet) > 0) {
+    collect_if([this](const Child& child) { return child.watch == Watch::not_yet && has_announced_exit(child); });
   }
   std::array<epoll_event, 16> events;
-  for (bool more = !children_.empty(); more;) {
+  for (bool more = count_of(Watch::by_descriptor) > 0; more;) {
     const int count = ::epoll_wait(ended_.get(), events.data(), static_cast<int>(events.size()), 0);
     more = count == static_cast<int>(events.size());
     for (const epoll_event& event : std::span(events).first(static_cast<std::size_t>(std::max(count, 0)))) {
@@ -162,12 +203,13 @@ bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
   ++waiting_;
   for (;;) {
+    watch_new();
     collect_ended();
     const auto now = detail::now();
     if (children_.empty() || now >= deadline || stop_waiting_) break;
     auto wait =
         std::chrono::ceil<milliseconds>(std::min<steady_clock::duration>(deadline - now, std::chrono::hours(1)));
-    if (unwatched_ > 0) wait = std::min(wait, interval_without_descriptor);
+    if (count_of(Watch::impossible) > 0) wait = std::min(wait, interval_without_descriptor);
     lock.unlock();
     std::array<pollfd, 2> watched{{{ended_.get(), POLLIN, 0}, {none_left_.get(), POLLIN, 0}}};
     ::poll(watched.data(), watched.size(), static_cast<int>(wait.count()));
@@ -188,6 +230,7 @@ void ChildProcesses::stop_waiting() noexcept {
 
 std::size_t ChildProcesses::signal_all(int signal) noexcept {
   const std::scoped_lock lock(mutex_);
+  watch_new();
   for (const Child& child : children_) ChildProcesses::signal(child, signal);
   return children_.size();
 }
@@ -233,6 +276,12 @@ void flush_standard_streams() noexcept {
     const std::streambuf* const buffer = stream->rdbuf();
     if (buffer && Pending::any(*buffer)) error_of([&] { stream->flush(); });  // a stream may be set to throw
   }
+}
+
+void ChildProcesses::exit_from_child(int status) noexcept {
+  flush_standard_streams();
+  if (own_exit_flag_ >= 0) (*exit_flags_)[static_cast<std::size_t>(own_exit_flag_)] = true;
+  ::_exit(status);
 }
 
 void exit_child(int status) noexcept {

@@ -17,6 +17,7 @@ namespace {
 struct SharedWithChildren {
   Counters counters;
   std::atomic<bool> stopping = false;
+  ChildProcesses::ExitFlags exit_flags;
 };
 
 class Forks final : public Runner {
@@ -40,8 +41,11 @@ class Forks final : public Runner {
     return children;
   }
 
-  Watch watch() const override { return {children_.descriptor(), children_.look_interval()}; }
-  void collect() override { children_.collect(); }
+  Watch watch() const override {
+    children_.watch_all();
+    return {children_.descriptor(), children_.look_interval()};
+  }
+  void collect() override { children_.collect_known(); }
 
   void stop() noexcept override {
     shared().stopping = true;
@@ -64,17 +68,18 @@ class Forks final : public Runner {
     must_watch_ = true;
     try {
       settings_.notify(boost::asio::execution_context::fork_child);
-      exit_child(task.run() ? 0 : 1);
+      children_.exit_from_child(task.run() ? 0 : 1);
     } catch (...) {  // a request to end the thread, which in this process is the only one
-      exit_child(1);
+      children_.exit_from_child(1);
     }
   }
 
   const ForksSettings settings_;
   SharedMemory<SharedWithChildren> shared_{1};
+  // Before what its children keep, so that the descriptors that they close have numbers that follow each other.
+  mutable ChildProcesses children_{shared().exit_flags};
   StopEvent stopped_;
   bool must_watch_ = false;  // a child that has no thread yet to wait for that
-  ChildProcesses children_;
 };
 
 }  // namespace

@@ -33,21 +33,25 @@ void stop_on_sigterm(AbstractServer& server) noexcept {
 
 }  // namespace
 
-pid_t AbstractServer::fork_process() {
+pid_t AbstractServer::fork_process(detail::ClosedTogether& unneeded) {
   const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below
-  return detail::fork_holding(mutex_, live_requests_.mutex(), [this] { become_child(); });
+  const detail::Fork fork(mutex_, live_requests_.mutex());
+  if (fork.child() == 0) become_child(unneeded);
+  return fork.child();
 }
 
-void AbstractServer::become_child() noexcept {
-  wake_.reset();
+void AbstractServer::become_child(detail::ClosedTogether& unneeded) noexcept {
+  unneeded.add(wake_.release());
   detail::InputBuffer::use_memory_of_child();
 }
 
 pid_t AbstractServer::fork_worker() {
   const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below
-  return detail::fork_holding(mutex_, live_requests_.mutex(), [this] {
-    if (detail::error_of([this] { become_worker(); })) detail::exit_child(1);  // its parent will start another one
-  });
+  const detail::Fork fork(mutex_, live_requests_.mutex());
+  if (fork.child() == 0 && detail::error_of([this] { become_worker(); })) {
+    detail::exit_child(1);  // its parent will start another one
+  }
+  return fork.child();
 }
 
 void AbstractServer::become_worker() {

@@ -2,23 +2,29 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <atomic>
 #include <boost/asio/execution_context.hpp>
 #include <boost/container/small_vector.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <sockserv/detail/admission.hpp>
+#include <sockserv/detail/closed_together.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/export.hpp>
 
 namespace sockserv::detail {
 
-/// The child processes of one server, and only those: each is watched and reaped by a descriptor of its own (a pidfd,
+/// The child processes of one server, and only those: each is watched by a descriptor of its own (a pidfd,
 /// pidfd_open(2)), so other children of the program are never touched and a process id is never mistaken.
+///
+/// A child that has an exit flag gets its descriptor when the parent is about to wait, or to send signals. Most
+/// children of a busy parent exit before that: the parent reaps them by their flags, and watching them costs nothing.
 ///
 /// @par Thread safety
 /// Safe.
@@ -28,27 +34,50 @@ class SOCKSERV_EXPORT ChildProcesses {
   /// else has reaped it. Called by whichever thread reaps, which meanwhile keeps all others from this object.
   using OnEnd = std::function<void(pid_t, std::optional<int>)>;
 
-  explicit ChildProcesses(OnEnd on_end = {});
+  /// The flags by which children announce that they are about to exit, in memory that they share with their parent.
+  /// Only hints: a child that is killed sets none.
+  using ExitFlags = std::array<std::atomic<bool>, 64>;
+
+  explicit ChildProcesses(OnEnd on_end) : ChildProcesses(std::move(on_end), nullptr) {}
+  explicit ChildProcesses(ExitFlags& exit_flags) : ChildProcesses({}, &exit_flags) {}
   ChildProcesses(const ChildProcesses&) = delete;
   ChildProcesses& operator=(const ChildProcesses&) = delete;
   ~ChildProcesses();
 
-  /// Calls `fork`, which forks and returns as fork() does or throws, and takes charge of the child: from outside, the
-  /// child is never there without being counted. In the child, forgets all: they are its siblings. The admission is
-  /// that of the request that the child serves: kept until the child has ended.
-  pid_t add(const std::function<pid_t()>& fork, Admission admission = {});
+  /// Calls `fork(unneeded)`, which forks and returns as fork() does or throws, and takes charge of the child: from
+  /// outside, the child is never there without being counted. In the child, forgets all, which are its siblings, and
+  /// closes the descriptors that `fork` says are unneeded there. The admission is that of the request that the child
+  /// serves: kept until the child has ended.
+  template <class Fork>
+  pid_t add(const Fork& fork, Admission admission = {}) {
+    const std::scoped_lock lock(mutex_);  // across the fork, so that the child's copy is whole and free
+    const int exit_flag = prepare();
+    ClosedTogether unneeded;
+    const pid_t child = fork(unneeded);
+    if (child == 0) {
+      admission.withdraw();  // the parent's has effect
+      become_child(exit_flag, unneeded);
+    } else {
+      take_charge(child, exit_flag, std::move(admission));
+    }
+    return child;
+  }
 
   std::set<pid_t> active() const;
   std::size_t size() const;
 
-  /// Becomes readable when a child has ended.
+  /// Becomes readable when a child that is watched has exited.
   int descriptor() const noexcept { return ended_.get(); }
+  /// Has all children watched, which comes before waiting for that descriptor.
+  void watch_all() noexcept;
 
   /// How often to call `collect()` without being told: some child could be given no descriptor. No value: never.
   std::optional<std::chrono::milliseconds> look_interval() const;
 
-  /// Reaps the children that have ended.
+  /// Reaps the children that have exited.
   void collect();
+  /// Reaps the children that have exited, except those that are not watched yet and have announced nothing.
+  void collect_known();
   /// Reaps children as they end, until there are none or the deadline has come; true if there are none.
   bool wait_until_none(std::chrono::steady_clock::time_point deadline);
   /// Makes `wait_until_none()` return at once, now and from now on. Async-signal-safe.
@@ -58,26 +87,49 @@ class SOCKSERV_EXPORT ChildProcesses {
   /// Sends one a signal, if it has not been reaped.
   void signal(pid_t child, int signal) noexcept;
 
+  /// In a child: flushes the standard streams, announces the exit, and exits as `exit_child()` does.
+  [[noreturn]] void exit_from_child(int status) noexcept;
+
  private:
+  enum class Watch : std::uint8_t {
+    not_yet,
+    by_descriptor,
+    impossible,  ///< There was no descriptor left.
+  };
   struct Child {
     pid_t id;
-    int descriptor;  // -1: there was none left
+    Watch watch;
+    int exit_flag;   // -1: it has none
+    int descriptor;  // -1: it has none
     Admission admission;
   };
 
+  ChildProcesses(OnEnd on_end, ExitFlags* exit_flags);
   static void signal(const Child& child, int signal) noexcept;
-  void watch(pid_t child, Admission&& admission);
+  int prepare();
+  void take_charge(pid_t child, int exit_flag, Admission&& admission) noexcept;
+  bool has_announced_exit(const Child& child) const noexcept;
+  std::size_t& count_of(Watch watch) noexcept { return counts_[static_cast<std::size_t>(watch)]; }
+  std::size_t count_of(Watch watch) const noexcept { return counts_[static_cast<std::size_t>(watch)]; }
+  void watch(Child& child) noexcept;
+  void watch_new() noexcept;
+  template <class Condition>
+  void collect_if(const Condition& condition);
   void collect_ended();
   bool collect_one(std::size_t index);
+  void become_child(int exit_flag, ClosedTogether& unneeded) noexcept;
 
   const OnEnd on_end_;
+  ExitFlags* const exit_flags_;
   mutable std::mutex mutex_;  // guards what follows
   // In no order, and usually within this object: each page that is written to between forks has to be copied.
   boost::container::small_vector<Child, 40> children_;
-  std::size_t unwatched_ = 0;  // children without a descriptor
-  std::size_t waiting_ = 0;    // threads in wait_until_none()
-  Descriptor ended_;           // an epoll set of the children's descriptors
-  Descriptor none_left_;       // an eventfd for those threads: another one may have reaped the last child
+  std::array<std::size_t, 3> counts_{};  // of children, for each way to watch them
+  std::uint64_t flags_taken_ = 0;        // a bit for each exit flag
+  int own_exit_flag_ = -1;               // of a child
+  std::size_t waiting_ = 0;              // threads in wait_until_none()
+  Descriptor ended_;                     // an epoll set of the children's descriptors
+  Descriptor none_left_;                 // an eventfd for those threads: another one may have reaped the last child
   std::atomic<bool> stop_waiting_ = false;
 };
 

@@ -16,6 +16,7 @@
 
 namespace sockserv::detail {
 
+class ClosedTogether;
 struct Counters;
 
 /// Runs each task in a new thread.
@@ -56,7 +57,7 @@ struct ForksSettings {
   /// Returns the most children at a time.
   std::function<std::size_t()> max_children;
   /// The server's fork(), as `AbstractServer::fork_process()`.
-  std::function<pid_t()> fork;
+  std::function<pid_t(ClosedTogether& unneeded)> fork;
   /// Is told of each fork, before and after.
   std::function<void(boost::asio::execution_context::fork_event)> notify;
   /// In a child: ends the requests that are idle.

@@ -57,8 +57,8 @@ class SOCKSERV_EXPORT ServerSocket {
 
   /// True once it is bound, and for a stream, listening.
   bool is_listening() const noexcept;
-  /// Closes the descriptor, whoever else owns this.
-  void close() noexcept { socket_.reset(); }
+  /// Leaves the descriptor to the caller, whoever else owns this.
+  int release() noexcept { return socket_.release(); }
   int fileno() const noexcept { return socket_.get(); }
 
  private:

@@ -55,6 +55,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
     if (blocking) {
       this->wait_for_runner();
     } else {
+      static_cast<void>(this->watch());  // those that are not watched yet, the runner need not find
       this->collect();
     }
   }
@@ -93,7 +94,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
       *this, [this] {
         return detail::make_forks(
             {.max_children = [this] { return most_children(); },
-             .fork = [this] { return this->fork_process(); },
+             .fork = [this](detail::ClosedTogether& unneeded) { return this->fork_process(unneeded); },
              .notify = [this](boost::asio::execution_context::fork_event event) { this->notify_fork(event); },
              .end_idle = [this] { this->live_requests().end_idle(); },
              .count_in = [this](detail::Counters& counters) { this->count_in(counters); }});

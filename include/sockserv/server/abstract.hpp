@@ -18,6 +18,7 @@
 #include <sockserv/detail/accept_pause.hpp>
 #include <sockserv/detail/admission.hpp>
 #include <sockserv/detail/clock.hpp>
+#include <sockserv/detail/closed_together.hpp>
 #include <sockserv/detail/counters.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/live_requests.hpp>
@@ -309,9 +310,9 @@ class SOCKSERV_EXPORT AbstractServer {
   /// fork(), with the locks of this server and its registries held, so that they are free in the child; there
   /// `become_child()` is called, SIGTERM deadly, and SIGINT ignored where the parent handles it.
   /// @throws boost::system::system_error if there can be no child.
-  pid_t fork_process();
-  /// In a child process: lets go of what only the parent needs.
-  virtual void become_child() noexcept;
+  pid_t fork_process(detail::ClosedTogether& unneeded);
+  /// In a child process: lets go of what only the parent needs. Its descriptors go into `unneeded`.
+  virtual void become_child(detail::ClosedTogether& unneeded) noexcept;
 
   /// The same for a worker process, which goes on to serve the same socket: there `become_worker()` is called, and
   /// SIGTERM requests a stop.

@@ -113,11 +113,11 @@ class TCPServer : public BaseServer<Handler> {
     own(nullptr);
   }
 
-  void become_child() noexcept override {
+  void become_child(detail::ClosedTogether& unneeded) noexcept override {
     // Closed, except where the child answers through it, and not freed: see ChildProcesses::add.
-    if (serves_streams && socket_) socket_->close();
+    if (serves_streams && socket_) unneeded.add(socket_->release());
     descriptor_ = -1;
-    BaseServer<Handler>::become_child();
+    BaseServer<Handler>::become_child(unneeded);
   }
 
   void become_worker() override {

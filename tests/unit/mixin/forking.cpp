@@ -45,6 +45,30 @@ TEST_CASE("the child has only what it needs: no listener, and SIGTERM ends it") 
   server.server_close();
 }
 
+TEST_CASE("the child ignores SIGINT only if the parent handles it") {
+  struct Look : StreamRequestHandler {
+    void handle() override {
+      struct sigaction interrupt{};
+      ::sigaction(SIGINT, nullptr, &interrupt);
+      wfile.write(interrupt.sa_handler == SIG_IGN   ? "ignored"
+                  : interrupt.sa_handler == SIG_DFL ? "default"
+                                                    : "handled");
+    }
+  };
+  ForkingTCPServer<Look> server(loopback());
+  const auto what_a_child_does = [&] {
+    StreamClient client(server.server_address());
+    server.handle_request();
+    return client.read_all();
+  };
+  const auto before = ::signal(SIGINT, SIG_DFL);
+  CHECK(what_a_child_does() == "default");
+  ::signal(SIGINT, [](int) {});
+  CHECK(what_a_child_does() == "ignored");
+  ::signal(SIGINT, before);
+  server.server_close();
+}
+
 TEST_CASE("a child with an idle client ends with its server, whichever way that has served and is stopped") {
   struct Polite : StreamRequestHandler {
     void handle() override {
