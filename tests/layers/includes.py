@@ -21,7 +21,7 @@ LAYERS = ["base", "socket", "transport", "connection", "server", "runner", "mixi
 PLACES = {
     "base": """
         error export fwd log options version
-        detail/clock detail/counters detail/deadline detail/descriptor detail/input_buffer detail/leave_to_system
+        detail/clock detail/closed_together detail/counters detail/deadline detail/descriptor detail/input_buffer detail/leave_to_system
         detail/once_a_second detail/processors detail/sanitized detail/settings detail/shared_memory
         detail/signals_blocked detail/standard_error detail/text detail/thread_ending detail/view_iterator detail/wait_limit
         detail/without_sigpipe""",
