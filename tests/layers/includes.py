@@ -20,11 +20,10 @@ LAYERS = ["base", "socket", "transport", "connection", "server", "runner", "mixi
 # The layers of other folders and of files. A source has the name of its header, and so the layer of it.
 PLACES = {
     "base": """
-        error export fwd log options version
-        detail/clock detail/closed_together detail/counters detail/deadline detail/descriptor detail/input_buffer detail/leave_to_system
-        detail/once_a_second detail/processors detail/sanitized detail/settings detail/shared_memory
-        detail/signals_blocked detail/standard_error detail/text detail/thread_ending detail/view_iterator detail/wait_limit
-        detail/without_sigpipe""",
+        error export fwd log options version detail/clock detail/closed_together detail/counters detail/deadline
+        detail/descriptor detail/input_buffer detail/leave_to_system detail/once_a_second detail/processors
+        detail/sanitized detail/settings detail/shared_memory detail/signals_blocked detail/standard_error
+        detail/text detail/thread_ending detail/view_iterator detail/wait_limit detail/without_sigpipe""",
     "socket": "address detail/packet_info detail/resolve detail/unix_path",
     "transport": """
         await fiber/ detail/contexts detail/live_requests detail/scheduler detail/transport detail/transport_wrapper""",
