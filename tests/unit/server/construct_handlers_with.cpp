@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <sockserv.hpp>
+#include <sockserv/layer/hmac_auth.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
