@@ -50,15 +50,15 @@ ssize_t send_packet_from(const Host& source, int descriptor, std::string_view pa
   return send(descriptor, message, flags);
 }
 
-void send_packet_patiently(Scheduler& scheduler, int descriptor, std::string_view packet, const Address& address,
-                           const Host& source, error_code& error) noexcept {
+void send_packet_later(Scheduler& scheduler, int descriptor, std::string_view packet, const Address& address,
+                       const Host& source, error_code& error) noexcept {
   using std::chrono::milliseconds;
   constexpr std::chrono::seconds longest_wait(5);
-  WaitLimit limit{longest_wait};
-  for (milliseconds pause(1);; pause = std::min(2 * pause, milliseconds(50))) {
+  const time_point end = scheduler.now() + longest_wait;
+  error = errc::timed_out;
+  for (milliseconds pause(1); error == errc::timed_out; pause = std::min(2 * pause, milliseconds(50))) {
+    if (scheduler.now() >= end || !scheduler.sleep_until(scheduler.now() + pause, nullptr)) return;
     retry([&] { return send_packet(descriptor, packet, address, source, MSG_DONTWAIT); }, error);
-    if (!error || error != errc::timed_out || scheduler.now() >= limit.deadline()) return;
-    if (!scheduler.sleep_until(scheduler.now() + pause, nullptr)) return;
   }
 }
 

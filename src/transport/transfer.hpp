@@ -130,8 +130,15 @@ inline std::size_t send_until(WaitLimit limit, Scheduler& scheduler, int descrip
       limit, scheduler, descriptor, POLLOUT, [&] { return send_from(descriptor, buffers, MSG_DONTWAIT); }, error);
 }
 
-/// Sends a datagram without blocking. Nothing tells when its receiver has room again, so it is tried now and then.
-void send_packet_patiently(Scheduler& scheduler, int descriptor, std::string_view packet, const Address& address,
-                           const Host& source, error_code& error) noexcept;
+/// Sends a datagram for which there was no room. Nothing tells when its receiver has some, so it is tried now and then.
+void send_packet_later(Scheduler& scheduler, int descriptor, std::string_view packet, const Address& address,
+                       const Host& source, error_code& error) noexcept;
+
+/// Sends a datagram without blocking.
+inline void send_packet_patiently(Scheduler& scheduler, int descriptor, std::string_view packet, const Address& address,
+                                  const Host& source, error_code& error) noexcept {
+  retry([&] { return send_packet(descriptor, packet, address, source, MSG_DONTWAIT); }, error);
+  if (error && error == errc::timed_out) send_packet_later(scheduler, descriptor, packet, address, source, error);
+}
 
 }  // namespace sockserv::detail
