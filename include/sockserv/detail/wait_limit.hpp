@@ -40,8 +40,11 @@ class WaitLimit {
 
   /// Returns the deadline. A timeout begins with the first call.
   time_point deadline() noexcept {
-    if (value_ < 0 && value_ != indefinite) *this = WaitLimit(deadline_after(duration(-value_)));
-    return value_ == indefinite ? no_deadline : time_point(duration(value_));
+    if (value_ == indefinite) return no_deadline;
+    if (value_ >= 0) return time_point(duration(value_));
+    const time_point end = deadline_after(duration(-value_));
+    *this = WaitLimit(end);
+    return end;
   }
 
  private:
