@@ -68,7 +68,7 @@ int ChildProcesses::prepare() {
   return free;
 }
 
-void ChildProcesses::take_charge(pid_t child, int exit_flag, Admission&& admission) noexcept {
+void ChildProcesses::take_charge(pid_t child, int exit_flag, Admission&& admission) {
   if (exit_flag >= 0) flags_taken_ |= std::uint64_t{1} << exit_flag;
   children_.push_back({child, Watch::not_yet, exit_flag, -1, std::move(admission)});  // there is room
   ++count_of(Watch::not_yet);

@@ -107,7 +107,7 @@ class SOCKSERV_EXPORT ChildProcesses {
   ChildProcesses(OnEnd on_end, ExitFlags* exit_flags);
   static void signal(const Child& child, int signal) noexcept;
   int prepare();
-  void take_charge(pid_t child, int exit_flag, Admission&& admission) noexcept;
+  void take_charge(pid_t child, int exit_flag, Admission&& admission);
   bool has_announced_exit(const Child& child) const noexcept;
   std::size_t& count_of(Watch watch) noexcept { return counts_[static_cast<std::size_t>(watch)]; }
   std::size_t count_of(Watch watch) const noexcept { return counts_[static_cast<std::size_t>(watch)]; }
