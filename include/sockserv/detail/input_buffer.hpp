@@ -61,8 +61,8 @@ class SOCKSERV_EXPORT InputBuffer {
   /// `BufferLender::buffer_size`. The lender must outlive this.
   void borrow_from(BufferLender& lender);
 
-  /// In a forked child: lets one buffer at a time use memory that the program has had from the start. A child that calls
-  /// malloc for nothing else then touches none of its pages, each of which would have to be copied.
+  /// In a forked child: lets one buffer at a time use memory that the program has had from the start. A child that
+  /// calls malloc for nothing else then touches none of its pages, each of which would have to be copied.
   static void use_memory_of_child() noexcept;
 
   /// Puts bytes that were taken out back in front of the unread ones.
