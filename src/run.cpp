@@ -73,8 +73,8 @@ class Inheritance {
 
 /// What SIGINT and SIGTERM do while `run()` is at work. The first stops the server, and wakes the thread that drains
 /// it. The second ends the program. Where the server may have child processes it ends the drain instead, which kills
-/// them; there a third signal ends the program, but only if that has not happened within a second: whoever sends three
-/// in a row does not mean to leave children behind.
+/// them. There a third signal ends the program, but only a second later than the second one, so that three signals in a
+/// row leave no child behind.
 ///
 /// A SIGINT that was ignored stays ignored: so a shell protects what it runs in the background from Ctrl-C.
 class StopSignals {

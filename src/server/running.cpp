@@ -1,4 +1,4 @@
-/// The runner of a server: who makes it, asks it and ends it.
+/// How a server uses its runner.
 
 #include <sockserv/server/abstract.hpp>
 
@@ -42,7 +42,8 @@ bool AbstractServer::may_accept() {
   return (options_.max_connections == 0 || live_requests_.has_room(options_.max_connections)) && runner().has_room();
 }
 
-/// A request may be in both for a moment, while the runner takes it, and after its connection was closed.
+/// The registry and the runner count mostly the same requests. The registry alone has those that are being accepted,
+/// the runner alone those whose connection was closed and whose handler still runs.
 std::size_t AbstractServer::requests_running() const { return std::max(live_requests_.size(), runner().running()); }
 
 bool AbstractServer::wait_for_requests(time_point deadline) {

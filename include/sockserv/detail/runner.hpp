@@ -28,8 +28,8 @@ class SOCKSERV_EXPORT Acceptor {
 /// Decides where accepted requests run: in the serving thread, in threads of their own, in a pool, in child processes,
 /// or on fibers. Each server owns one, which its mixin makes.
 ///
-/// A runner that has had no room, or does not accept although it could, wakes the server as soon as that changes, by
-/// the function that it was constructed with.
+/// When `has_room()` has returned false, or the runner has stopped accepting by itself because it may not, it wakes the
+/// server as soon as there is room again. It does so by a function that it is constructed with.
 ///
 /// @par Thread safety
 /// Safe, except that one thread at a time serves and so calls `start`, `accept`, `stop_accepting` and `collect`.
@@ -67,9 +67,9 @@ class SOCKSERV_EXPORT Runner {
   /// Makes `wait_until_idle()` return at once, now and from now on, in a runner that waits for processes.
   /// Async-signal-safe.
   virtual void stop_waiting() noexcept {}
-  /// Wakes the tasks whose connections the server has shut down from anything else that they wait for, or, for the
-  /// last time, ends them by force if that is possible. Returns how many requests that aborts beyond those that the
-  /// server knows.
+  /// Called after the server has shut down its connections. Wakes tasks that wait for something else, and tells
+  /// processes to stop; `last_resort` kills the processes. Returns how many requests that aborts besides those in the
+  /// server's registry.
   virtual std::size_t abort(bool last_resort) noexcept = 0;
 
   /// When the serving loop is to call `collect()`: when the descriptor becomes readable (-1: there is none), and after
@@ -79,7 +79,7 @@ class SOCKSERV_EXPORT Runner {
     std::optional<duration> interval = {};
   };
   virtual Watch watch() const { return {}; }
-  /// Looks after what has finished, or should have.
+  /// Reaps processes that have exited, and reports tasks that have kept their thread for too long.
   virtual void collect() {}
 
   /// @name For runners that fork

@@ -9,8 +9,7 @@ namespace sockserv::detail {
 
 class Transport;
 
-/// Work that a runner has done somewhere: an accepted request and what its handler does with it, or what a handler
-/// offloads.
+/// A piece of work for a runner: to serve an accepted request, or to do what a handler offloads.
 class SOCKSERV_EXPORT Task {
  public:
   virtual ~Task() = default;

@@ -55,7 +55,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
     if (blocking) {
       this->wait_for_runner();
     } else {
-      static_cast<void>(this->watch());  // those that are not watched yet, the runner need not find
+      static_cast<void>(this->watch());  // the runner finds every exited child only once all are watched
       this->collect();
     }
   }

@@ -130,9 +130,9 @@ class BaseServer : public AbstractServer {
     shutdown_request(request);
   }
 
-  /// Gives the request to the runner, which calls `serve(request, client_address)` where it runs requests, and hands
-  /// what that throws to `handle_error()`. Returns false if the request is the caller's again: there is no room, or a
-  /// child process serves a copy of it. It is the caller's, too, if this throws.
+  /// Gives the request to the runner, which calls `serve(request, client_address)` where it runs requests, and passes
+  /// what that throws to `handle_error()`. Returns false if the runner has not taken the request, because it has no
+  /// room or because a child process serves a copy; then, and if this throws, the request is still the caller's.
   template <class Serve>
   bool run_request(request_type& request, const Address& client_address, Serve serve);
 
