@@ -2,13 +2,14 @@
 
 #include <array>
 #include <cstddef>
+#include <sockserv/export.hpp>
 
 namespace sockserv::detail {
 
 /// Descriptors that are closed together: numbers that follow each other by one system call.
 ///
 /// Never fails and takes no memory: when it is full, it closes what it holds.
-class ClosedTogether {
+class SOCKSERV_EXPORT ClosedTogether {
  public:
   ClosedTogether() noexcept = default;
   ClosedTogether(const ClosedTogether&) = delete;

@@ -24,7 +24,7 @@ class SOCKSERV_EXPORT BufferLender {
 /// Returns memory to where it came from.
 struct GiveBack {
   BufferLender* lender = nullptr;  // null: it came from malloc, or is the child's
-  void operator()(char* memory) const noexcept;
+  SOCKSERV_EXPORT void operator()(char* memory) const noexcept;
 };
 
 /// Bytes that have arrived and have not been read.
