@@ -19,8 +19,8 @@ function(sockserv_install target export_name pc_name)
   install(TARGETS ${target} EXPORT ${target} INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
   install(EXPORT ${target} NAMESPACE sockserv:: FILE ${target}Targets.cmake DESTINATION ${package_dir})
 
-  # pkg-config has no names for Boost, so it is given the libraries themselves: to everyone who links the static library,
-  # and only to those who ask for --static if there is a shared one, which brings them along.
+  # pkg-config has no names for Boost, so it is given the libraries themselves: always for the static library. For a
+  # shared one, which loads them itself, only with --static.
   list(JOIN ARGN " " libraries)
   if(BUILD_SHARED_LIBS)
     set(libs_private ${libraries})

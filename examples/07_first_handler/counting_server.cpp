@@ -1,8 +1,8 @@
-// Handlers that share something: each client is told how many have come before it.
+// Handlers that share a counter: each client is told how many clients came before it.
 //
 //     07_counting_server     and, more than once,     nc 127.0.0.1 9000
 //
-// Each client gets a handler of its own, so what outlasts a client must be somewhere else: here in main(). The server
+// Each client gets a handler of its own, so the counter lives in main(). The server
 // passes it to the constructor of each handler, as a reference to that one object. Handlers run in threads, several at
 // a time, so the counter is atomic. In processes (ForkingTCPServer) each would count in a copy of its own.
 

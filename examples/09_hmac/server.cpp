@@ -3,7 +3,7 @@
 //     (umask 077 && head -c 32 /dev/urandom > /tmp/key)
 //     09_hmac_server --key-file /tmp/key     and     09_hmac_client --key-file /tmp/key hello
 //
-// Watch what the client is told first: how many have been rejected so far. Try a client with another key, and one
+// The first message tells the client how many others were rejected so far. Try a client with another key, and one
 // that says nothing: nc 127.0.0.1 9000. That is aborted after five seconds, and holds up nobody meanwhile (without
 // --mixin none). Python can be a client, too:
 //

@@ -71,7 +71,7 @@ struct Remote : sockserv::MessageRequestHandler {
     }
   }
 
-  /// However `handle` has ended, be it because the server has aborted it.
+  /// Called however `handle` ended, also if the server aborted it.
   void finish() override {
     if (command) {
       command->end();

@@ -195,7 +195,7 @@ std::string_view HttpHandler::wait_for_end_of_head() {
   std::size_t end = input.find(end_of_head);
   if (end == input.npos) {
     flush();  // before the wait, which has another limit
-    // The limit is of all the waiting, lest a client send a byte now and then indefinitely.
+    // One deadline for the whole head, so that a client cannot extend it by sending a byte now and then.
     const auto deadline = steady_clock::now() + site_.head_time;
     TimeLimit limit(request, site_.head_time);
     while (end == input.npos) {

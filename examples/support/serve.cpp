@@ -180,7 +180,7 @@ int serve_choice(int argc, char** argv, const About& about, std::span<const Choi
 }  // namespace
 
 sockserv::RunOptions Options::announcing(const sockserv::AbstractServer& served) const {
-  // Whoever has read the line may send a signal at once, so it is printed when signals are handled.
+  // A reader of the line may send a signal at once, so it is printed once signals are handled.
   const auto announce = [this, &served] {
     const std::string url = scheme + "://" + served.server_address().to_string();
     sockserv::LineWriter(STDOUT_FILENO).write({"listening on ", url, "\n"});  // even if nobody reads it

@@ -29,7 +29,7 @@ class ServerSocket;
 /// Safe: any number of threads may send.
 ///
 /// @par Lifetime
-/// That of the request; a copy must not outlive the server.
+/// The request owns it. A copy must not outlive the server.
 class SOCKSERV_EXPORT DatagramSocket {
  public:
   explicit DatagramSocket(std::shared_ptr<detail::ServerSocket> socket,
@@ -49,8 +49,8 @@ class SOCKSERV_EXPORT DatagramSocket {
   void sendto(std::string_view packet, const Address& address, const Address& from);
   void sendto(std::string_view packet, const Address& address, const Address& from, error_code& error) noexcept;
 
-  /// The descriptor. It stays open until the last request that came through it has ended, even if the server has
-  /// been closed in between.
+  /// Returns the descriptor. It stays open until the last request that arrived on it is done, even if the server was
+  /// closed before that.
   int fileno() const noexcept;
   Address getsockname() const;
 

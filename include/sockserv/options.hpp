@@ -15,7 +15,7 @@ namespace sockserv {
 ///     TCPServer<Upper> server({"127.0.0.1", 9000}, {.request_queue_size = 128, .idle_timeout = 30s});
 ///
 /// The limits hold under every mixin; where several processes accept, in each of them by itself. A connection that
-/// passes a timeout is aborted: its socket is shut down, and what the handler is doing with it, and whatever it does
+/// exceeds a timeout is aborted: its socket is shut down, and what the handler is doing with it, and whatever it does
 /// from then on, throws `limit_error`. A handler that waits for something else than its client is not interrupted; the
 /// limit strikes when it turns to its client again. Timeouts do not concern datagrams, which have no connection.
 ///
