@@ -103,7 +103,7 @@ pid_t WorkerProcesses::start(const std::function<pid_t()>& fork) {
   Channel channel = make_channel();
   return children_.add([&, this](ClosedTogether&) {
     const std::scoped_lock lock(mutex_);  // across the fork, so that the child's copy is whole and free
-    const std::size_t index = free_place().value();
+    const std::size_t index = free_slot().value();
     WorkerSlot& slot = slots_.values()[index];
     Worker& worker = workers_[index];
     const std::uint64_t accepted_before = slot.counters.accepted;
@@ -121,7 +121,7 @@ pid_t WorkerProcesses::start(const std::function<pid_t()>& fork) {
   });
 }
 
-std::optional<std::size_t> WorkerProcesses::free_place() const {
+std::optional<std::size_t> WorkerProcesses::free_slot() const {
   const auto found = std::find_if(workers_.begin(), workers_.end(), [](const Worker& each) { return each.id == 0; });
   if (found == workers_.end()) return std::nullopt;
   return static_cast<std::size_t>(found - workers_.begin());
@@ -136,15 +136,15 @@ bool WorkerProcesses::is_one_ready_since(time_point then) const {
   return false;
 }
 
-bool WorkerProcesses::has_free_place() const {
+bool WorkerProcesses::has_free_slot() const {
   const std::scoped_lock lock(mutex_);
-  return free_place().has_value();
+  return free_slot().has_value();
 }
 
 /// While workers end early, they are started one at a time, and not before the last one has proved itself or ended.
 bool WorkerProcesses::is_one_due() const {
   const std::scoped_lock lock(mutex_);
-  if (!free_place()) return false;
+  if (!free_slot()) return false;
   if (early_deaths_ == 0) return true;
   return detail::now() >= next_start_ &&
          std::all_of(workers_.begin(), workers_.end(), [](const Worker& each) { return each.id == 0 || each.proven; });

@@ -61,7 +61,7 @@ class SOCKSERV_EXPORT WorkerProcesses {
   /// @name In the parent
   /// @{
 
-  /// Makes places for this many workers, the first time that it is called.
+  /// Makes slots for this many workers, the first time that it is called.
   void make_slots(std::size_t count);
 
   /// Starts a worker in a free slot: calls `fork`, which returns as fork() does or throws. Returns 0 in the worker.
@@ -94,7 +94,7 @@ class SOCKSERV_EXPORT WorkerProcesses {
   int descriptor() const noexcept { return children_.descriptor(); }
 
   std::set<pid_t> ids() const { return children_.active(); }
-  bool has_free_place() const;
+  bool has_free_slot() const;
   /// True if a worker that was started then or later is ready.
   bool is_one_ready_since(time_point then) const;
   bool empty() const { return children_.size() == 0; }
@@ -112,7 +112,7 @@ class SOCKSERV_EXPORT WorkerProcesses {
   void answer(std::size_t requests_aborted) noexcept;
   /// How many requests this process has accepted.
   std::uint64_t accepted() const noexcept { return own_slot_->counters.accepted - accepted_before_; }
-  WorkerSlot& own_place() noexcept { return *own_slot_; }
+  WorkerSlot& own_slot() noexcept { return *own_slot_; }
   std::size_t own_index() const noexcept { return static_cast<std::size_t>(own_slot_ - slots_.values().data()); }
   /// @}
 
@@ -152,7 +152,7 @@ class SOCKSERV_EXPORT WorkerProcesses {
   void note_proven();
   template <class How>
   void died_early(const How& how, const AbstractServer& server);
-  std::optional<std::size_t> free_place() const;
+  std::optional<std::size_t> free_slot() const;
 
   ChildProcesses children_;
   Descriptor parent_;  // its pidfd, for the workers

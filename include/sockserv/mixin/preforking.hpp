@@ -145,7 +145,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   }
   /// What one worker has taken, another cannot serve.
   bool may_take_requests_ahead() const noexcept override { return false; }
-  bool accept_elsewhere() override { return !workers_.inside() || Server::accept_elsewhere(); }
+  bool accept_elsewhere() override { return !workers_.inside() || Server::others_accept(); }
   bool may_accept() override { return Server::may_accept() && !is_worn_out(); }
   detail::Runner::Watch watch() const override {
     if (workers_.inside()) return Server::watch();
@@ -171,9 +171,9 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
     // Those that are ready have the listener then, and clients who keep coming must not keep us.
     while (this->taking_backlog() && this->is_anyone_waiting() && !workers_.is_one_ready_since(begun)) {
       workers_.supervise(boot_timeout, *this);
-      if (workers_.has_free_place()) {
+      if (workers_.has_free_slot()) {
         if (attempts-- == 0) return;
-        while (workers_.has_free_place() && start_worker()) {
+        while (workers_.has_free_slot() && start_worker()) {
         }
         workers_.notify(detail::WorkerCommand::drain);
       }
@@ -222,8 +222,8 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   [[noreturn]] void work() noexcept {
     try {
       const auto error = detail::error_of([this] {
-        this->count_in(workers_.own_place().counters);
-        this->live_requests().count_in(workers_.own_place().running);
+        this->count_in(workers_.own_slot().counters);
+        this->live_requests().count_in(workers_.own_slot().running);
         take_share_of_connections();
         this->notify_fork(boost::asio::execution_context::fork_child);
         this->serve_as_worker();
