@@ -138,7 +138,7 @@ void FiberLoops::busy() noexcept {
   if (!watching_.exchange(true)) wake_();
 }
 
-Runner::Watch FiberLoops::watch() const {
+Runner::Watch FiberLoops::watch() {
   if (!watching_ && !last_look_) return {};
   return {.interval = std::max<duration>(settings_.stall_threshold / 2, std::chrono::milliseconds(1))};
 }

@@ -42,7 +42,7 @@ class FiberLoops final : public Runner {
   std::size_t abort(bool last_resort) noexcept override;
 
   /// Asks for a look at the loops now and then, while any of them is busy.
-  Watch watch() const override;
+  Watch watch() override;
   /// Looks for tasks that keep their loop.
   void collect() override;
 
@@ -86,7 +86,7 @@ class FiberLoops final : public Runner {
   std::condition_variable none_left_;
 
   std::atomic<bool> watching_ = false;
-  bool last_look_ = false;  // of the thread that looks, as are the sights
+  bool last_look_ = false;  // the serving thread's, as are the observations
   std::vector<Observation> observations_;
 
   ThreadPool offloaded_{[] {}};

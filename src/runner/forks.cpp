@@ -41,7 +41,7 @@ class Forks final : public Runner {
     return children;
   }
 
-  Watch watch() const override {
+  Watch watch() override {
     children_.watch_all();
     return {children_.descriptor(), children_.look_interval()};
   }
@@ -77,7 +77,7 @@ class Forks final : public Runner {
   const ForksSettings settings_;
   SharedMemory<SharedWithChildren> shared_{1};
   // Before what its children keep, so that the descriptors that they close have numbers that follow each other.
-  mutable ChildProcesses children_{shared().exit_flags};
+  ChildProcesses children_{shared().exit_flags};
   StopEvent stopped_;
   bool must_watch_ = false;  // a child that has no thread yet to wait for that
 };

@@ -63,7 +63,7 @@ void AbstractServer::serve_forever(duration poll_interval) {
     begin_serving();
     while (!stop_requested_) {
       if (when_ready_ && is_ready()) std::exchange(when_ready_, nullptr)();
-      const bool for_requests = may_accept_now() && !accept_elsewhere();
+      const bool for_requests = may_accept_now() && !others_accept();
       if (wait(deadline_after(poll_interval), for_requests).request) {
         handle_waiting_requests();
       } else {
@@ -189,6 +189,8 @@ void AbstractServer::service() {
 /// Waits for the runner's descriptor, or to be woken, or for the end of a pause in accepting, and if asked for a
 /// request.
 AbstractServer::ReadyDescriptors AbstractServer::wait(std::optional<time_point> deadline, bool for_requests) {
+  // Before the runner is asked, which then prepares for waiting.
+  if (for_requests && requests_at_hand()) return {.request = !stop_requested_, .anything = true};
   const detail::Runner::Watch runner = watch();
   pollfd watched[3] = {{wake_.get(), POLLIN, 0}, {runner.descriptor, POLLIN, 0}, {-1, POLLIN, 0}};
   if (runner.interval) {
@@ -196,7 +198,6 @@ AbstractServer::ReadyDescriptors AbstractServer::wait(std::optional<time_point> 
     deadline = std::min(deadline.value_or(next), next);
   }
   if (for_requests) {
-    if (requests_at_hand()) return {.request = !stop_requested_, .anything = true};
     watched[2].fd = fileno();
   } else if (const auto pause_end = accept_pause_.end()) {
     deadline = std::min(deadline.value_or(*pause_end), *pause_end);
@@ -220,7 +221,7 @@ void AbstractServer::wake() noexcept {
 /// Where nobody serves, a thread takes the backlog while the caller watches the deadline. The caller does it where
 /// there should be no thread, or can be none; then a request that the serving thread itself runs may outlast the
 /// deadline.
-void AbstractServer::take_backlog_elsewhere(time_point deadline) {
+void AbstractServer::take_unserved_backlog(time_point deadline) {
   {
     const std::scoped_lock lock(mutex_);
     if (serving_ || !taking_backlog_ || !is_listening()) return;

@@ -57,7 +57,7 @@ DrainResult AbstractServer::drain(duration limit) {
   begin_drain();
   if (called_from_within()) return {};
 
-  if (wait_for_serving_thread(deadline)) take_backlog_elsewhere(deadline);
+  if (wait_for_serving_thread(deadline)) take_unserved_backlog(deadline);
   if (wait_until_done(deadline)) return {};
 
   DrainResult result;

@@ -72,13 +72,13 @@ class SOCKSERV_EXPORT Runner {
   /// server's registry.
   virtual std::size_t abort(bool last_resort) noexcept = 0;
 
-  /// When the serving loop is to call `collect()`: when the descriptor becomes readable (-1: there is none), and after
-  /// that time at the latest (no value: the descriptor is enough).
+  /// Called before the serving loop waits. Returns when the loop is to call `collect()`: when the descriptor becomes
+  /// readable (-1: there is none), and after that time at the latest (no value: the descriptor is enough).
   struct Watch {
     int descriptor = -1;
     std::optional<duration> interval = {};
   };
-  virtual Watch watch() const { return {}; }
+  virtual Watch watch() { return {}; }
   /// Reaps processes that have exited, and reports tasks that have kept their thread for too long.
   virtual void collect() {}
 

@@ -145,9 +145,9 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   }
   /// What one worker has taken, another cannot serve.
   bool may_take_requests_ahead() const noexcept override { return false; }
-  bool accept_elsewhere() override { return !workers_.inside() || Server::others_accept(); }
+  bool others_accept() override { return !workers_.inside() || Server::others_accept(); }
   bool may_accept() override { return Server::may_accept() && !is_worn_out(); }
-  detail::Runner::Watch watch() const override {
+  detail::Runner::Watch watch() override {
     if (workers_.inside()) return Server::watch();
     return {workers_.descriptor(), workers_.look_interval(boot_timeout, this->awaits_readiness())};
   }

@@ -225,10 +225,9 @@ class SOCKSERV_EXPORT AbstractServer {
   virtual bool is_ready() const { return true; }
   /// Called by `serve_forever()` when it could accept now: true if others do that for it, who call `wake()` when they
   /// cannot go on. They call `handle_request_noblock()`, one at a time, within a `detail::RequestScope` of this server.
-  virtual bool accept_elsewhere() { return runner().accept(); }
-  /// False while a limit is reached: the backlog holds what comes. The loop asks again when `wake()` is called or the
-  /// `service_descriptor()` becomes readable.
-  /// Any thread that accepts may ask.
+  virtual bool others_accept() { return runner().accept(); }
+  /// Returns false while a limit is reached: the backlog holds what comes. The loop asks again when `wake()` is called
+  /// or the runner's descriptor becomes readable. Any thread that accepts may ask.
   virtual bool may_accept();
   /// The same, with pauses after failures to accept.
   bool may_accept_now() { return may_accept() && !accept_pause_.end(); }
@@ -239,8 +238,8 @@ class SOCKSERV_EXPORT AbstractServer {
   virtual bool may_take_requests_ahead() const noexcept { return true; }
   /// True while `serve_forever()` goes on, if so: only then are requests taken before they can be served.
   bool takes_requests_ahead() const noexcept { return takes_requests_ahead_; }
-  /// When the loop is to call `collect()`.
-  virtual detail::Runner::Watch watch() const { return runner().watch(); }
+  /// Called before the loop waits: when to call `collect()`.
+  virtual detail::Runner::Watch watch() { return runner().watch(); }
   /// Looks after what the runner has running.
   virtual void collect() { runner().collect(); }
   /// True once the socket can be served.
@@ -341,7 +340,7 @@ class SOCKSERV_EXPORT AbstractServer {
   void throw_fatal_error();
   void begin_expected_drain();
   void take_backlog();
-  void take_backlog_elsewhere(time_point deadline);
+  void take_unserved_backlog(time_point deadline);
   bool start_taking_backlog();
   void take_backlog_in_this_thread();
   bool wait_for_serving_thread(time_point deadline);

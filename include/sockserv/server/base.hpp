@@ -225,7 +225,7 @@ void BaseServer<Handler>::finish_request(request_type& request, const Address& c
 template <class Handler>
 bool BaseServer<Handler>::handle_request_noblock() {
   std::exception_ptr failure;
-  // Returned into its place: moving a request takes longer than some handlers.
+  // Returned into its place, to save moving the request.
   auto next = [&]() -> std::optional<std::pair<request_type, Address>> {
     try {
       return get_request();
