@@ -39,11 +39,12 @@ class BaseServer : public AbstractServer {
   ///     sockserv::ThreadingTCPServer<Count> server({"127.0.0.1", 9000});
   ///     server.construct_handlers_with(database);
   ///
-  /// An lvalue is passed to each handler as a reference to the very object. An rvalue is moved into the server, and
-  /// passed as a reference to const. Handlers live on the stack of what runs them; a request costs no allocation.
+  /// Each handler gets an lvalue as a reference to that object. The server keeps an rvalue, and passes it as a
+  /// reference to const. Handlers live on the stack of the thread or fiber that runs them, so a request costs no
+  /// allocation.
   ///
-  /// Call it before serving. A second call replaces the first. A server whose handler has no default constructor
-  /// refuses to serve without it or a `handler_factory`, and every server refuses to serve with both.
+  /// Call it before serving. A second call replaces the first. If the handler has no default constructor, the server
+  /// refuses to serve without this call or a `handler_factory`. With both, every server refuses to serve.
   ///
   /// @par Lifetime
   /// An object that is passed as an lvalue must outlive the requests, so declare it before the server: nothing checks
