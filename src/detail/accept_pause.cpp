@@ -1,4 +1,5 @@
-#include <sockserv/detail/accept_pause.hpp>
+#include "accept_pause.hpp"
+
 #include <sockserv/detail/clock.hpp>
 
 #include <algorithm>

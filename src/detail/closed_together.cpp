@@ -1,4 +1,4 @@
-#include <sockserv/detail/closed_together.hpp>
+#include "closed_together.hpp"
 
 #include <unistd.h>
 

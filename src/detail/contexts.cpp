@@ -80,9 +80,10 @@ void close_idle_contexts() noexcept {
   idle_contexts->clear();
 }
 
+std::mutex& contexts_mutex() noexcept { return idle_mutex; }
+
 void abandon_contexts() noexcept {
-  if (!ever_used) return;        // a child touches no memory without need
-  new (&idle_mutex) std::mutex;  // a thread that is not here may have held it
+  if (!ever_used) return;  // a child touches no memory without need
   idle_contexts = nullptr;
   contexts_made = 0;
   if (of_this_thread) of_this_thread->lease.abandon();

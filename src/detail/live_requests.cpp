@@ -153,12 +153,10 @@ bool LiveRequests::are_aborted() const {
   return aborted_;
 }
 
-void LiveRequests::forget() noexcept {
+void LiveRequests::close_in_child() const noexcept {
   for (const LiveRequest* request = first_; request; request = request->next_) {
     if (request->descriptor_ >= 0) ::close(request->descriptor_);
   }
-  auto on_room = std::move(on_room_);
-  new (this) LiveRequests(std::move(on_room));  // threads of the parent may be waiting on the old one
 }
 
 LiveRequests::Bytes LiveRequests::bytes(const Counters& counters) const {

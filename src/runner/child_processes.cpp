@@ -1,9 +1,7 @@
-#include <sockserv/detail/child_processes.hpp>
-#include <sockserv/detail/clock.hpp>
+#include "child_processes.hpp"
 
 #include <poll.h>
 #include <signal.h>
-#include <stdio_ext.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -15,13 +13,12 @@
 #include <bit>
 #include <cerrno>
 #include <cstdint>
-#include <cstdio>
-#include <iostream>
-#include <new>
+#include <sockserv/detail/deadline.hpp>
 #include <sockserv/error.hpp>
 #include <span>
-#include <streambuf>
 #include <utility>
+
+#include "../detail/exit_child.hpp"
 
 namespace sockserv::detail {
 namespace {
@@ -30,13 +27,6 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds interval_without_descriptor(20);
-
-/// Knows whether a stream holds output of its own, as it does if the program has called sync_with_stdio(false).
-struct Pending : std::streambuf {
-  static bool any(const std::streambuf& buffer) {
-    return (buffer.*(&Pending::pptr))() != (buffer.*(&Pending::pbase))();
-  }
-};
 
 }  // namespace
 
@@ -81,11 +71,14 @@ bool ChildProcesses::has_announced_exit(const Child& child) const noexcept {
 
 /// Only closes descriptors: memory that a child frees is memory that it must copy first, and it is about to exit.
 void ChildProcesses::become_child(int exit_flag, ClosedTogether& unneeded) noexcept {
-  for (const Child& sibling : children_) unneeded.add(sibling.descriptor);
+  for (Child& sibling : children_) {
+    unneeded.add(sibling.descriptor);
+    sibling.admission.withdraw();  // the parent's has effect
+  }
   unneeded.add(ended_.release());
   unneeded.add(none_left_.release());
   unneeded.close();
-  new (&children_) decltype(children_)();
+  children_.clear();
   counts_ = {};
   flags_taken_ = 0;
   own_exit_flag_ = exit_flag;
@@ -207,12 +200,10 @@ bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
     collect_ended();
     const auto now = detail::now();
     if (children_.empty() || now >= deadline || stop_waiting_) break;
-    auto wait =
-        std::chrono::ceil<milliseconds>(std::min<steady_clock::duration>(deadline - now, std::chrono::hours(1)));
-    if (count_of(Watch::impossible) > 0) wait = std::min(wait, interval_without_descriptor);
+    const auto until = count_of(Watch::impossible) > 0 ? std::min(deadline, now + interval_without_descriptor) : deadline;
     lock.unlock();
     std::array<pollfd, 2> watched{{{ended_.get(), POLLIN, 0}, {none_left_.get(), POLLIN, 0}}};
-    ::poll(watched.data(), watched.size(), static_cast<int>(wait.count()));
+    ::poll(watched.data(), watched.size(), milliseconds_until(until));
     lock.lock();
   }
   if (--waiting_ == 0) {
@@ -266,26 +257,9 @@ pid_t fork_with_notice(const std::function<void(boost::asio::execution_context::
   return child;
 }
 
-void flush_standard_streams() noexcept {
-  // Looks first, because flushing writes to memory even where there is nothing to flush, and around a fork each page
-  // that is written to has to be copied.
-  for (std::FILE* const file : {stdout, stderr}) {
-    if (::__fpending(file) > 0) std::fflush(file);
-  }
-  for (std::ostream* const stream : {&std::cout, &std::cerr, &std::clog}) {
-    const std::streambuf* const buffer = stream->rdbuf();
-    if (buffer && Pending::any(*buffer)) error_of([&] { stream->flush(); });  // a stream may be set to throw
-  }
-}
-
 void ChildProcesses::exit_from_child(int status) noexcept {
   flush_standard_streams();
   if (own_exit_flag_ >= 0) (*exit_flags_)[static_cast<std::size_t>(own_exit_flag_)] = true;
-  ::_exit(status);
-}
-
-void exit_child(int status) noexcept {
-  flush_standard_streams();
   ::_exit(status);
 }
 

@@ -54,7 +54,7 @@ bool FiberLoops::accept() {
   return true;
 }
 
-void FiberLoops::stop_accepting() noexcept {
+void FiberLoops::stop_accepting(bool /*to_drain*/) noexcept {
   accepting_ = false;
   const std::scoped_lock lock(accepting_mutex_);  // whoever had begun has ended now
 }

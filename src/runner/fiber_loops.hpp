@@ -31,7 +31,7 @@ class FiberLoops final : public Runner {
   ///     descriptor is lacking.
   void start(Acceptor& acceptor) override;
   bool accept() override;
-  void stop_accepting() noexcept override;
+  void stop_accepting(bool to_drain) noexcept override;
 
   /// Has the task done by the loop that is calling, or by another that has clearly less to do.
   void run(std::unique_ptr<Task>& task) override;

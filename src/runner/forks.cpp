@@ -1,13 +1,13 @@
 #include <signal.h>
 
 #include <atomic>
-#include <sockserv/detail/child_processes.hpp>
 #include <sockserv/detail/counters.hpp>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/runners.hpp>
 #include <sockserv/detail/shared_memory.hpp>
 #include <utility>
 
+#include "child_processes.hpp"
 #include "stop_event.hpp"
 
 namespace sockserv::detail {
@@ -20,7 +20,7 @@ struct SharedWithChildren {
   ChildProcesses::ExitFlags exit_flags;
 };
 
-class Forks final : public Runner {
+class Forks final : public Runner, public Processes {
  public:
   explicit Forks(ForksSettings settings) : settings_(std::move(settings)) { settings_.count_in(shared().counters); }
 
@@ -31,9 +31,8 @@ class Forks final : public Runner {
   }
 
   bool has_room() const override { return children_.size() < settings_.max_children(); }
-  std::size_t running() const override { return children_.size(); }
+  std::size_t running() const override { return 0; }
   bool wait_until_idle(time_point deadline) override { return children_.wait_until_none(deadline); }
-  void stop_waiting() noexcept override { children_.stop_waiting(); }
 
   std::size_t abort(bool last_resort) noexcept override {
     const std::size_t children = children_.signal_all(last_resort ? SIGKILL : SIGTERM);
@@ -47,6 +46,10 @@ class Forks final : public Runner {
   }
   void collect() override { children_.collect_known(); }
 
+  Processes* processes() noexcept override { return this; }
+  std::set<pid_t> ids() const override { return children_.active(); }
+  std::size_t requests() const override { return children_.size(); }
+  void stop_waiting() noexcept override { children_.stop_waiting(); }
   void stop() noexcept override {
     shared().stopping = true;
     stopped_.set();
@@ -58,8 +61,6 @@ class Forks final : public Runner {
     must_watch_ = false;
     stopped_.call_when_set(settings_.end_idle);
   }
-
-  std::set<pid_t> processes() const override { return children_.active(); }
 
  private:
   SharedWithChildren& shared() const noexcept { return shared_.values().front(); }

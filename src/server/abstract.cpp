@@ -1,38 +1,104 @@
-/// What a server is made of, what it counts, and whom it tells of errors.
+/// What a server shows of its core, and whom it tells of errors.
 
 #include <sockserv/server/abstract.hpp>
 
 #include <sys/eventfd.h>
 
+#include <boost/core/demangle.hpp>
+#include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
 #include <string>
 
 #include "../detail/standard_error.hpp"
+#include "core.hpp"
 #include "inline_runner.hpp"
 
 namespace sockserv {
 
-AbstractServer::AbstractServer(ServerOptions options)
-    : options_(std::move(options)), wake_(make_wake()), runner_(&detail::inline_runner()) {
-  if (!wake_) detail::throw_error(detail::last_system_error(), "eventfd");
+AbstractServer::Core::Core(AbstractServer& server, MakeRunner make_runner)
+    : server_(server), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), runner_(&detail::inline_runner()) {
+  if (!wake_) detail::throw_error(detail::last_system_error(), "eventfd");  // nobody could stop the server
+  if (make_runner) use_runner(std::move(make_runner));
+}
+
+AbstractServer::AbstractServer(ServerOptions options) : options_(std::move(options)) {
+  detail::fill_standard_descriptors();
+  core_ = std::make_unique<Core>(*this, MakeRunner());
   detail::prepare_log();
   detail::validate(options_);
 }
 
 AbstractServer::~AbstractServer() = default;
 
-detail::Descriptor AbstractServer::make_wake() noexcept {
-  detail::fill_standard_descriptors();
-  return detail::Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+void AbstractServer::serve_forever(duration poll_interval) { core_->serve_forever(poll_interval); }
+void AbstractServer::handle_request() { core_->handle_request(); }
+void AbstractServer::wake() noexcept { core_->wake(); }
+void AbstractServer::call_when_ready(std::function<void()> action) { core_->call_when_ready(std::move(action)); }
+bool AbstractServer::takes_requests_ahead() const noexcept { return core_->takes_requests_ahead(); }
+
+void AbstractServer::request_stop() noexcept { core_->request_stop(); }
+bool AbstractServer::stop_requested() const noexcept { return core_->stop_requested(); }
+void AbstractServer::shutdown() { core_->shutdown(); }
+void AbstractServer::expect_drain(duration limit) noexcept { core_->expect_drain(limit); }
+DrainResult AbstractServer::drain(duration limit) { return core_->drain(limit); }
+void AbstractServer::hurry_drain() noexcept { core_->hurry_drain(); }
+void AbstractServer::kill_requests() noexcept { core_->abort_requests(true); }
+void AbstractServer::server_close() { core_->server_close(); }
+ServerState AbstractServer::state() const { return core_->state(); }
+bool AbstractServer::called_from_within() const noexcept { return core_->called_from_within(); }
+
+void AbstractServer::use_runner(MakeRunner make) { core_->use_runner(std::move(make)); }
+void AbstractServer::end_runner() noexcept { core_->end_runner(); }
+const AbstractServer::MakeRunner& AbstractServer::make_runner() const noexcept { return core_->make_runner(); }
+detail::Runner& AbstractServer::runner() const noexcept { return core_->runner(); }
+std::size_t AbstractServer::requests_running() const { return core_->requests_running(); }
+detail::LiveRequests& AbstractServer::live_requests() noexcept { return core_->live_requests(); }
+
+ServerStats AbstractServer::stats() const { return core_->stats(); }
+void AbstractServer::count_in(detail::Counters& counters) noexcept { core_->count_in(counters); }
+detail::Counters& AbstractServer::counters() noexcept { return core_->counters(); }
+
+bool AbstractServer::accept_failed(const std::exception_ptr& error) noexcept { return core_->accept_failed(error); }
+void AbstractServer::accept_succeeded() noexcept { core_->accept_succeeded(); }
+std::optional<detail::Admission> AbstractServer::admit(const Address& client_address, bool is_connection) {
+  return core_->admit(client_address, is_connection);
 }
 
-ServerStats AbstractServer::stats() const {
-  ServerStats stats = detail::stats_of(*counters_);
-  const detail::LiveRequests::Bytes bytes = live_requests_.bytes(*counters_);
-  stats.bytes_in = bytes.in;
-  stats.bytes_out = bytes.out;
-  stats.active = requests_running();
-  return stats;
+std::set<pid_t> AbstractServer::process_ids() const {
+  const detail::Processes* const processes = runner().processes();
+  return processes ? processes->ids() : std::set<pid_t>();
+}
+
+void AbstractServer::expect_stop(int descriptor) {
+  if (detail::Processes* const processes = runner().processes()) processes->expect_stop(descriptor);
+}
+
+void AbstractServer::wait_for_runner() {
+  if (!called_from_within()) runner().wait_until_idle(time_point::max());
+}
+
+void AbstractServer::abort_and_wait() noexcept {
+  live_requests().shut_all_down();
+  core_->wait_for_requests(time_point::max());
+}
+
+void AbstractServer::check_settings() const {
+  if (timeout) detail::require_not_negative("timeout", *timeout);
+}
+
+void AbstractServer::begin_destruction(const std::type_info& destructor_of) noexcept {
+  const Lifecycle& lifecycle = core_->lifecycle();
+  const std::type_info* const served_as = lifecycle.served_as();
+  const bool runs = core_->requests_here() > 0 || lifecycle.is_serving();
+  if (runs && served_as && *served_as != destructor_of) {
+    log(LogLevel::error, [&] {
+      return "a " + boost::core::demangle(served_as->name()) +
+             " is destroyed while it serves, so its handlers use members that are gone. Call server_close() in its "
+             "destructor (and leave block_on_close true and daemon_threads false), or drain() before";
+    });
+    std::terminate();
+  }
+  server_close();
 }
 
 void AbstractServer::handle_error(const Address& client_address, std::exception_ptr error) {
@@ -48,11 +114,11 @@ void AbstractServer::handle_error(const Address& client_address, std::exception_
 
 void AbstractServer::report_error(const Address& client_address, const std::exception_ptr& error) noexcept {
   if (is_peer_gone(error)) {
-    detail::count(counters_->peers_gone);
+    detail::count(counters().peers_gone);
   } else if (is_authentication_failure(error)) {
-    detail::count(counters_->authentication_failures);
+    detail::count(counters().authentication_failures);
   } else if (!is_limit(error)) {  // counted already, where the connection was aborted
-    detail::count(counters_->handler_errors);
+    detail::count(counters().handler_errors);
   }
   if (const auto another = detail::error_of([&] { handle_error(client_address, error); })) {
     log(LogLevel::error, [&] {
@@ -61,42 +127,15 @@ void AbstractServer::report_error(const Address& client_address, const std::exce
   }
 }
 
-void AbstractServer::accept_succeeded() noexcept {
-  detail::count(counters_->accepted);
-  accept_pause_.succeeded();
-}
-
-bool AbstractServer::accept_failed(const std::exception_ptr& error) noexcept {
-  using Verdict = detail::AcceptPause::Verdict;
-  detail::count(counters_->accept_errors);
-  const Verdict verdict = accept_pause_.failed(error);
-  if (verdict == Verdict::stop) {
-    stop_with(error);
-  } else if (accept_pause_.worth_logging(error)) {
-    log(LogLevel::warning, [&] {
-      return "cannot accept: " + detail::describe(error) + (verdict == Verdict::pause ? "; accepting pauses" : "");
-    });
-  }
-  return verdict != Verdict::stop;
-}
-
-std::optional<detail::Admission> AbstractServer::admit(const Address& client_address, bool is_connection) {
-  const std::size_t limit = options_.max_connections_per_address;
-  if (limit == 0 || !is_connection || !client_address.is_ip()) return detail::Admission(*counters_);
-  auto* const entry = connections_by_address_.enter(client_address, limit);
-  if (!entry) return std::nullopt;
-  return detail::Admission(*counters_, connections_by_address_, *entry);
-}
-
 void AbstractServer::count_rejected(Rejection reason, const Address& client_address) noexcept {
   switch (reason) {
     case Rejection::full:
-      return detail::count(counters_->rejected_full);
+      return detail::count(counters().rejected_full);
     case Rejection::unverified:
-      return detail::count(counters_->rejected_unverified);
+      return detail::count(counters().rejected_unverified);
     case Rejection::per_address:
-      detail::count(counters_->rejected_per_address);
-      if (may_log_rejection_()) {
+      detail::count(counters().rejected_per_address);
+      if (core_->may_log_rejection()) {
         log(LogLevel::info, [&] {
           return client_address.to_string() + " is rejected: its address has " +
                  std::to_string(options_.max_connections_per_address) + " connections already";

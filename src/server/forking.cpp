@@ -1,18 +1,17 @@
 /// What becomes of a server in a process that it forks.
 
-#include <sockserv/server/abstract.hpp>
-
 #include <signal.h>
 #include <unistd.h>
 
-#include <new>
-#include <sockserv/detail/child_processes.hpp>
 #include <sockserv/detail/input_buffer.hpp>
 #include <sockserv/detail/request_scope.hpp>
-
 #include <sockserv/error.hpp>
+
+#include "../detail/closed_together.hpp"
+#include "../detail/exit_child.hpp"
 #include "../detail/fork.hpp"
 #include "../detail/leave_to_system.hpp"
+#include "core.hpp"
 
 namespace sockserv {
 namespace {
@@ -34,50 +33,78 @@ void stop_on_sigterm(AbstractServer& server) noexcept {
 }  // namespace
 
 pid_t AbstractServer::fork_process(detail::ClosedTogether& unneeded) {
-  const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below
-  const detail::Fork fork(mutex_, live_requests_.mutex());
-  if (fork.child() == 0) become_child(unneeded);
-  return fork.child();
+  return core_->fork([&, this] {
+    listener_.become_child(unneeded);
+    core_->become_child(unneeded);
+  });
 }
 
-void AbstractServer::become_child(detail::ClosedTogether& unneeded) noexcept {
-  unneeded.add(wake_.release());
-  detail::InputBuffer::use_memory_of_child();
+pid_t AbstractServer::fork_worker(const MakeRunner& make_runner) {
+  return core_->fork([&, this] {
+    // If that fails, the parent starts another worker.
+    if (detail::error_of([&, this] { become_worker(make_runner); })) detail::exit_child(1);
+  });
 }
 
-pid_t AbstractServer::fork_worker() {
-  const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below
-  const detail::Fork fork(mutex_, live_requests_.mutex());
-  if (fork.child() == 0 && detail::error_of([this] { become_worker(); })) {
-    detail::exit_child(1);  // its parent will start another one
-  }
-  return fork.child();
-}
-
-void AbstractServer::become_worker() {
-  wake_ = make_wake();
-  if (!wake_) detail::throw_error(detail::last_system_error(), "eventfd");  // nobody could stop it
-  stop_requested_ = false;
-  taking_backlog_ = false;
-  drain_expected_ = false;
-  drain_hurried_ = false;
-  stopped_at_ = 0;
-  when_ready_ = nullptr;
-  serving_ = false;
-  backlog_taken_ = false;
-  close_after_serving_ = false;
-  new (&serving_ended_) std::condition_variable();  // the old one counts threads that wait in the parent
-  live_requests_.forget();
-  connections_by_address_.forget();
-  static_cast<void>(own_runner_.release());  // left as it is: its threads are the parent's, and may have held its locks
-  if (make_runner_) use_runner(std::move(make_runner_));
+void AbstractServer::become_worker(const MakeRunner& make_runner) {
+  std::unique_ptr<Core> own = core_->make_for_worker(make_runner);
+  listener_.become_worker();
+  core_->close_in_worker();
+  static_cast<void>(core_.release());  // left as it is: see Core
+  core_ = std::move(own);
   detail::RequestScope::current() = nullptr;
   stop_on_sigterm(*this);
 }
 
-void AbstractServer::serve_as_worker() {
+void AbstractServer::serve_as_worker(const detail::WorkerRole& role) { core_->serve_as_worker(role); }
+
+pid_t AbstractServer::Core::fork(const std::function<void()>& in_child) {
+  const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below
+  const detail::Fork fork(lifecycle_.mutex(), live_requests_.mutex());
+  if (fork.child() == 0) in_child();
+  return fork.child();
+}
+
+/// Of a process that serves one request, and so goes on with this core.
+void AbstractServer::Core::become_child(detail::ClosedTogether& unneeded) noexcept {
+  unneeded.add(wake_.release());
+  detail::InputBuffer::use_memory_of_child();
+}
+
+std::unique_ptr<AbstractServer::Core> AbstractServer::Core::make_for_worker(const MakeRunner& make_runner) const {
+  auto core = std::make_unique<Core>(server_, make_runner);
+  core->poll_interval_ = poll_interval_;
+  return core;
+}
+
+void AbstractServer::Core::close_in_worker() noexcept {
+  wake_.reset();
+  live_requests_.close_in_child();
+}
+
+void AbstractServer::Core::serve_as_worker(const detail::WorkerRole& role) {
+  role_ = &role;
+  counters_ = &role.counters;
+  live_requests_.count_in(role.running);
+  max_connections_ = role.max_connections;
+  if (role.max_requests > 0) last_request_ = role.counters.accepted + role.max_requests;
   serve_forever(poll_interval_);
   wait_until_done(time_point::max());
+}
+
+/// Called in the thread by which a worker hears of its parent.
+std::size_t AbstractServer::Core::handle_command(detail::WorkerCommand command) {
+  switch (command) {
+    case detail::WorkerCommand::stop:
+      begin_stop();
+      return 0;
+    case detail::WorkerCommand::drain:
+      begin_drain();
+      return 0;
+    case detail::WorkerCommand::abort:
+      return end_drain();
+  }
+  return 0;
 }
 
 }  // namespace sockserv

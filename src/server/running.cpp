@@ -1,62 +1,58 @@
-/// How a server uses its runner.
-
-#include <sockserv/server/abstract.hpp>
+/// What a server runs, by which runner, and what it counts.
 
 #include <algorithm>
 #include <sockserv/detail/request_scope.hpp>
 
+#include "core.hpp"
 #include "inline_runner.hpp"
 
 namespace sockserv {
 
-/// The server, as its runner sees it.
-class AbstractServer::OwnAcceptor final : public detail::Acceptor {
- public:
-  explicit OwnAcceptor(AbstractServer& server) : server_(server) {}
-
-  int listener() const noexcept override { return server_.fileno(); }
-  bool may_accept() override { return server_.may_accept_now(); }
-  bool accept() override {
-    const detail::RequestScope scope(server_);
-    return server_.handle_request_noblock();
-  }
-
- private:
-  AbstractServer& server_;
-};
-
-void AbstractServer::use_runner(MakeRunner make) {
-  acceptor_ = std::make_unique<OwnAcceptor>(*this);
+void AbstractServer::Core::use_runner(MakeRunner make) {
   make_runner_ = std::move(make);
   own_runner_ = make_runner_();
   runner_ = own_runner_.get();
 }
 
-void AbstractServer::end_runner() noexcept {
+void AbstractServer::Core::end_runner() noexcept {
   own_runner_.reset();  // what still runs uses both pointers
   runner_ = &detail::inline_runner();
   counters_ = &own_counters_;  // they may have been the runner's
 }
 
-bool AbstractServer::may_accept() {
-  return (options_.max_connections == 0 || live_requests_.has_room(options_.max_connections)) && runner().has_room();
-}
-
 /// The registry and the runner count mostly the same requests. The registry alone has those that are being accepted,
 /// the runner alone those whose connection was closed and whose handler still runs.
-std::size_t AbstractServer::requests_running() const { return std::max(live_requests_.size(), runner().running()); }
+std::size_t AbstractServer::Core::requests_here() const { return std::max(live_requests_.size(), runner().running()); }
 
-bool AbstractServer::wait_for_requests(time_point deadline) {
+std::size_t AbstractServer::Core::requests_running() const {
+  const detail::Processes* const processes = runner().processes();
+  return requests_here() + (processes ? processes->requests() : 0);
+}
+
+bool AbstractServer::Core::wait_for_requests(time_point deadline) {
   return live_requests_.wait_until_none(deadline) && runner().wait_until_idle(deadline);
 }
 
-void AbstractServer::wait_for_runner() {
-  if (!called_from_within()) runner().wait_until_idle(time_point::max());
+std::size_t AbstractServer::Core::abort_requests(bool last_resort) noexcept {
+  const std::size_t aborted = live_requests_.shut_all_down();
+  if (!last_resort) detail::count(counters_->aborted_drain, aborted);
+  return aborted + runner().abort(last_resort);
 }
 
-void AbstractServer::end_idle() noexcept {
+void AbstractServer::Core::end_idle() noexcept {
   live_requests_.end_idle();
-  runner().stop();
+  if (detail::Processes* const processes = runner().processes()) processes->stop();
+}
+
+ServerStats AbstractServer::Core::stats() const {
+  ServerStats stats = detail::stats_of(*counters_);
+  const detail::LiveRequests::Bytes bytes = live_requests_.bytes(*counters_);
+  stats.bytes_in = bytes.in;
+  stats.bytes_out = bytes.out;
+  if (role_) role_->add_siblings(stats);
+  if (const detail::Processes* const processes = runner().processes()) processes->add_to(stats);
+  stats.active = requests_running();
+  return stats;
 }
 
 }  // namespace sockserv

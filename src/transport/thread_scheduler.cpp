@@ -2,30 +2,18 @@
 
 #include <poll.h>
 
-#include <algorithm>
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cerrno>
 #include <chrono>
-#include <cstdint>
-#include <limits>
 #include <optional>
 #include <sockserv/detail/contexts.hpp>
+#include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/live_requests.hpp>
 #include <thread>
 
 namespace sockserv::detail {
-namespace {
-
-/// How long poll(2) may wait, in its milliseconds; -1: indefinitely.
-int milliseconds_until(time_point deadline) noexcept {
-  if (deadline == no_deadline) return -1;
-  const std::int64_t left = std::chrono::ceil<std::chrono::milliseconds>(deadline - detail::now()).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
-}
-
-}  // namespace
 
 constinit ThreadScheduler plain_thread;
 

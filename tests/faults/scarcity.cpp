@@ -94,12 +94,9 @@ struct Observed : Base {
   Observed() : Base({"127.0.0.1", 0}, {.log = [](LogLevel, std::string_view) {}}) {
     if constexpr (requires(Base base) { base.processes; }) this->processes = 1;
     if constexpr (requires(Base base) { base.loops; }) this->loops = 2;
+    this->call_when_ready([this] { has_begun = true; });
   }
   ~Observed() override { this->server_close(); }
-  void begin_serving() override {
-    Base::begin_serving();
-    has_begun = true;
-  }
   std::atomic<bool> has_begun = false;
 };
 

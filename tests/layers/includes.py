@@ -21,7 +21,7 @@ LAYERS = ["base", "socket", "transport", "connection", "server", "runner", "mixi
 PLACES = {
     "base": """
         error export fwd log options version detail/clock detail/closed_together detail/counters detail/deadline
-        detail/descriptor detail/input_buffer detail/leave_to_system detail/once_a_second detail/processors
+        detail/descriptor detail/exit_child detail/input_buffer detail/leave_to_system detail/once_a_second detail/processors
         detail/sanitized detail/settings detail/shared_memory detail/signals_blocked detail/standard_error
         detail/text detail/thread_ending detail/view_iterator detail/wait_limit detail/without_sigpipe""",
     "socket": "address detail/packet_info detail/resolve detail/unix_path",
@@ -30,9 +30,9 @@ PLACES = {
     "connection": "client connection datagram files detail/admission detail/client_limits",
     "server": """
         handler this_request
-        detail/accept_pause detail/fork detail/request_scope detail/runner detail/server_class detail/server_socket
-        detail/task""",
-    "runner": "detail/child_processes detail/runners detail/worker_processes",
+        detail/accept_pause detail/fork detail/listener detail/request_scope detail/runner detail/server_class
+        detail/server_socket detail/task detail/worker_role""",
+    "runner": "detail/runners",
     "mixin": "servers detail/forking_server detail/threaded_requests",
     "run": "run",
     "testing": "testing",
@@ -58,7 +58,6 @@ KNOWN = """
     src/fiber/fiber.hpp -> include/sockserv/detail/task.hpp
     src/fiber/loop.hpp -> src/runner/fiber_loops.hpp
     src/transport/client.cpp -> include/sockserv/detail/request_scope.hpp
-    src/server/forking.cpp -> include/sockserv/detail/child_processes.hpp
 """
 
 PUBLIC = pathlib.PurePath("include")

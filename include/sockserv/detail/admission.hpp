@@ -29,9 +29,6 @@ class SOCKSERV_EXPORT ConnectionsByAddress {
   /// How many addresses have connections.
   std::size_t size() const;
 
-  /// In a forked child, alone in its process: forgets all, which are the parent's.
-  void forget() noexcept { counts_.clear(); }
-
   /// Held across fork(), so that the child's copy is whole and free.
   std::mutex& mutex() noexcept { return mutex_; }
 

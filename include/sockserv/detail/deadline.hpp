@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <sockserv/detail/clock.hpp>
 
@@ -23,6 +25,13 @@ std::chrono::steady_clock::time_point deadline_after(
 inline std::chrono::steady_clock::time_point earlier(
     std::chrono::steady_clock::time_point deadline, std::optional<std::chrono::steady_clock::duration> limit) noexcept {
   return limit ? std::min(deadline, deadline_after(*limit)) : deadline;
+}
+
+/// Returns how long poll(2) may wait until then, in its milliseconds; -1 for `time_point::max()`: indefinitely.
+inline int milliseconds_until(std::chrono::steady_clock::time_point deadline) noexcept {
+  if (deadline == std::chrono::steady_clock::time_point::max()) return -1;
+  const std::int64_t left = std::chrono::ceil<std::chrono::milliseconds>(deadline - detail::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
 }
 
 }  // namespace sockserv::detail

@@ -142,8 +142,8 @@ class SOCKSERV_EXPORT LiveRequests {
   /// Held across fork(), so that the child's copy is whole and free.
   std::mutex& mutex() noexcept { return mutex_; }
 
-  /// In a forked child: forgets all, which are the parent's, and closes the child's copies of their descriptors.
-  void forget() noexcept;
+  /// In a forked child that does not use this: closes the child's copies of the descriptors, which are the parent's.
+  void close_in_child() const noexcept;
   /// From now on keeps the number of requests there, for other processes to see. To be called while there is none.
   void count_in(std::atomic<std::size_t>& size) noexcept { size_ = &size; }
 

@@ -4,11 +4,16 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <sockserv/detail/task.hpp>
 #include <sockserv/export.hpp>
+
+namespace sockserv {
+struct ServerStats;
+}
 
 namespace sockserv::detail {
 
@@ -25,14 +30,56 @@ class SOCKSERV_EXPORT Acceptor {
   virtual bool accept() = 0;
 };
 
+/// The processes of a runner that has requests served in processes.
+///
+/// @par Thread safety
+/// Safe, except that the thread that serves calls `take_backlog`.
+class SOCKSERV_EXPORT Processes {
+ public:
+  virtual ~Processes() = default;
+
+  virtual std::set<pid_t> ids() const = 0;
+  /// The number of requests that the processes have and that have not ended.
+  virtual std::size_t requests() const = 0;
+  /// Makes `Runner::wait_until_idle()` return at once, now and from now on. Async-signal-safe.
+  virtual void stop_waiting() noexcept = 0;
+
+  /// @name For processes that serve one request each
+  /// @{
+
+  /// Tells the processes that the server stops.
+  virtual void stop() noexcept {}
+  /// In such a process: returns true once it has been told so.
+  virtual bool stop_requested() const noexcept { return false; }
+  /// Called in such a process when its handler is about to wait for the next request of this connection: from then on
+  /// the process hears of it.
+  virtual void expect_stop(int) {}
+  /// @}
+
+  /// @name For processes that accept
+  /// @{
+
+  /// Returns true once a process is about to accept.
+  virtual bool is_ready() const { return true; }
+  /// Has processes take what the backlog holds; returns false if that is left to the server. `is_wanted` returns false
+  /// once the backlog is empty, or need not be taken any more; `wait` waits a moment, and calls `Runner::collect()`.
+  virtual bool take_backlog(const std::function<bool()>& /*is_wanted*/, const std::function<void()>& /*wait*/) {
+    return false;
+  }
+  /// Adds what the processes counted.
+  virtual void add_to(ServerStats&) const {}
+  /// @}
+};
+
 /// Decides where accepted requests run: in the serving thread, in threads of their own, in a pool, in child processes,
-/// or on fibers. Each server owns one, which its mixin makes.
+/// in worker processes, or on fibers. Each server owns one, which its mixin makes.
 ///
 /// When `has_room()` has returned false, or the runner has stopped accepting by itself because it may not, it wakes the
 /// server as soon as there is room again. It does so by a function that it is constructed with.
 ///
 /// @par Thread safety
-/// Safe, except that one thread at a time serves and so calls `start`, `accept`, `stop_accepting` and `collect`.
+/// Safe, except that one thread at a time serves and so calls `start`, `accept`, `stop_accepting`, `watch` and
+/// `collect`.
 ///
 /// @par Lifetime
 /// The destructor waits until no task runs in this process, since tasks use the server.
@@ -51,8 +98,8 @@ class SOCKSERV_EXPORT Runner {
   /// Has the runner accept, from now on until `stop_accepting()` or until it may not; returns false if it is the server
   /// that accepts.
   virtual bool accept() { return false; }
-  /// When this returns, the runner does not accept.
-  virtual void stop_accepting() noexcept {}
+  /// When this returns, the runner does not accept in this process. `to_drain`: the backlog is to be taken.
+  virtual void stop_accepting(bool /*to_drain*/) noexcept {}
 
   /// Runs the task, now or soon. The task is still the caller's if there is no room for it, if a child process runs a
   /// copy of it, and if this throws.
@@ -60,13 +107,10 @@ class SOCKSERV_EXPORT Runner {
   /// Returns true if a task that came now would run, or could be queued.
   virtual bool has_room() const { return true; }
 
-  /// The number of tasks that have been given to the runner and have not finished.
+  /// The number of tasks that this process runs or has queued.
   virtual std::size_t running() const = 0;
-  /// Waits until none is left, or until the deadline; returns true if none is.
+  /// Waits until none is left, in this process or in others, or until the deadline; returns true if none is.
   virtual bool wait_until_idle(time_point deadline) = 0;
-  /// Makes `wait_until_idle()` return at once, now and from now on, in a runner that waits for processes.
-  /// Async-signal-safe.
-  virtual void stop_waiting() noexcept {}
   /// Called after the server has shut down its connections. Wakes tasks that wait for something else, and tells
   /// processes to stop; `last_resort` kills the processes. Returns how many requests that aborts besides those in the
   /// server's registry.
@@ -79,22 +123,12 @@ class SOCKSERV_EXPORT Runner {
     std::optional<duration> interval = {};
   };
   virtual Watch watch() { return {}; }
-  /// Reaps processes that have exited, and reports tasks that have kept their thread for too long.
+  /// Reaps processes that have exited, and reports tasks that have kept their thread for too long. What it throws ends
+  /// serving.
   virtual void collect() {}
 
-  /// @name For runners that fork
-  /// @{
-
-  /// Tells the processes that run tasks that the server stops.
-  virtual void stop() noexcept {}
-  /// In such a process: returns true once it has been told so.
-  virtual bool stop_requested() const noexcept { return false; }
-  /// Called in such a process when its handler is about to wait for the next request of this connection: from then on
-  /// the process hears of it.
-  virtual void expect_stop(int) {}
-  /// Returns the ids of those processes.
-  virtual std::set<pid_t> processes() const { return {}; }
-  /// @}
+  /// Returns the runner's processes; null if it runs tasks in this process alone.
+  virtual Processes* processes() noexcept { return nullptr; }
 };
 
 }  // namespace sockserv::detail

@@ -12,12 +12,14 @@
 #include <memory>
 #include <sockserv/detail/runner.hpp>
 #include <sockserv/export.hpp>
+#include <sockserv/log.hpp>
 #include <string>
 
 namespace sockserv::detail {
 
 class ClosedTogether;
 struct Counters;
+struct WorkerRole;
 
 /// Runs each task in a new thread.
 struct ThreadsSettings {
@@ -66,5 +68,27 @@ struct ForksSettings {
   std::function<void(Counters&)> count_in;
 };
 SOCKSERV_EXPORT std::unique_ptr<Runner> make_forks(ForksSettings settings);
+
+/// Has requests served in worker processes, which accept them themselves.
+struct WorkersSettings {
+  std::size_t processes = 1;
+  std::size_t max_requests = 0;     ///< After accepting this many a worker is replaced. 0: no limit.
+  std::size_t max_connections = 0;  ///< Of all workers together. 0: no limit.
+  Runner::duration boot_timeout{};
+  std::size_t max_early_deaths = 1;
+};
+struct WorkersHooks {
+  std::function<WorkersSettings()> settings;
+  /// The server's fork(), as `AbstractServer::fork_worker()`.
+  std::function<pid_t()> fork;
+  /// Is told of each fork, before and after.
+  std::function<void(boost::asio::execution_context::fork_event)> notify;
+  /// In a worker: calls `started`, and serves until it is told to stop.
+  std::function<void(const WorkerRole&)> serve;
+  std::function<void()> started;
+  std::function<void(LogLevel, const std::function<std::string()>&)> log;
+};
+/// `inner` runs the tasks of the parent itself; null: it runs them in the thread that calls.
+SOCKSERV_EXPORT std::unique_ptr<Runner> make_workers(WorkersHooks hooks, std::unique_ptr<Runner> inner);
 
 }  // namespace sockserv::detail

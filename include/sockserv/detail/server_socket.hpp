@@ -55,6 +55,7 @@ class SOCKSERV_EXPORT ServerSocket {
   /// Leaves the path to the process that made it.
   void keep_path() noexcept { path_.clear(); }
 
+  bool is_stream() const noexcept { return type_ == SOCK_STREAM; }
   /// True once it is bound, and for a stream, listening.
   bool is_listening() const noexcept;
   /// Leaves the descriptor to the caller, whoever else owns this.

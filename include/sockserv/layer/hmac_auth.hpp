@@ -129,14 +129,9 @@ class HmacAuthMixIn : public Server {
   ~HmacAuthMixIn() override {
     static_assert(serves_streams,
                   "HmacAuthMixIn is for servers of streams: a datagram has no connection to authenticate");
-    if constexpr (detail::serves_in_processes<Server>) {
-      this->begin_destruction(typeid(HmacAuthMixIn), this->live_requests().size());  // each child has a copy of this
-    } else {
-      this->begin_destruction(typeid(HmacAuthMixIn));
-      // What server_close() has not waited for would go on as a request of the base's: without a handshake.
-      this->live_requests().shut_all_down();
-      this->wait_for_requests(AbstractServer::time_point::max());
-    }
+    this->begin_destruction(typeid(HmacAuthMixIn));
+    // What server_close() did not wait for would go on as a request of the base's: without a handshake.
+    if constexpr (!detail::serves_in_processes<Server>) this->abort_and_wait();  // each child has a copy of this
   }
 
   /// The key, and how it is proved. Without a key the server refuses to serve.

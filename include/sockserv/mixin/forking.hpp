@@ -38,7 +38,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
   using typename Server::request_type;
   ~ForkingMixIn() override {
     collect_children();  // children that are left have a copy of this object, so they do not mind its end
-    this->begin_destruction(typeid(ForkingMixIn), this->live_requests().size());
+    this->begin_destruction(typeid(ForkingMixIn));
   }
 
   /// The most children at a time; while so many run, nothing is accepted and the backlog holds what comes. At least 1.
@@ -48,15 +48,15 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
   bool block_on_close = true;
 
   /// The process ids of the requests in progress.
-  std::set<pid_t> active_children() const { return this->processes(); }
+  std::set<pid_t> active_children() const { return this->process_ids(); }
 
   /// Reaps the children that have ended, or waits for all of them. The serving loop does the former as they end.
   void collect_children(bool blocking = false) {
     if (blocking) {
       this->wait_for_runner();
     } else {
-      static_cast<void>(this->watch());  // the runner finds every exited child only once all are watched
-      this->collect();
+      this->runner().watch();  // it finds every exited child only once all are watched
+      this->runner().collect();
     }
   }
 

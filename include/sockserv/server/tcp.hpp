@@ -1,7 +1,5 @@
 #pragma once
 
-#include <algorithm>
-#include <atomic>
 #include <memory>
 #include <optional>
 #include <sockserv/detail/server_socket.hpp>
@@ -49,18 +47,17 @@ class TCPServer : public BaseServer<Handler> {
   }
   ~TCPServer() override { this->begin_destruction(typeid(TCPServer)); }
 
-  int fileno() const noexcept override { return descriptor_; }
-
   /// Binds the socket as the options say, and learns the address. May be extended: see above.
-  virtual void server_bind() { this->set_server_address(socket().bind(this->server_address(), this->options())); }
+  virtual void server_bind() { this->set_server_address(this->listener().open_socket().bind(this->server_address(), this->options())); }
   /// Listens. May be extended: see above.
-  virtual void server_activate() { socket().listen(this->options().request_queue_size); }
+  virtual void server_activate() { this->listener().open_socket().listen(this->options().request_queue_size); }
 
   std::optional<std::pair<request_type, Address>> get_request() override {
+    detail::ServerSocket& socket = this->listener().open_socket();
     if constexpr (serves_streams) {
-      return socket().accept();
+      return socket.accept();
     } else {
-      return socket().receive(socket_, this->options().max_packet_size, this->takes_requests_ahead());
+      return socket.receive(this->listener().socket(), this->options().max_packet_size, this->takes_requests_ahead());
     }
   }
 
@@ -81,13 +78,13 @@ class TCPServer : public BaseServer<Handler> {
       : BaseServer<Handler>(std::move(options)) {
     detail::require_family(kind, address);
     this->set_server_address(address);
-    own(std::make_shared<detail::ServerSocket>(address, kind.socket_type));
+    this->listener().own(std::make_shared<detail::ServerSocket>(address, kind.socket_type));
     if (this->options().bind_and_activate) {
       try {
         TCPServer::server_bind();
         TCPServer::server_activate();
       } catch (...) {
-        TCPServer::stop_listening();
+        this->listener().close();
         throw;
       }
     }
@@ -97,32 +94,7 @@ class TCPServer : public BaseServer<Handler> {
       : BaseServer<Handler>(std::move(options)) {
     this->set_server_address(detail::ServerSocket::address_of(socket.descriptor));
     detail::require_family(kind, this->server_address());
-    own(std::make_shared<detail::ServerSocket>(socket.descriptor, kind.socket_type));
-  }
-
-  bool requests_at_hand() const noexcept override { return !serves_streams && socket_ && socket_->has_more(); }
-  bool is_listening() const noexcept override { return socket_ && socket_->is_listening(); }
-
-  int backlog_limit() const noexcept override {
-    // Datagrams wait in a buffer that is measured in bytes; no more of them than this fit into any.
-    return serves_streams ? std::min(this->options().request_queue_size, SOMAXCONN) + 1 : 65536;
-  }
-
-  void stop_listening() noexcept override {
-    if (socket_) socket_->unlink_path();
-    own(nullptr);
-  }
-
-  void become_child(detail::ClosedTogether& unneeded) noexcept override {
-    // Closed, except where the child answers through it, and not freed: see ChildProcesses::add.
-    if (serves_streams && socket_) unneeded.add(socket_->release());
-    descriptor_ = -1;
-    BaseServer<Handler>::become_child(unneeded);
-  }
-
-  void become_worker() override {
-    if (socket_) socket_->keep_path();
-    BaseServer<Handler>::become_worker();
+    this->listener().own(std::make_shared<detail::ServerSocket>(socket.descriptor, kind.socket_type));
   }
 
   static constexpr bool serves_streams = std::is_same_v<request_type, Connection>;
@@ -137,20 +109,6 @@ class TCPServer : public BaseServer<Handler> {
                   "UDPServer and UnixDatagramServer serve datagrams: their handler derives from "
                   "DatagramRequestHandler or BaseRequestHandler<Datagram>");
   }
-
- private:
-  detail::ServerSocket& socket() {
-    if (!socket_) throw std::logic_error("the server is closed");
-    return *socket_;
-  }
-
-  void own(std::shared_ptr<detail::ServerSocket> socket) noexcept {
-    descriptor_ = socket ? socket->fileno() : -1;
-    socket_ = std::move(socket);
-  }
-
-  std::shared_ptr<detail::ServerSocket> socket_;
-  std::atomic<int> descriptor_ = -1;
 };
 
 }  // namespace sockserv

@@ -1,4 +1,4 @@
-#include <sockserv/detail/accept_pause.hpp>  // first, to test that it is self-contained
+#include "detail/accept_pause.hpp"  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
 

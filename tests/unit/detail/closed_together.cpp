@@ -1,4 +1,4 @@
-#include <sockserv/detail/closed_together.hpp>  // first, to test that it is self-contained
+#include "detail/closed_together.hpp"  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
 #include <fcntl.h>

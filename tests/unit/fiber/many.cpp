@@ -69,9 +69,10 @@ TEST_CASE("fibers without memory for their stacks: the request is closed, handle
   {
     struct WithoutMemory : FiberTCPServer<Greets> {
       using FiberTCPServer<Greets>::FiberTCPServer;
-      void begin_serving() override {
-        stack_size = std::size_t{1} << 45;  // more than there is address space; too late to be refused
-        FiberTCPServer<Greets>::begin_serving();
+      void check_settings() const override {
+        FiberTCPServer<Greets>::check_settings();
+        // More than there is address space; too late to be refused.
+        const_cast<WithoutMemory*>(this)->stack_size = std::size_t{1} << 45;
       }
     };
     WithoutMemory server({"127.0.0.1", 0}, {.log = lines.sink()});

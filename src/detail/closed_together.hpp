@@ -2,14 +2,13 @@
 
 #include <array>
 #include <cstddef>
-#include <sockserv/export.hpp>
 
 namespace sockserv::detail {
 
 /// Descriptors that are closed together: numbers that follow each other by one system call.
 ///
 /// Never fails and takes no memory: when it is full, it closes what it holds.
-class SOCKSERV_EXPORT ClosedTogether {
+class ClosedTogether {
  public:
   ClosedTogether() noexcept = default;
   ClosedTogether(const ClosedTogether&) = delete;

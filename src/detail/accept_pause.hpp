@@ -6,7 +6,6 @@
 #include <mutex>
 #include <optional>
 #include <sockserv/detail/once_a_second.hpp>
-#include <sockserv/export.hpp>
 
 namespace sockserv::detail {
 
@@ -14,7 +13,7 @@ namespace sockserv::detail {
 ///
 /// @par Thread safety
 /// Safe: one thread may accept while another asks whether there is a pause.
-class SOCKSERV_EXPORT AcceptPause {
+class AcceptPause {
  public:
   using clock = std::chrono::steady_clock;
 

@@ -1,4 +1,4 @@
-#include <sockserv/detail/child_processes.hpp>  // first, to test that it is self-contained
+#include "runner/child_processes.hpp"  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
 #include <signal.h>

@@ -14,9 +14,9 @@
 #include <optional>
 #include <set>
 #include <sockserv/detail/admission.hpp>
-#include <sockserv/detail/closed_together.hpp>
 #include <sockserv/detail/descriptor.hpp>
-#include <sockserv/export.hpp>
+
+#include "../detail/closed_together.hpp"
 
 namespace sockserv::detail {
 
@@ -28,7 +28,7 @@ namespace sockserv::detail {
 ///
 /// @par Thread safety
 /// Safe.
-class SOCKSERV_EXPORT ChildProcesses {
+class ChildProcesses {
  public:
   /// Hears of each child that has been reaped: its process id, and how it ended, as waitpid() says; no value: somebody
   /// else has reaped it. Called by whichever thread reaps, which meanwhile keeps all others from this object.
@@ -138,14 +138,7 @@ Descriptor open_pidfd(pid_t process) noexcept;
 
 /// Calls `fork`, which returns as fork() does or throws, and has `notify` told before, and afterwards in the parent. In
 /// the child, it is left to the caller to tell it: what that throws there must not look like a fork that failed.
-SOCKSERV_EXPORT pid_t fork_with_notice(const std::function<void(boost::asio::execution_context::fork_event)>& notify,
-                                       const std::function<pid_t()>& fork);
-
-/// Writes out what standard output and standard error hold in their buffers.
-SOCKSERV_EXPORT void flush_standard_streams() noexcept;
-
-/// Ends a child process: flushes the standard streams, and leaves without unwinding or exit handlers, which belong to
-/// the parent.
-[[noreturn]] SOCKSERV_EXPORT void exit_child(int status) noexcept;
+pid_t fork_with_notice(const std::function<void(boost::asio::execution_context::fork_event)>& notify,
+                       const std::function<pid_t()>& fork);
 
 }  // namespace sockserv::detail

@@ -1,5 +1,4 @@
-#include <sockserv/detail/clock.hpp>
-#include <sockserv/detail/worker_processes.hpp>
+#include "supervisor.hpp"
 
 #include <poll.h>
 #include <signal.h>
@@ -12,13 +11,11 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
-#include <future>
+#include <sockserv/detail/clock.hpp>
+#include <sockserv/detail/deadline.hpp>
 #include <sockserv/error.hpp>
 #include <stdexcept>
-#include <thread>
 #include <utility>
-
-#include "signals_blocked.hpp"
 
 namespace sockserv::detail {
 namespace {
@@ -28,7 +25,7 @@ using std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 /// A worker that has lived so long has not failed at once, even if nobody has asked anything of it.
-constexpr WorkerProcesses::duration proof_time = std::chrono::seconds(1);
+constexpr Supervisor::duration proof_time = std::chrono::seconds(1);
 
 /// After a worker that has ended early the next one waits: the first time so long, then twice as long each time.
 constexpr Seconds shortest_delay = milliseconds(100);
@@ -65,9 +62,8 @@ bool ended_well(const std::optional<int>& status) noexcept {
 /// What a worker has answered; no value: nothing in time.
 std::optional<std::size_t> answer_from(int channel, steady_clock::time_point deadline) noexcept {
   pollfd readable{channel, POLLIN, 0};
-  const auto left = std::chrono::ceil<milliseconds>(deadline - detail::now()).count();
   std::size_t answer = 0;
-  const bool complete = ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(left, 0))) > 0 &&
+  const bool complete = ::poll(&readable, 1, milliseconds_until(deadline)) > 0 &&
                         ::recv(channel, &answer, sizeof answer, MSG_DONTWAIT) == sizeof answer;
   return complete ? std::optional(answer) : std::nullopt;
 }
@@ -81,25 +77,26 @@ std::string describe(const std::optional<int>& status) {
 
 }  // namespace
 
-WorkerProcesses::WorkerProcesses()
-    : children_([this](pid_t worker, std::optional<int> status) { has_ended(worker, status); }) {}
+Supervisor::Supervisor(Log log)
+    : log_(std::move(log)),
+      children_([this](pid_t worker, std::optional<int> status) { has_exited(worker, status); }) {}
 
-WorkerProcesses::~WorkerProcesses() {
+Supervisor::~Supervisor() {
   kill();
   wait_until_none(time_point::max());
 }
 
-void WorkerProcesses::make_slots(std::size_t count) {
+void Supervisor::make_slots(std::size_t count) {
   const std::scoped_lock lock(mutex_);
   if (!workers_.empty()) return;
   slots_ = SharedMemory<WorkerSlot>(count);
   workers_.resize(count);
   // A slot is used again only after those that ended before have been looked at, but for one that ends meanwhile.
-  ended_.reserve(2 * count);
+  exited_.reserve(2 * count);
   parent_ = open_pidfd(::getpid());
 }
 
-pid_t WorkerProcesses::start(const std::function<pid_t()>& fork) {
+pid_t Supervisor::start(const std::function<pid_t()>& fork, std::optional<ParentLink>& link) {
   Channel channel = make_channel();
   return children_.add([&, this](ClosedTogether&) {
     const std::scoped_lock lock(mutex_);  // across the fork, so that the child's copy is whole and free
@@ -111,9 +108,7 @@ pid_t WorkerProcesses::start(const std::function<pid_t()>& fork) {
     const pid_t child = fork();
     if (child == 0) {
       for (Worker& sibling : workers_) sibling.channel.reset();
-      own_slot_ = &slot;
-      accepted_before_ = accepted_before;
-      channel_ = std::move(channel.workers_end);
+      link.emplace(slots_.values(), index, std::move(channel.workers_end), parent_.get());
     } else {
       worker = Worker{child, std::move(channel.parents_end), detail::now(), accepted_before};
     }
@@ -121,13 +116,13 @@ pid_t WorkerProcesses::start(const std::function<pid_t()>& fork) {
   });
 }
 
-std::optional<std::size_t> WorkerProcesses::free_slot() const {
+std::optional<std::size_t> Supervisor::free_slot() const {
   const auto found = std::find_if(workers_.begin(), workers_.end(), [](const Worker& each) { return each.id == 0; });
   if (found == workers_.end()) return std::nullopt;
   return static_cast<std::size_t>(found - workers_.begin());
 }
 
-bool WorkerProcesses::is_one_ready_since(time_point then) const {
+bool Supervisor::is_one_ready_since(time_point then) const {
   const std::scoped_lock lock(mutex_);
   for (std::size_t index = 0; index < workers_.size(); ++index) {
     const Worker& worker = workers_[index];
@@ -136,13 +131,13 @@ bool WorkerProcesses::is_one_ready_since(time_point then) const {
   return false;
 }
 
-bool WorkerProcesses::has_free_slot() const {
+bool Supervisor::has_free_slot() const {
   const std::scoped_lock lock(mutex_);
   return free_slot().has_value();
 }
 
 /// While workers end early, they are started one at a time, and not before the last one has proved itself or ended.
-bool WorkerProcesses::is_one_due() const {
+bool Supervisor::is_one_due() const {
   const std::scoped_lock lock(mutex_);
   if (!free_slot()) return false;
   if (early_deaths_ == 0) return true;
@@ -150,7 +145,7 @@ bool WorkerProcesses::is_one_due() const {
          std::all_of(workers_.begin(), workers_.end(), [](const Worker& each) { return each.id == 0 || each.proven; });
 }
 
-bool WorkerProcesses::has_served_well(std::size_t index) const {
+bool Supervisor::has_served_well(std::size_t index) const {
   const WorkerSlot& slot = slots_.values()[index];
   const Worker& worker = workers_[index];
   return slot.ready &&
@@ -158,7 +153,7 @@ bool WorkerProcesses::has_served_well(std::size_t index) const {
 }
 
 /// Called by whichever thread has reaped it.
-void WorkerProcesses::has_ended(pid_t worker, std::optional<int> status) {
+void Supervisor::has_exited(pid_t worker, std::optional<int> status) {
   const std::scoped_lock lock(mutex_);
   const auto found =
       std::find_if(workers_.begin(), workers_.end(), [worker](const Worker& each) { return each.id == worker; });
@@ -166,29 +161,29 @@ void WorkerProcesses::has_ended(pid_t worker, std::optional<int> status) {
   WorkerSlot& slot = slots_.values()[index];
   const bool early = !has_served_well(index);
   const bool well = slot.ready && ended_well(status);
-  ended_.push_back({.id = worker, .status = status, .early = early, .well = well, .overdue = found->overdue});
+  exited_.push_back({.id = worker, .status = status, .early = early, .well = well, .overdue = found->overdue});
   slot.running = 0;
   *found = Worker();
 }
 
-void WorkerProcesses::supervise(duration boot_timeout, const AbstractServer& server) {
+void Supervisor::supervise(duration boot_timeout) {
   note_proven();
   while (const auto worker = next_overdue(boot_timeout)) children_.signal(*worker, SIGKILL);
-  while (const auto ended = next_ended()) {
+  while (const auto exited = next_exited()) {
     const auto how = [&] {
-      return "worker " + std::to_string(ended->id) + " " +
-             (ended->overdue ? "was not ready within its boot_timeout and was killed" : describe(ended->status));
+      return "worker " + std::to_string(exited->id) + " " +
+             (exited->overdue ? "was not ready within its boot_timeout and was killed" : describe(exited->status));
     };
-    if (ended->early) {
-      died_early(how, server);
+    if (exited->early) {
+      died_early(how);
     } else {
       early_deaths_ = 0;
-      if (!ended->well) server.log(LogLevel::warning, [&] { return how() + "; another one takes its place"; });
+      if (!exited->well) log_(LogLevel::warning, [&] { return how() + "; another one takes its place"; });
     }
   }
 }
 
-void WorkerProcesses::note_proven() {
+void Supervisor::note_proven() {
   const std::scoped_lock lock(mutex_);
   for (std::size_t index = 0; index < workers_.size(); ++index) {
     Worker& worker = workers_[index];
@@ -199,7 +194,7 @@ void WorkerProcesses::note_proven() {
 }
 
 /// A worker that takes too long to be ready, once.
-std::optional<pid_t> WorkerProcesses::next_overdue(duration boot_timeout) {
+std::optional<pid_t> Supervisor::next_overdue(duration boot_timeout) {
   const std::scoped_lock lock(mutex_);
   for (std::size_t index = 0; index < workers_.size(); ++index) {
     Worker& worker = workers_[index];
@@ -213,20 +208,19 @@ std::optional<pid_t> WorkerProcesses::next_overdue(duration boot_timeout) {
   return std::nullopt;
 }
 
-std::optional<WorkerProcesses::Ended> WorkerProcesses::next_ended() {
+std::optional<Supervisor::Exited> Supervisor::next_exited() {
   const std::scoped_lock lock(mutex_);
-  if (ended_.empty()) return std::nullopt;
-  const Ended next = ended_.front();
-  ended_.erase(ended_.begin());
+  if (exited_.empty()) return std::nullopt;
+  const Exited next = exited_.front();
+  exited_.erase(exited_.begin());
   return next;
 }
 
-void WorkerProcesses::not_started(const std::exception_ptr& error, const AbstractServer& server) {
-  died_early([&] { return "a worker could not be started: " + detail::describe(error); }, server);
+void Supervisor::not_started(const std::exception_ptr& error) {
+  died_early([&] { return "a worker could not be started: " + detail::describe(error); });
 }
 
-template <class How>
-void WorkerProcesses::died_early(const How& how, const AbstractServer& server) {
+void Supervisor::died_early(const std::function<std::string()>& how) {
   ++early_deaths_;
   last_early_death_.clear();
   error_of([&] { last_early_death_ = how(); });  // the log says it as well
@@ -235,48 +229,49 @@ void WorkerProcesses::died_early(const How& how, const AbstractServer& server) {
   const Seconds delay =
       jitter * std::min(shortest_delay * std::exp2(static_cast<double>(early_deaths_ - 1)), longest_delay);
   next_start_ = detail::now() + std::chrono::duration_cast<duration>(delay);
-  server.log(LogLevel::warning, [&] { return how() + " before it had served; the next one has to wait"; });
+  log_(LogLevel::warning, [&] { return how() + " before it had served; the next one has to wait"; });
 }
 
-std::exception_ptr WorkerProcesses::early_deaths_error(std::size_t limit) const {
+std::exception_ptr Supervisor::early_deaths_error(std::size_t limit) const {
   if (early_deaths_ < limit) return nullptr;
   return std::make_exception_ptr(std::runtime_error(
       std::to_string(early_deaths_) + " workers in a row ended before they had served; the last: " + last_early_death_ +
       ". See what worker_started() needs, and what has been logged"));
 }
 
-std::optional<WorkerProcesses::duration> WorkerProcesses::look_interval(duration boot_timeout,
-                                                                        bool is_readiness_awaited) const {
+std::optional<Supervisor::duration> Supervisor::look_interval(duration boot_timeout) const {
   std::optional<duration> interval = children_.look_interval();
   const auto at_most = [&](duration limit) { interval = std::min(interval.value_or(limit), limit); };
   const std::scoped_lock lock(mutex_);
   const auto now = detail::now();
+  const std::span<WorkerSlot> slots = slots_.values();
+  const bool first_boots = std::none_of(slots.begin(), slots.end(), [](const WorkerSlot& slot) { return slot.ready.load(); });
   for (std::size_t index = 0; index < workers_.size(); ++index) {
     const Worker& worker = workers_[index];
     if (worker.id == 0) {
       at_most(std::max<duration>(next_start_ - now, trial_interval));
-    } else if (!slots_.values()[index].ready && !worker.overdue) {
+    } else if (!slots[index].ready && !worker.overdue) {
       at_most(std::max(boot_timeout - (now - worker.started), duration::zero()));
-      if (is_readiness_awaited) at_most(readiness_interval);
+      if (first_boots) at_most(readiness_interval);
     }
   }
   return interval;
 }
 
-void WorkerProcesses::notify(WorkerCommand command) noexcept {
+void Supervisor::notify(WorkerCommand command) noexcept {
   const std::scoped_lock lock(mutex_);
   send_all(command);
 }
 
 /// With the mutex held.
-void WorkerProcesses::send_all(WorkerCommand command) const noexcept {
+void Supervisor::send_all(WorkerCommand command) const noexcept {
   for (const Worker& worker : workers_) {
     // One that has ended, and has not been reaped, need not hear of it.
     if (worker.id != 0) ::send(worker.channel.get(), &command, sizeof command, MSG_NOSIGNAL | MSG_DONTWAIT);
   }
 }
 
-std::size_t WorkerProcesses::abort() noexcept {
+std::size_t Supervisor::abort() noexcept {
   // In one go: a worker that has been aborted ends, and must not be forgotten before its answer has been read.
   const std::scoped_lock lock(mutex_);
   // One whose last request is aborted may be gone before it can answer.
@@ -293,41 +288,22 @@ std::size_t WorkerProcesses::abort() noexcept {
   return requests;
 }
 
-std::size_t WorkerProcesses::kill() noexcept {
-  const std::size_t requests = requests_running();
+std::size_t Supervisor::kill() noexcept {
+  const std::size_t requests = this->requests();
   children_.signal_all(SIGKILL);
   return requests;
 }
 
-std::size_t WorkerProcesses::requests_running() const {
+std::size_t Supervisor::requests() const {
+  const std::scoped_lock lock(mutex_);
   std::size_t requests = 0;
-  for_each_slot([&](const WorkerSlot& slot) { requests += slot.running; });
+  for (const WorkerSlot& slot : slots_.values()) requests += slot.running;
   return requests;
 }
 
-void WorkerProcesses::listen(std::function<void(WorkerCommand)> handle_command) {
-  const SignalsBlocked blocked;
-  std::promise<void> started;
-  std::future<void> is_started = started.get_future();
-  std::thread([this, handle_command = std::move(handle_command), started = std::move(started)]() mutable {
-    started.set_value();
-    for (;;) {
-      std::array<pollfd, 2> watched{{{channel_.get(), POLLIN, 0}, {parent_.get(), POLLIN, 0}}};
-      if (::poll(watched.data(), watched.size(), -1) <= 0) continue;  // the process was stopped and continued
-      WorkerCommand command{};
-      // Another process may have a copy of the parent's end, if the program has forked for reasons of its own; so the
-      // end of the channel is looked for, and the end of the parent as well.
-      const bool orphaned = watched[1].revents != 0;
-      if (orphaned || ::recv(channel_.get(), &command, sizeof command, 0) <= 0) ::_exit(1);
-      handle_command(command);
-    }
-  }).detach();
-  // A worker that nobody could stop must not become ready.
-  is_started.wait();
-}
-
-void WorkerProcesses::answer(std::size_t requests_aborted) noexcept {
-  ::send(channel_.get(), &requests_aborted, sizeof requests_aborted, MSG_NOSIGNAL | MSG_DONTWAIT);
+void Supervisor::add_to(ServerStats& stats) const {
+  const std::scoped_lock lock(mutex_);
+  for (const WorkerSlot& slot : slots_.values()) stats += stats_of(slot.counters);
 }
 
 }  // namespace sockserv::detail

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <sockserv/detail/counters.hpp>
+
+namespace sockserv::detail {
+
+/// What a worker shows its parent and siblings, in memory that they share. Workers that follow one another in one slot
+/// use it in turn, so what those that exited had counted is kept.
+struct alignas(64) WorkerSlot {  // a cache line or more, so that workers do not hinder each other
+  Counters counters;
+  std::atomic<std::size_t> running = 0;  // requests
+  std::atomic<bool> ready = false;
+};
+
+}  // namespace sockserv::detail

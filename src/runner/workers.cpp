@@ -1,0 +1,139 @@
+#include <algorithm>
+#include <sockserv/detail/clock.hpp>
+#include <sockserv/detail/runners.hpp>
+#include <sockserv/error.hpp>
+#include <utility>
+
+#include "../detail/exit_child.hpp"
+#include "../server/inline_runner.hpp"
+#include "supervisor.hpp"
+
+namespace sockserv::detail {
+namespace {
+
+/// The parent of worker processes. It supervises them, and accepts nothing. Tasks that it is given (by
+/// `handle_request()`) run by the inner runner.
+class Workers final : public Runner, public Processes {
+ public:
+  Workers(WorkersHooks hooks, std::unique_ptr<Runner> inner)
+      : hooks_(std::move(hooks)),
+        inner_(inner ? std::move(inner) : std::make_unique<Inline>()),
+        supervisor_(hooks_.log) {}
+
+  void start(Acceptor&) override {
+    replacing_ = true;
+    supervisor_.make_slots(hooks_.settings().processes);
+    start_due_workers();
+  }
+  bool accept() override { return true; }
+  void stop_accepting(bool to_drain) noexcept override {
+    replacing_ = false;
+    supervisor_.notify(to_drain ? WorkerCommand::drain : WorkerCommand::stop);
+  }
+
+  void run(std::unique_ptr<Task>& task) override { inner_->run(task); }
+  bool has_room() const override { return inner_->has_room(); }
+  std::size_t running() const override { return inner_->running(); }
+  bool wait_until_idle(time_point deadline) override {
+    return inner_->wait_until_idle(deadline) && supervisor_.wait_until_none(deadline);
+  }
+  std::size_t abort(bool last_resort) noexcept override {
+    return inner_->abort(last_resort) + (last_resort ? supervisor_.kill() : supervisor_.abort());
+  }
+
+  Watch watch() override {
+    return {supervisor_.descriptor(), supervisor_.look_interval(hooks_.settings().boot_timeout)};
+  }
+  void collect() override {
+    inner_->collect();
+    supervisor_.collect();
+    if (!replacing_) return;
+    const WorkersSettings settings = hooks_.settings();
+    supervisor_.supervise(settings.boot_timeout);
+    if (const auto error = supervisor_.early_deaths_error(settings.max_early_deaths)) std::rethrow_exception(error);
+    start_due_workers();
+  }
+
+  Processes* processes() noexcept override { return this; }
+  std::set<pid_t> ids() const override { return supervisor_.ids(); }
+  std::size_t requests() const override { return supervisor_.requests(); }
+  void stop_waiting() noexcept override { supervisor_.stop_waiting(); }
+  bool is_ready() const override { return supervisor_.is_one_ready_since(time_point::min()); }
+  void add_to(ServerStats& stats) const override { supervisor_.add_to(stats); }
+
+  /// The workers were told to take the backlog. But they may have stopped before that (somebody may have sent SIGTERM
+  /// to all processes at once), or none was ever started: then others are started for it, where there is room.
+  bool take_backlog(const std::function<bool()>& is_wanted, const std::function<void()>& wait) override {
+    const WorkersSettings settings = hooks_.settings();
+    supervisor_.make_slots(settings.processes);
+    const auto begun = now();
+    // Once a new worker is ready, it has the listener, and clients who keep coming must not keep the parent.
+    for (std::size_t attempts = settings.max_early_deaths; is_wanted() && !supervisor_.is_one_ready_since(begun);) {
+      supervisor_.supervise(settings.boot_timeout);
+      if (supervisor_.has_free_slot()) {
+        if (attempts-- == 0) break;
+        while (supervisor_.has_free_slot() && start_worker()) continue;
+        supervisor_.notify(WorkerCommand::drain);
+      }
+      wait();
+    }
+    return true;
+  }
+
+ private:
+  void start_due_workers() {
+    while (supervisor_.is_one_due() && start_worker()) continue;
+  }
+
+  /// Returns false if there can be none.
+  bool start_worker() {
+    std::optional<ParentLink> link;
+    const auto error = error_of([&] {
+      fork_with_notice(hooks_.notify, [&] { return supervisor_.start(hooks_.fork, link); });
+    });
+    if (link) work(*link);
+    if (error) supervisor_.not_started(error);
+    return !error;
+  }
+
+  [[noreturn]] void work(ParentLink& parent) noexcept {
+    try {
+      const auto error = error_of([&] {
+        hooks_.notify(boost::asio::execution_context::fork_child);
+        hooks_.serve(role_of(parent));
+      });
+      if (error) hooks_.log(LogLevel::error, [&] { return "a worker has failed: " + describe(error); });
+      exit_child(error ? 1 : 0);
+    } catch (...) {  // a request to end the thread, which in this process is the one that serves
+      exit_child(1);
+    }
+  }
+
+  WorkerRole role_of(ParentLink& parent) {
+    const WorkersSettings settings = hooks_.settings();
+    // An even part of the connections; the first workers take what is left over.
+    const std::size_t left_over = settings.max_connections % settings.processes;
+    return {.counters = parent.own_slot().counters,
+            .running = parent.own_slot().running,
+            .max_connections =
+                settings.max_connections / settings.processes + (parent.own_index() < left_over ? 1 : 0),
+            .max_requests = settings.max_requests,
+            .listen = [&parent](auto handle) { parent.listen(std::move(handle)); },
+            .started = hooks_.started,
+            .ready = [&parent] { parent.own_slot().ready = true; },
+            .add_siblings = [&parent](ServerStats& stats) { parent.add_siblings(stats); }};
+  }
+
+  const WorkersHooks hooks_;
+  const std::unique_ptr<Runner> inner_;
+  Supervisor supervisor_;
+  bool replacing_ = false;  // the serving thread's: workers that exit are replaced
+};
+
+}  // namespace
+
+std::unique_ptr<Runner> make_workers(WorkersHooks hooks, std::unique_ptr<Runner> inner) {
+  return std::make_unique<Workers>(std::move(hooks), std::move(inner));
+}
+
+}  // namespace sockserv::detail

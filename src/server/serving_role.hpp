@@ -1,0 +1,22 @@
+#pragma once
+
+#include <sockserv/detail/request_scope.hpp>
+
+#include "core.hpp"
+
+namespace sockserv {
+
+/// The role of the thread that serves, which one thread has at a time. The end of the scope gives it up.
+class AbstractServer::Core::ServingRole {
+ public:
+  explicit ServingRole(Core& core) : core_(core), scope_(core.server_) {}
+  ServingRole(const ServingRole&) = delete;
+  ServingRole& operator=(const ServingRole&) = delete;
+  ~ServingRole() { core_.lifecycle_.end_serving(); }
+
+ private:
+  Core& core_;
+  detail::RequestScope scope_;
+};
+
+}  // namespace sockserv
