@@ -63,6 +63,7 @@ void Connection::abort(errc limit, error_code& error) noexcept {
   if (auto* const counters = live_.counters()) {
     detail::count(limit == errc::idle_too_long      ? counters->aborted_idle_timeout
                   : limit == errc::request_too_long ? counters->aborted_request_timeout
+                  : limit == errc::prepare_too_long ? counters->aborted_prepare_timeout
                                                     : counters->aborted_receive_rate);
   }
   ::shutdown(fileno(), SHUT_RDWR);

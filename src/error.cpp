@@ -41,6 +41,8 @@ class Category final : public boost::system::error_category {
         return "the length of the message is negative";
       case errc::not_authenticated:
         return "the peer has not authenticated itself";
+      case errc::prepare_too_long:
+        return "the client took too long before its handler could begin";
     }
     return "unknown sockserv error " + std::to_string(value);
   }
@@ -79,7 +81,7 @@ bool is_authentication_failure(const std::exception_ptr& error) noexcept {
 
 bool is_limit(const error_code& error) noexcept {
   return error == errc::idle_too_long || error == errc::request_too_long || error == errc::too_slow ||
-         error == errc::aborted;
+         error == errc::aborted || error == errc::prepare_too_long;
 }
 
 bool is_limit(const std::exception_ptr& error) noexcept {

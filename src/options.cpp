@@ -27,6 +27,7 @@ void detail::validate(const ServerOptions& options) {
   require_within("ServerOptions::max_packet_size", options.max_packet_size, 1, longest_packet);
   check_limit(options.idle_timeout, "idle_timeout");
   check_limit(options.request_timeout, "request_timeout");
+  check_limit(options.prepare_timeout, "prepare_timeout");
   if (!options.log) {
     throw std::invalid_argument("ServerOptions::log is empty; to drop all messages, give it a function that does");
   }

@@ -70,17 +70,7 @@ int serve_by(int argc, char** argv, const About& about, const std::function<int(
 /// Sets what the command line says of the server's mixin.
 template <class Server>
 void set_knobs(Server& server, const Options& options) {
-  if (options.workers) {
-    if constexpr (requires { server.max_threads; }) server.max_threads = *options.workers;
-    if constexpr (requires { server.max_children; }) server.max_children = *options.workers;
-    if constexpr (requires { server.pool_size; }) server.pool_size = *options.workers;
-    if constexpr (requires { server.processes; }) {
-      server.processes = *options.workers;
-      if constexpr (requires { server.loops; }) server.loops = 1;
-    } else if constexpr (requires { server.loops; }) {
-      server.loops = *options.workers;
-    }
-  }
+  if (options.workers) server.set_concurrency(*options.workers);
   if constexpr (requires { server.busy_poll; }) server.busy_poll = options.busy_poll;
 }
 

@@ -257,6 +257,20 @@ class SOCKSERV_EXPORT Connection {
     if (count > 0) action(std::span<iovec>(chunk.data(), count));
   }
 
+  /// For as long as it lives, the layers before the handler have the connection, within their timeout.
+  class Preparation {
+   public:
+    Preparation(Connection& connection, const ServerOptions& options) noexcept : limits_(connection.limits_) {
+      limits_.begin_preparation(options);
+    }
+    Preparation(const Preparation&) = delete;
+    Preparation& operator=(const Preparation&) = delete;
+    ~Preparation() { limits_.end_preparation(); }
+
+   private:
+    detail::ClientLimits& limits_;
+  };
+
   /// Has the server keep account of this request until it is closed, and sets its limits.
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options);
   /// For a connection that a handler has made: it is shut down when the server aborts its requests.
@@ -285,6 +299,8 @@ class SOCKSERV_EXPORT Connection {
   std::unique_ptr<detail::TransportWrapper> wrapper_;  // null, or what `transport_` points to
   detail::Timeouts timeouts_;
   Address peer_;
+  bool is_prepared_ = false;
+  std::unique_ptr<const Address> client_address_;  // null, or that which a layer gave the request
 };
 
 }  // namespace sockserv

@@ -97,6 +97,10 @@ class SOCKSERV_EXPORT Datagram {
   template <class Handler>
   friend class BaseServer;
 
+  struct Preparation {  // a datagram has no limits
+    Preparation(Datagram&, const ServerOptions&) noexcept {}
+  };
+
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions&);
   void use_transport(detail::Transport& transport) noexcept { socket_.transport_ = &transport; }
 
@@ -105,6 +109,8 @@ class SOCKSERV_EXPORT Datagram {
   DatagramSocket socket_;
   detail::LiveRequest live_;
   detail::Admission admission_;
+  bool is_prepared_ = false;
+  std::unique_ptr<const Address> client_address_;  // null, or that which a layer gave the request
 };
 
 }  // namespace sockserv

@@ -42,6 +42,9 @@ enum class errc {
   bad_message_length,
   /// The peer has not proved that it knows the key. Thrown as `authentication_error`.
   not_authenticated,
+  /// What comes before the handler, such as a handshake, took longer than `ServerOptions::prepare_timeout`. Thrown as
+  /// `limit_error`; the connection has been shut down.
+  prepare_too_long,
 };
 
 /// The category of `errc`; its name is "sockserv".

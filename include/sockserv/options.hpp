@@ -62,6 +62,10 @@ struct ServerOptions {
   /// received or sent. Must be positive; no value: indefinitely.
   std::optional<std::chrono::steady_clock::duration> request_timeout = {};
 
+  /// How long `BaseServer::prepare_request()` may wait for the client, all waits together, from the first one: for a
+  /// handshake, say. Must be positive; no value: indefinitely.
+  std::optional<std::chrono::steady_clock::duration> prepare_timeout = std::chrono::seconds(10);
+
   /// How fast an item must arrive that a handler waits for and that has begun to: a line, say, or the bytes that
   /// `read(n)` or `recv_exactly` wants. On average since the item's first byte, in bytes per second, after a second's
   /// grace. Clients that wait between items are not concerned. What arrives in pieces is one item where the handler

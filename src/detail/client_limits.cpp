@@ -18,6 +18,10 @@ ClientLimits::Deadline ClientLimits::deadline(time_point begun, std::optional<du
     if (at < first.at) first = {at, meaning};
   };
   consider(end_, errc::request_too_long);
+  if (is_preparing_ && options_->prepare_timeout) {
+    if (prepared_by_ == time_point::max()) prepared_by_ = deadline_after(*options_->prepare_timeout, begun);
+    consider(prepared_by_, errc::prepare_too_long);
+  }
   if (options_->idle_timeout) {
     const time_point progress{duration(std::atomic_ref(last_progress_).load(std::memory_order_relaxed))};
     consider(deadline_after(*options_->idle_timeout, std::max(begun, progress)), errc::idle_too_long);
@@ -52,7 +56,8 @@ void ClientLimits::has_taken(time_point now) noexcept {
 std::optional<errc> ClientLimits::passed(time_point now) noexcept {
   const errc noted = std::atomic_ref(passed_).load(std::memory_order_relaxed);
   if (noted != errc{}) return noted;
-  return now >= end_ ? std::optional(errc::request_too_long) : std::nullopt;
+  if (now >= end_) return errc::request_too_long;
+  return now >= prepared_by_ ? std::optional(errc::prepare_too_long) : std::nullopt;
 }
 
 bool ClientLimits::note_passed(errc limit) noexcept {

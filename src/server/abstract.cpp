@@ -7,6 +7,7 @@
 #include <boost/core/demangle.hpp>
 #include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
+#include <stdexcept>
 #include <string>
 
 #include "../detail/standard_error.hpp"
@@ -80,6 +81,12 @@ void AbstractServer::wait_for_runner() {
 void AbstractServer::abort_and_wait() noexcept {
   live_requests().shut_all_down();
   core_->wait_for_requests(time_point::max());
+}
+
+void AbstractServer::set_concurrency(std::size_t count) {
+  if (count == 1) return;
+  throw std::invalid_argument("set_concurrency(" + std::to_string(count) +
+                              "): a server without a mixin serves one request at a time");
 }
 
 void AbstractServer::check_settings() const {

@@ -15,7 +15,7 @@ struct Counted {
   std::atomic<std::uint64_t> Counters::* counter;
 };
 
-constexpr std::array<Counted, 15> all_counted{{
+constexpr std::array<Counted, 16> all_counted{{
     {&ServerStats::accepted, &Counters::accepted},
     {&ServerStats::completed, &Counters::completed},
     {&ServerStats::rejected_full, &Counters::rejected_full},
@@ -23,6 +23,7 @@ constexpr std::array<Counted, 15> all_counted{{
     {&ServerStats::rejected_unverified, &Counters::rejected_unverified},
     {&ServerStats::aborted_idle_timeout, &Counters::aborted_idle_timeout},
     {&ServerStats::aborted_request_timeout, &Counters::aborted_request_timeout},
+    {&ServerStats::aborted_prepare_timeout, &Counters::aborted_prepare_timeout},
     {&ServerStats::aborted_receive_rate, &Counters::aborted_receive_rate},
     {&ServerStats::aborted_drain, &Counters::aborted_drain},
     {&ServerStats::authentication_failures, &Counters::authentication_failures},

@@ -32,7 +32,8 @@ class SOCKSERV_EXPORT ClientLimits {
 
   /// No limits.
   ClientLimits() noexcept = default;
-  /// Those of `options`, which must outlive this, for a connection that was accepted at that time.
+  /// Those of `options`, which must outlive this, for a connection that was accepted at that time. The limit of its
+  /// preparation is not among them: see `begin_preparation()`.
   ClientLimits(const ServerOptions& options, time_point accepted) noexcept;
 
   /// True if there are any.
@@ -41,6 +42,19 @@ class SOCKSERV_EXPORT ClientLimits {
   /// The deadline of a wait that has begun at `begun`. `timeout` is the handler's own limit. `item` is how much there
   /// is already of what the handler waits for the rest of; no value if it waits to send.
   Deadline deadline(time_point begun, std::optional<duration> timeout, std::optional<std::size_t> item) noexcept;
+
+  /// From here on, until `end_preparation()`, `ServerOptions::prepare_timeout` is one of the limits. It begins with the
+  /// first wait. `options` must outlive this.
+  void begin_preparation(const ServerOptions& options) noexcept {
+    is_limited_otherwise_ = options_ != nullptr;
+    options_ = &options;
+    is_preparing_ = true;
+  }
+  void end_preparation() noexcept {
+    if (!is_limited_otherwise_) options_ = nullptr;
+    is_preparing_ = false;
+    prepared_by_ = time_point::max();
+  }
 
   /// From here on, all that comes is one item, until `end_item()`. `unread` bytes of it have been received already.
   void begin_item(std::size_t unread) noexcept {
@@ -65,6 +79,9 @@ class SOCKSERV_EXPORT ClientLimits {
 
   const ServerOptions* options_ = nullptr;
   time_point end_ = time_point::max();
+  time_point prepared_by_ = time_point::max();
+  bool is_preparing_ = false;
+  bool is_limited_otherwise_ = false;
 
   // The receiving thread's. Where in the stream the item begins tells it from the one before, however often the handler
   // begins to wait for it.

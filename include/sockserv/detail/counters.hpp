@@ -17,6 +17,7 @@ struct Counters {
 
   std::atomic<std::uint64_t> aborted_idle_timeout = 0;
   std::atomic<std::uint64_t> aborted_request_timeout = 0;
+  std::atomic<std::uint64_t> aborted_prepare_timeout = 0;
   std::atomic<std::uint64_t> aborted_receive_rate = 0;
   std::atomic<std::uint64_t> aborted_drain = 0;
 

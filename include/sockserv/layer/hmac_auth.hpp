@@ -137,9 +137,9 @@ class HmacAuthMixIn : public Server {
   /// The key, and how it is proved. Without a key the server refuses to serve.
   Authentication authentication;
 
-  void finish_request(request_type& request, const Address& client_address) override {
+  void prepare_request(request_type& request, Address& client_address) override {
+    Server::prepare_request(request, client_address);
     if constexpr (serves_streams) authenticate(request, authentication, AuthenticationRole::server);
-    Server::finish_request(request, client_address);
   }
 
  protected:

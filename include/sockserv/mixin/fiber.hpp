@@ -78,6 +78,8 @@ class FiberMixIn : public Server {
     this->serve_request(request, client_address);
   }
 
+  void set_concurrency(std::size_t count) override { loops = count; }
+
   void server_close() override {
     Server::server_close();
     if (block_on_close) this->wait_for_runner();

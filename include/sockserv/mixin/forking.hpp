@@ -66,6 +66,8 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
     this->close_request(request);
   }
 
+  void set_concurrency(std::size_t count) override { max_children = count; }
+
   void server_close() override {
     Server::server_close();
     if (block_on_close) this->wait_for_runner();

@@ -41,13 +41,13 @@ namespace sockserv {
 /// @par When a worker exits
 /// The parent starts another one at once if the worker had served well, whatever ended it. After a worker that ended
 /// early (before it was ready, or within a second and without a request) it waits for a while, 100 ms at the most and
-/// twice as long each time, up to 5 s. When too many workers in a row ended early, `serve_forever()` tells the others to
-/// finish and throws. SIGTERM makes a worker accept no more, finish, and exit. When the parent exits, for whatever
+/// twice as long each time, up to 5 s. When too many workers in a row ended early, `serve_forever()` tells the others
+/// to finish and throws. SIGTERM makes a worker accept no more, finish, and exit. When the parent exits, for whatever
 /// reason, the workers exit at once.
 ///
 /// @par Stopping
-/// `shutdown()` has all workers accept no more, finish what they serve, and exit. `drain()` has them take the backlog as
-/// well, aborts their requests at the limit, and kills the workers that are left two seconds later. A worker that is
+/// `shutdown()` has all workers accept no more, finish what they serve, and exit. `drain()` has them take the backlog
+/// as well, aborts their requests at the limit, and kills the workers that are left two seconds later. A worker that is
 /// busy with its only request keeps the listening socket until it exits, so until then clients who come wait in the
 /// backlog instead of being refused.
 template <detail::ServerClass Server>
@@ -62,9 +62,9 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   /// How many workers there are. Within 1 … 8192; the default is one for each processor that the program may use.
   std::size_t processes = detail::processors();
   /// After accepting this many requests a worker stops accepting, finishes what it is serving, and is replaced. Use it
-  /// to bound the damage of handlers that leak memory. 0: no limit. Until the worker has finished, none takes its place:
-  /// with clients that stay, set `ServerOptions::idle_timeout` or `request_timeout` as well, unless handlers wait in
-  /// `wait_for_next_request()`.
+  /// to bound the damage of handlers that leak memory. 0: no limit. Until the worker has finished, none takes its
+  /// place: with clients that stay, set `ServerOptions::idle_timeout` or `request_timeout` as well, unless handlers
+  /// wait in `wait_for_next_request()`.
   std::size_t max_requests_per_child = 0;
   /// How long a worker may take from its start to the end of `worker_started()`; then it is killed. Must be positive.
   AbstractServer::duration boot_timeout = std::chrono::seconds(60);
@@ -80,6 +80,8 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
 
   /// Returns the process ids of the workers.
   std::set<pid_t> active_children() const { return this->process_ids(); }
+
+  void set_concurrency(std::size_t count) override { processes = count; }
 
   void server_close() override {
     Server::server_close();

@@ -51,6 +51,8 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
     if (!this->process_in_thread(request, client_address)) this->reject(request, client_address, Rejection::full);
   }
 
+  void set_concurrency(std::size_t count) override { pool_size = count; }
+
   void server_close() override {
     Server::server_close();
     if (block_on_close) this->wait_for_runner();

@@ -42,6 +42,8 @@ class ThreadingMixIn : public detail::ThreadedRequests<Server> {
     this->process_in_thread(request, client_address);
   }
 
+  void set_concurrency(std::size_t count) override { max_threads = count; }
+
   void server_close() override {
     Server::server_close();
     if (block_on_close && !daemon_threads) this->wait_for_runner();

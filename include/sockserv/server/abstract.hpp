@@ -50,8 +50,8 @@ struct DrainResult {
 ///
 /// For the caller: `serve_forever`, `handle_request`, `request_stop`, `shutdown`, `drain`, `server_close`, `fileno`,
 /// `server_address`, `state`, `stats`. To be overridden: `service_actions`, `handle_timeout`, `handle_error`,
-/// `server_close`, and `check_settings` for settings of your own; an override of the last two calls its base's. The rest
-/// is for mixins and derived servers.
+/// `server_close`, and `check_settings` for settings of your own; an override of the last two calls its base's. The
+/// rest is for mixins and derived servers.
 ///
 /// @par Stopping
 /// `request_stop()` tells the loop to end, `shutdown()` also waits for that, `drain()` also lets what has been accepted
@@ -76,6 +76,11 @@ class SOCKSERV_EXPORT AbstractServer {
 
   /// How long `handle_request()` waits before it calls `handle_timeout()`. Zero: not at all. No value: indefinitely.
   std::optional<duration> timeout;
+
+  /// Sets how many threads, processes or loops serve, whatever the mixin calls that knob: `max_threads`, `pool_size`,
+  /// `max_children`, `processes` or `loops`. Call it before serving.
+  /// @throws std::invalid_argument if there is no mixin and `count` is not 1.
+  virtual void set_concurrency(std::size_t count);
 
   /// Serves until told to stop. Calls `service_actions()` after each request and at least every `poll_interval`;
   /// stopping does not wait for that.

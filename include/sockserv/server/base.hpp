@@ -19,9 +19,25 @@ namespace sockserv {
 
 /// The root of the servers that one can name: adds to `AbstractServer` the hooks that see requests.
 ///
-/// For one good request the hooks are called in this order: `get_request`, `verify_request`, `process_request`,
-/// `finish_request` (which constructs the handler and calls its `setup`, `handle`, `finish`), `shutdown_request`,
-/// `close_request`, `service_actions`. A mixin moves the part from `finish_request` to `close_request` elsewhere.
+/// For one good request the hooks are called in this order:
+///
+/// | hook | called in | may wait for the client |
+/// |---|---|---|
+/// | `get_request`, `verify_request`, `process_request` | the thread that accepts; under fibers a loop's, one at a time
+/// | no | | `prepare_request` | the thread, process or fiber that will run the handler | yes, for
+/// `ServerOptions::prepare_timeout` | | `finish_request`, which constructs the handler and calls its `setup`, `handle`,
+/// `finish` | the same | yes | | `shutdown_request`, `close_request` | the same | no | | `service_actions` | the
+/// serving thread | no |
+///
+/// Without a mixin, all of them are called in the serving thread. A rejected request is given to `request_rejected` and
+/// `shutdown_request` in the thread that accepts. What a hook throws goes to `handle_error`, and the request is closed.
+///
+/// @par Mixins and layers of your own
+/// Both are class templates that derive from their `Server` and override hooks; each override that extends a hook calls
+/// `Server`'s. A mixin overrides `process_request`: it moves the request away, and where it runs requests it calls
+/// `serve_request`, which does all that is left and throws nothing. `server_close` and the destructor must wait for
+/// what it runs, because it uses the server. A layer overrides `prepare_request`. Either may also override
+/// `check_settings`, and its destructor begins with `begin_destruction(typeid(TheClass))`.
 ///
 /// `Handler` derives from `StreamRequestHandler`, `DatagramRequestHandler` or `BaseRequestHandler`.
 template <class Handler>
@@ -88,9 +104,19 @@ class BaseServer : public AbstractServer {
   /// Has the request served: here and now, unless a mixin does otherwise. An override that keeps the request for
   /// later moves it away.
   virtual void process_request(request_type& request, const Address& client_address) {
-    finish_request(request, client_address);
+    prepare(request, client_address);
+    finish_request(request, address_of(request, client_address));
     shutdown_request(request);
   }
+
+  /// The place for layers: called before the handler is constructed, where it will run. An override may read from the
+  /// connection what comes before the handler's first byte, replace `client_address` for all that follows, or refuse
+  /// the request by throwing: that goes to `handle_error()`, and the request is closed without a handler. It calls its
+  /// `Server`'s first, so that the innermost layer is nearest to the wire.
+  ///
+  /// All that the connection waits for here, together, may take `ServerOptions::prepare_timeout`; then the connection
+  /// is aborted (`limit_error`). Does nothing by default.
+  virtual void prepare_request(request_type&, Address& /*client_address*/) {}
 
   /// Constructs the handler and runs it. An override that constructs handlers itself, of a class without a default
   /// constructor, needs `construct_handlers_with()` or a `handler_factory` too, for the check at the start.
@@ -119,8 +145,8 @@ class BaseServer : public AbstractServer {
     AbstractServer::check_settings();
   }
 
-  /// What mixins run elsewhere: `finish_request`, errors to `handle_error`, and in any case `shutdown_request`.
-  /// Returns whether all went well.
+  /// What mixins run in a thread, process or fiber: `prepare_request`, `finish_request`, errors to `handle_error`, and
+  /// in any case `shutdown_request`. Returns whether all went well. Throws nothing but a request to end the thread.
   bool serve_request(request_type& request, const Address& client_address);
 
   /// Rejects a request: counts it, calls `request_rejected()`, and shuts it down.
@@ -145,6 +171,13 @@ class BaseServer : public AbstractServer {
  private:
   template <class Serve>
   class BaseServerTask;
+
+  /// Has the layers prepare a request that they have not prepared yet.
+  void prepare(request_type& request, const Address& client_address);
+  /// The address that a layer gave the request, or else the one where it came from.
+  static const Address& address_of(const request_type& request, const Address& client_address) noexcept {
+    return request.client_address_ ? *request.client_address_ : client_address;
+  }
 
   template <class... Arguments>
   static void construct_and_run(detail::RequestScope& scope, Arguments&... arguments) {
@@ -207,7 +240,26 @@ bool BaseServer<Handler>::run_request(request_type& request, const Address& clie
 }
 
 template <class Handler>
-void BaseServer<Handler>::finish_request(request_type& request, const Address& client_address) {
+void BaseServer<Handler>::prepare(request_type& request, const Address& client_address) {
+  if (std::exchange(request.is_prepared_, true)) return;
+  detail::RequestScope scope(request, client_address, *this);
+  scope.handler_is_bound();  // that comes later
+  Address address = client_address;
+  const auto error = detail::error_of([&] {
+    const typename request_type::Preparation preparation(request, options());
+    prepare_request(request, address);
+  });
+  // Also if a layer refused the request: the error is that of the client which the layers before it found.
+  if (address != client_address) request.client_address_ = std::make_unique<const Address>(address);
+  if (error) std::rethrow_exception(error);
+}
+
+template <class Handler>
+void BaseServer<Handler>::finish_request(request_type& request, const Address& given_address) {
+  // A mixin that calls this instead of `serve_request` must not pass by the layers.
+  const bool was_prepared = request.is_prepared_;
+  prepare(request, given_address);
+  const Address& client_address = was_prepared ? given_address : address_of(request, given_address);
   detail::RequestScope scope(request, client_address, *this);
   if (handler_factory) {
     const std::unique_ptr<Handler> handler = handler_factory();
@@ -250,7 +302,7 @@ bool BaseServer<Handler>::handle_request_noblock() {
       process_request(request, client_address);
     });
     if (!error) return true;
-    report_error(client_address, error);
+    report_error(address_of(request, client_address), error);
   } catch (...) {  // the thread is being ended
     end_request(request);
     throw;
@@ -263,8 +315,11 @@ template <class Handler>
 bool BaseServer<Handler>::serve_request(request_type& request, const Address& client_address) {
   std::exception_ptr error;
   try {
-    error = detail::error_of([&] { finish_request(request, client_address); });
-    if (error) report_error(client_address, error);
+    error = detail::error_of([&] {
+      prepare(request, client_address);
+      finish_request(request, address_of(request, client_address));
+    });
+    if (error) report_error(address_of(request, client_address), error);
   } catch (...) {  // the thread is being ended
     end_request(request);
     throw;

@@ -27,6 +27,7 @@ struct SOCKSERV_EXPORT ServerStats {
 
   std::uint64_t aborted_idle_timeout = 0;     ///< Connections aborted by `ServerOptions::idle_timeout`,
   std::uint64_t aborted_request_timeout = 0;  ///< by `ServerOptions::request_timeout`,
+  std::uint64_t aborted_prepare_timeout = 0;  ///< by `ServerOptions::prepare_timeout`,
   std::uint64_t aborted_receive_rate = 0;     ///< by `ServerOptions::min_receive_rate`,
   std::uint64_t aborted_drain = 0;            ///< and requests by `drain()`, at its limit.
 
