@@ -67,9 +67,8 @@ class ChatServer final : public Chat, public Server {
   }
   ~ChatServer() override { Server::server_close(); }
 
- protected:
-  void end_serving() noexcept override {
-    Server::end_serving();
+  void serving_ended() override {
+    Server::serving_ended();
     Chat::close();  // members would stay indefinitely
   }
 };

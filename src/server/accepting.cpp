@@ -11,9 +11,12 @@ bool AbstractServer::Core::has_room() const {
   return (max_connections_ == 0 || live_requests_.has_room(max_connections_)) && runner().has_room() && !is_worn_out();
 }
 
-bool AbstractServer::Core::is_worn_out() const noexcept { return last_request_ && counters_->accepted >= *last_request_; }
+bool AbstractServer::Core::is_worn_out() const noexcept {
+  return last_request_ && counters_->accepted >= *last_request_;
+}
 
-/// Any thread that accepts may ask. Where the answer is false because of a limit, `wake()` is called when there is room.
+/// Any thread that accepts may ask. Where the answer is false because of a limit, `wake()` is called when there is
+/// room.
 bool AbstractServer::Core::may_accept() { return has_room() && !accept_pause_.end(); }
 
 bool AbstractServer::Core::accept() {

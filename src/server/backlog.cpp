@@ -36,7 +36,8 @@ void AbstractServer::Core::take_backlog() {
 void AbstractServer::Core::serve_backlog() {
   const auto is_wanted = [this] { return taking_backlog() && detail::is_readable(listener()); };
   const auto wait = [this] { poll_once(workers_interval); };
-  if (detail::Processes* const processes = runner().processes(); processes && processes->take_backlog(is_wanted, wait)) {
+  if (detail::Processes* const processes = runner().processes();
+      processes && processes->take_backlog(is_wanted, wait)) {
     return;
   }
   const int limit = server_.listener_.backlog_limit(server_.options().request_queue_size);

@@ -126,6 +126,7 @@ class AbstractServer::Core final : public detail::Acceptor {
   bool begin_serving(const char* caller);
   bool is_drain_wanted() const noexcept { return lifecycle_.is_backlog_wanted() || drain_expected_; }
   void serve_until_stopped();
+  void announce_end() noexcept;
   void handle_waiting_requests();
   void collect();
   void service();

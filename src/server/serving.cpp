@@ -8,6 +8,7 @@
 #include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/detail/settings.hpp>
+#include <sockserv/error.hpp>
 #include <utility>
 
 #include "serving_role.hpp"
@@ -46,6 +47,7 @@ void AbstractServer::Core::serve_until_stopped() {
       core.takes_requests_ahead_ = false;
       core.runner().stop_accepting(core.is_drain_wanted());
       core.last_request_.reset();  // a drain goes on to the end of the backlog
+      core.announce_end();
     }
   } const ending{*this};
   takes_requests_ahead_ = !role_;  // what one worker has taken, another cannot serve
@@ -64,6 +66,12 @@ void AbstractServer::Core::serve_until_stopped() {
     } else {
       service();
     }
+  }
+}
+
+void AbstractServer::Core::announce_end() noexcept {
+  if (const auto error = detail::error_of([this] { server_.serving_ended(); })) {
+    server_.log(LogLevel::error, [&] { return "serving_ended failed: " + detail::describe(error); });
   }
 }
 

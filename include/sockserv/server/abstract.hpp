@@ -49,8 +49,9 @@ struct DrainResult {
 /// A server, as all of them are, whatever they serve and whoever runs it. `BaseServer` adds the requests.
 ///
 /// For the caller: `serve_forever`, `handle_request`, `request_stop`, `shutdown`, `drain`, `server_close`, `fileno`,
-/// `server_address`, `state`, `stats`. To be overridden: `service_actions`, `handle_timeout`, `handle_error`,
-/// `server_close`, and `check_settings` for settings of your own; an override of the last two calls its base's. The
+/// `server_address`, `state`, `stats`. To be overridden: `service_actions`, `serving_ended`, `handle_timeout`,
+/// `handle_error`, `server_close`, and `check_settings` for settings of your own; an override of the last two calls its
+/// base's. The
 /// rest is for mixins and derived servers.
 ///
 /// @par Stopping
@@ -143,6 +144,9 @@ class SOCKSERV_EXPORT AbstractServer {
 
   /// Called by the serving loop: see `serve_forever()`. Does nothing by default.
   virtual void service_actions() {}
+  /// Called by `serve_forever()`, in its thread, when it stops accepting: the place to tell handlers that would stay
+  /// indefinitely to finish. What it throws is logged. Does nothing by default.
+  virtual void serving_ended() {}
   /// Called by `handle_request()` when its time has passed. Does nothing by default.
   virtual void handle_timeout() {}
   /// Called with what escaped a hook or a handler, in the thread or process where it did. Logs it: a peer that has

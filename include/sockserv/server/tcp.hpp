@@ -48,7 +48,9 @@ class TCPServer : public BaseServer<Handler> {
   ~TCPServer() override { this->begin_destruction(typeid(TCPServer)); }
 
   /// Binds the socket as the options say, and learns the address. May be extended: see above.
-  virtual void server_bind() { this->set_server_address(this->listener().open_socket().bind(this->server_address(), this->options())); }
+  virtual void server_bind() {
+    this->set_server_address(this->listener().open_socket().bind(this->server_address(), this->options()));
+  }
   /// Listens. May be extended: see above.
   virtual void server_activate() { this->listener().open_socket().listen(this->options().request_queue_size); }
 

@@ -13,6 +13,9 @@
 #include <sockserv/detail/clock.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/detail/scheduler.hpp>
+#include <sockserv/detail/worker_role.hpp>
+#include <sockserv/log.hpp>
+#include <string>
 #include <type_traits>
 
 #include "server/inline_runner.hpp"
@@ -79,8 +82,21 @@ struct ForksRunner {
   }
 };
 
-#define RUNNERS InlineRunner, ThreadsRunner, PoolRunner, FibersRunner, ForksRunner
-#define RUNNERS_WITH_LIMIT ThreadsRunner, PoolRunner, ForksRunner
+/// The parent of workers, whose own tasks the inner runner runs.
+struct WorkersRunner {
+  static std::unique_ptr<Runner> make(const std::function<void()>& wake) {
+    return make_workers({.settings = [] { return WorkersSettings(); },
+                         .fork = [] { return ::fork(); },
+                         .notify = [](boost::asio::execution_context::fork_event) {},
+                         .serve = [](const WorkerRole&) {},
+                         .started = [] {},
+                         .log = [](sockserv::LogLevel, const std::function<std::string()>&) {}},
+                        ThreadsRunner::make(wake));
+  }
+};
+
+#define RUNNERS InlineRunner, ThreadsRunner, PoolRunner, FibersRunner, ForksRunner, WorkersRunner
+#define RUNNERS_WITH_LIMIT ThreadsRunner, PoolRunner, ForksRunner, WorkersRunner
 
 /// Gives the runner a task. Returns false if the task is still the caller's, which a child process may run all the
 /// same.
@@ -108,7 +124,7 @@ TEST_CASE_TEMPLATE("runner: each task runs once, and the runner is idle when all
 }
 
 TEST_CASE_TEMPLATE("runner: what runs is counted, and waiting for it ends at the deadline", Kind, ThreadsRunner,
-                   PoolRunner, FibersRunner, ForksRunner) {
+                   PoolRunner, FibersRunner, ForksRunner, WorkersRunner) {
   const Shared<Done> done;
   const std::unique_ptr<Runner> runner = Kind::make([] {});
   done->may_finish = false;

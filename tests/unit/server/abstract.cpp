@@ -35,6 +35,33 @@ TEST_CASE("state goes one way: created, serving, draining, stopped") {
   CHECK(server.state() == ServerState::stopped);
 }
 
+TEST_CASE("serving_ended is called once the server stops, in the thread that serves, and what it throws is logged") {
+  struct Ending : ThreadingTCPServer<Lingers> {
+    using ThreadingTCPServer<Lingers>::ThreadingTCPServer;
+    ~Ending() override { server_close(); }
+    void serving_ended() override {
+      ++calls;
+      thread = std::this_thread::get_id();
+      throw std::runtime_error("as it must");
+    }
+    int calls = 0;
+    std::thread::id thread;
+  };
+  Lines lines;
+  Ending server(loopback(), {.log = lines.sink()});
+  std::thread serving([&] { CHECK_NOTHROW(server.serve_forever()); });
+  const std::thread::id served_by = serving.get_id();
+  StreamClient client(server.server_address());
+  CHECK(client.read_line() == "here\n");
+  CHECK(server.calls == 0);
+  server.shutdown();
+  serving.join();
+  CHECK(server.calls == 1);
+  CHECK(server.thread == served_by);
+  CHECK(lines.mention("serving_ended failed: std::runtime_error: as it must"));
+  client.close();
+}
+
 TEST_CASE("shutdown before serving does not wait, and is not forgotten") {
   TCPServer<Echo> server(loopback());
   server.shutdown();

@@ -62,9 +62,9 @@ struct KnowsTheClient : Server {
   }
 };
 
-#define STREAM_SERVERS                                                                                     \
-  TCPServer<Introduces>, ThreadingTCPServer<Introduces>, ThreadPoolTCPServer<Introduces>,                  \
-      ForkingTCPServer<Introduces>, PreForkingTCPServer<Introduces>, FiberTCPServer<Introduces>,           \
+#define STREAM_SERVERS                                                                           \
+  TCPServer<Introduces>, ThreadingTCPServer<Introduces>, ThreadPoolTCPServer<Introduces>,        \
+      ForkingTCPServer<Introduces>, PreForkingTCPServer<Introduces>, FiberTCPServer<Introduces>, \
       PreForkingMixIn<FiberTCPServer<Introduces>>
 
 TEST_CASE_TEMPLATE("prepare_request: layers read before the handler, the innermost first", Server, STREAM_SERVERS) {
