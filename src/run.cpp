@@ -20,8 +20,8 @@
 #include <system_error>
 #include <thread>
 
-#include "detail/leave_to_system.hpp"
-#include "detail/standard_error.hpp"
+#include "base/leave_to_system.hpp"
+#include "base/standard_error.hpp"
 
 namespace sockserv {
 namespace {

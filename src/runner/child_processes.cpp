@@ -18,7 +18,7 @@
 #include <span>
 #include <utility>
 
-#include "../detail/exit_child.hpp"
+#include "../base/exit_child.hpp"
 
 namespace sockserv::detail {
 namespace {
@@ -200,7 +200,8 @@ bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
     collect_ended();
     const auto now = detail::now();
     if (children_.empty() || now >= deadline || stop_waiting_) break;
-    const auto until = count_of(Watch::impossible) > 0 ? std::min(deadline, now + interval_without_descriptor) : deadline;
+    const auto until =
+        count_of(Watch::impossible) > 0 ? std::min(deadline, now + interval_without_descriptor) : deadline;
     lock.unlock();
     std::array<pollfd, 2> watched{{{ended_.get(), POLLIN, 0}, {none_left_.get(), POLLIN, 0}}};
     ::poll(watched.data(), watched.size(), milliseconds_until(until));

@@ -16,7 +16,7 @@
 #include <sockserv/detail/admission.hpp>
 #include <sockserv/detail/descriptor.hpp>
 
-#include "../detail/closed_together.hpp"
+#include "../base/closed_together.hpp"
 
 namespace sockserv::detail {
 

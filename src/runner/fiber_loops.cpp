@@ -8,7 +8,7 @@
 #include <sockserv/detail/processors.hpp>
 #include <utility>
 
-#include "../fiber/loop.hpp"
+#include "../transport/fiber/loop.hpp"
 
 namespace sockserv::detail {
 namespace {

@@ -10,16 +10,13 @@
 #include <utility>
 #include <vector>
 
+#include "../transport/fiber/loop_owner.hpp"
 #include "thread_pool.hpp"
-
-namespace sockserv::fiber {
-class Loop;
-}
 
 namespace sockserv::detail {
 
 /// The loops of one server: threads that run its requests on fibers and accept them.
-class FiberLoops final : public Runner {
+class FiberLoops final : public Runner, public fiber::LoopOwner {
  public:
   FiberLoops(std::function<FibersSettings()> settings, std::function<void()> wake, ReportStall report_stall)
       : get_settings_(std::move(settings)), wake_(std::move(wake)), report_stall_(std::move(report_stall)) {}
@@ -48,13 +45,11 @@ class FiberLoops final : public Runner {
 
   /// @name For the loops
   /// @{
-  void accept(fiber::Loop& loop);
-  void done() noexcept;
-  bool is_aborted() const noexcept { return aborted_; }
-  /// The loop was idle and no longer is.
-  void busy() noexcept;
-  /// Has work done by a thread that nobody waits for but its fiber.
-  void offload(std::unique_ptr<Task>& work);
+  void accept(fiber::Loop& loop) override;
+  void done() noexcept override;
+  void busy() noexcept override;
+  bool is_aborted() const noexcept override { return aborted_; }
+  void offload(std::unique_ptr<Task>& work) override;
   /// @}
 
  private:

@@ -8,7 +8,7 @@
 #include <future>
 #include <thread>
 
-#include "../detail/signals_blocked.hpp"
+#include "../base/signals_blocked.hpp"
 
 namespace sockserv::detail {
 

@@ -10,7 +10,7 @@
 #include <thread>
 #include <utility>
 
-#include "../detail/signals_blocked.hpp"
+#include "../base/signals_blocked.hpp"
 
 namespace sockserv::detail {
 

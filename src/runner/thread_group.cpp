@@ -5,7 +5,7 @@
 #include <mutex>
 #include <utility>
 
-#include "../detail/thread_ending.hpp"
+#include "../base/thread_ending.hpp"
 
 namespace sockserv::detail {
 

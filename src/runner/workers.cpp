@@ -4,7 +4,7 @@
 #include <sockserv/error.hpp>
 #include <utility>
 
-#include "../detail/exit_child.hpp"
+#include "../base/exit_child.hpp"
 #include "../server/inline_runner.hpp"
 #include "supervisor.hpp"
 
@@ -88,9 +88,8 @@ class Workers final : public Runner, public Processes {
   /// Returns false if there can be none.
   bool start_worker() {
     std::optional<ParentLink> link;
-    const auto error = error_of([&] {
-      fork_with_notice(hooks_.notify, [&] { return supervisor_.start(hooks_.fork, link); });
-    });
+    const auto error =
+        error_of([&] { fork_with_notice(hooks_.notify, [&] { return supervisor_.start(hooks_.fork, link); }); });
     if (link) work(*link);
     if (error) supervisor_.not_started(error);
     return !error;
@@ -115,8 +114,7 @@ class Workers final : public Runner, public Processes {
     const std::size_t left_over = settings.max_connections % settings.processes;
     return {.counters = parent.own_slot().counters,
             .running = parent.own_slot().running,
-            .max_connections =
-                settings.max_connections / settings.processes + (parent.own_index() < left_over ? 1 : 0),
+            .max_connections = settings.max_connections / settings.processes + (parent.own_index() < left_over ? 1 : 0),
             .max_requests = settings.max_requests,
             .listen = [&parent](auto handle) { parent.listen(std::move(handle)); },
             .started = hooks_.started,

@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "../detail/standard_error.hpp"
+#include "../base/standard_error.hpp"
 #include "core.hpp"
 #include "inline_runner.hpp"
 

@@ -16,7 +16,7 @@
 #include <sockserv/detail/worker_role.hpp>
 #include <sockserv/server/abstract.hpp>
 
-#include "../detail/accept_pause.hpp"
+#include "accept_pause.hpp"
 #include "lifecycle.hpp"
 
 namespace sockserv {

@@ -7,11 +7,11 @@
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/error.hpp>
 
-#include "../detail/closed_together.hpp"
-#include "../detail/exit_child.hpp"
-#include "../detail/fork.hpp"
-#include "../detail/leave_to_system.hpp"
+#include "../base/closed_together.hpp"
+#include "../base/exit_child.hpp"
+#include "../base/leave_to_system.hpp"
 #include "core.hpp"
+#include "fork.hpp"
 
 namespace sockserv {
 namespace {

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "../detail/closed_together.hpp"
+#include "../base/closed_together.hpp"
 
 namespace sockserv::detail {
 

@@ -8,7 +8,7 @@
 #include <chrono>
 #include <cstring>
 
-#include "../detail/without_sigpipe.hpp"
+#include "../base/without_sigpipe.hpp"
 
 namespace sockserv::detail {
 namespace {

@@ -16,7 +16,8 @@
 #include <span>
 #include <string_view>
 
-#include "../detail/sanitized.hpp"
+#include "../base/sanitized.hpp"
+#include "../base/would_block.hpp"
 
 namespace sockserv::detail {
 
@@ -87,9 +88,6 @@ inline ssize_t send_packet(int descriptor, std::string_view packet, const Addres
   if (source.is_given()) return send_packet_from(source, descriptor, packet, address, flags);
   return send(descriptor, packet.data(), packet.size(), flags, address.data(), address.size());
 }
-
-/// True if the call that has just failed would have had to wait, and was not to, or for no longer.
-inline bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 /// Calls the system until no signal interrupts it; a call that gave up waiting has hit its timeout.
 template <class Call>

@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "detail/sanitized.hpp"
+#include "base/sanitized.hpp"
 #include "support/serving.hpp"
 #include "support/support.hpp"
 

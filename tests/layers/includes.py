@@ -20,18 +20,16 @@ LAYERS = ["base", "socket", "transport", "connection", "server", "runner", "mixi
 # The layers of other folders and of files. A source has the name of its header, and so the layer of it.
 PLACES = {
     "base": """
-        error export fwd log options version detail/clock detail/closed_together detail/counters detail/deadline
-        detail/descriptor detail/exit_child detail/input_buffer detail/leave_to_system detail/once_a_second detail/processors
-        detail/sanitized detail/settings detail/shared_memory detail/signals_blocked detail/standard_error
-        detail/text detail/thread_ending detail/view_iterator detail/wait_limit detail/without_sigpipe""",
-    "socket": "address detail/packet_info detail/resolve detail/unix_path",
+        error export fwd log options version detail/clock detail/counters detail/deadline detail/descriptor
+        detail/input_buffer detail/once_a_second detail/processors detail/settings detail/shared_memory detail/text
+        detail/view_iterator detail/wait_limit""",
+    "socket": "address detail/packet_info",
     "transport": """
-        await fiber/ detail/contexts detail/live_requests detail/scheduler detail/transport detail/transport_wrapper""",
-    "connection": "client connection datagram files detail/admission detail/client_limits",
+        await detail/admission detail/contexts detail/fibers_settings detail/live_requests detail/request_scope
+        detail/scheduler detail/task detail/transport detail/transport_wrapper""",
+    "connection": "client connection datagram files detail/client_limits detail/server_socket",
     "server": """
-        handler this_request
-        detail/accept_pause detail/fork detail/listener detail/request_scope detail/runner detail/server_class
-        detail/server_socket detail/task detail/worker_role""",
+        handler this_request detail/listener detail/runner detail/server_class detail/worker_role""",
     "runner": "detail/runners",
     "mixin": "servers detail/forking_server detail/threaded_requests",
     "run": "run",
@@ -43,22 +41,6 @@ PLACES = {
 COMPONENTS = {
     "auth": "layer/digest layer/handshake layer/hmac_auth layer/multiprocessing layer/mutual layer/simple",
 }
-
-# Includes that run back, to be mended: one that is gone must leave this list, and none may join it.
-KNOWN = """
-    src/await.cpp -> include/sockserv/detail/request_scope.hpp
-    src/await.cpp -> include/sockserv/server/abstract.hpp
-    src/client.cpp -> include/sockserv/detail/request_scope.hpp
-    src/client.cpp -> include/sockserv/detail/server_socket.hpp
-    src/connection.cpp -> include/sockserv/detail/server_socket.hpp
-    src/datagram.cpp -> include/sockserv/detail/server_socket.hpp
-    src/detail/settings.cpp -> src/fiber/stacks.hpp
-    src/detail/unix_path.cpp -> src/transport/transfer.hpp
-    src/fiber/fiber.hpp -> include/sockserv/detail/request_scope.hpp
-    src/fiber/fiber.hpp -> include/sockserv/detail/task.hpp
-    src/fiber/loop.hpp -> src/runner/fiber_loops.hpp
-    src/transport/client.cpp -> include/sockserv/detail/request_scope.hpp
-"""
 
 PUBLIC = pathlib.PurePath("include")
 PRIVATE = pathlib.PurePath("src")
@@ -103,11 +85,9 @@ def target_of(root, file, bracket, name):
     return next((candidate for candidate in candidates if (root / candidate).is_file()), None)
 
 
-def problems(root, places, known):
+def problems(root, places):
     """Yields what is wrong with the includes of the project in the folder, a line each."""
     table = Table(places)
-    tolerated = {line.strip() for line in known.strip().splitlines()}
-    missed = set(tolerated)
     for path in sorted([*root.glob("include/**/*.hpp"), *root.glob("src/**/*.[ch]pp")]):
         file = path.relative_to(root)
         layer = table.layer_of(file)
@@ -127,11 +107,7 @@ def problems(root, places, known):
             below = table.layer_of(target)
             if below is None or LAYERS.index(below) <= LAYERS.index(layer):
                 continue
-            arrow = f"{file} -> {target}"
-            missed.discard(arrow)
-            if arrow not in tolerated:
-                yield f"{arrow}: runs back, from the layer {layer} to {below}"
-    yield from (f"{arrow}: no longer runs back; remove it from the list of this test" for arrow in sorted(missed))
+            yield f"{file} -> {target}: runs back, from the layer {layer} to {below}"
     yield from (f"{place}: is in the table of this test, but does not exist" for place in sorted(table.unused))
 
 
@@ -139,7 +115,7 @@ class Includes(unittest.TestCase):
     maxDiff = None
 
     def test_keep_the_order_of_the_layers(self):
-        self.assertEqual(list(problems(ROOT, PLACES, KNOWN)), [])
+        self.assertEqual(list(problems(ROOT, PLACES)), [])
 
 
 class TheseChecks(unittest.TestCase):
@@ -147,7 +123,7 @@ class TheseChecks(unittest.TestCase):
 
     PLACES = {"base": "error", "transport": "fiber/"}
 
-    def problems(self, files, known="", places=PLACES):
+    def problems(self, files, places=PLACES):
         """What is wrong with a project whose files are given as path: includes."""
         files = {"include/sockserv/error.hpp": "<string>", "src/fiber/loop.hpp": "", **files}
         with tempfile.TemporaryDirectory() as folder:
@@ -155,7 +131,7 @@ class TheseChecks(unittest.TestCase):
             for name, includes in files.items():
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 (root / name).write_text("#pragma once\n" + "".join(f"#include {name}\n" for name in includes.split()))
-            return list(problems(root, places, known))
+            return list(problems(root, places))
 
     def test_an_arrow_down_is_right(self):
         self.assertEqual(self.problems({
@@ -174,12 +150,6 @@ class TheseChecks(unittest.TestCase):
             "src/error.cpp -> src/fiber/loop.hpp: runs back, from the layer base to transport",
             "src/fiber/loop.cpp -> include/sockserv/server/tcp.hpp: runs back, from the layer transport to server",
         ])
-
-    def test_a_known_arrow_back_is_tolerated_until_it_is_gone(self):
-        known = "src/error.cpp -> src/fiber/loop.hpp"
-        self.assertEqual(self.problems({"src/error.cpp": '"fiber/loop.hpp"'}, known), [])
-        self.assertEqual(self.problems({"src/error.cpp": "<sockserv/error.hpp>"}, known),
-                         [f"{known}: no longer runs back; remove it from the list of this test"])
 
     def test_a_private_header_in_a_public_one_is_found(self):
         for include in ('"fiber/loop.hpp"', "<fiber/loop.hpp>", '"../../../src/fiber/loop.hpp"'):

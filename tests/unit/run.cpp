@@ -15,7 +15,7 @@
 #include <sockserv.hpp>
 #include <thread>
 
-#include "detail/sanitized.hpp"
+#include "base/sanitized.hpp"
 #include "support/support.hpp"
 
 namespace {

@@ -22,8 +22,9 @@ struct Binding {
 /// handlers or hooks.
 class SOCKSERV_EXPORT RequestScope {
  public:
-  RequestScope(Connection& request, const Address& client_address, AbstractServer& server) noexcept;
-  RequestScope(Datagram& request, const Address& client_address, AbstractServer& server) noexcept;
+  /// `live` has the requests of the server.
+  RequestScope(Connection& request, const Address& client_address, AbstractServer& server, LiveRequests& live) noexcept;
+  RequestScope(Datagram& request, const Address& client_address, AbstractServer& server, LiveRequests& live) noexcept;
   /// The thread accepts requests for this server, and serves none yet.
   explicit RequestScope(AbstractServer& server) noexcept : server_(&server) {}
   /// Whatever runs here waits by this scheduler, also in the scopes within. It works for no server yet.
@@ -47,6 +48,8 @@ class SOCKSERV_EXPORT RequestScope {
   static RequestScope& of_request();
 
   AbstractServer& server() const noexcept { return *server_; }
+  /// Returns the requests of that server. Only where there is a request.
+  LiveRequests& live_requests() const noexcept { return *live_; }
   /// True if there is a request.
   bool has_request() const noexcept { return client_address_ != nullptr; }
   Scheduler& scheduler() const noexcept { return *scheduler_; }
@@ -59,6 +62,7 @@ class SOCKSERV_EXPORT RequestScope {
   Datagram* datagram_ = nullptr;
   const Address* client_address_ = nullptr;
   AbstractServer* server_ = nullptr;
+  LiveRequests* live_ = nullptr;
   Scheduler* scheduler_ = &scheduler_outside();
   bool binding_ = true;
   RequestScope* outer_ = enter(this);

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <sockserv/detail/fibers_settings.hpp>
 #include <sockserv/detail/runner.hpp>
 #include <sockserv/export.hpp>
 #include <sockserv/log.hpp>
@@ -39,16 +40,6 @@ struct PoolSettings {
 SOCKSERV_EXPORT std::unique_ptr<Runner> make_pool(std::function<PoolSettings()> settings, std::function<void()> wake);
 
 /// Runs tasks on fibers of a number of threads, which also accept. Asks for its settings once, when it starts them.
-struct FibersSettings {
-  std::size_t loops = 1;
-  std::size_t stack_size = 0;          ///< Of each fiber, in bytes.
-  Runner::duration stall_threshold{};  ///< Zero: nobody looks.
-  Runner::duration busy_poll{};        ///< Zero: a loop without work sleeps at once.
-  std::string handler;                 ///< Its name, for messages.
-  /// A read that did not fill its buffer has emptied the socket, so that the next one need not be tried: true of TCP,
-  /// whose bytes have no bounds.
-  bool short_read_empties = false;
-};
 /// Says that a request has kept its thread for that long without waiting.
 using ReportStall = std::function<void(const Address& client, Runner::duration length)>;
 SOCKSERV_EXPORT std::unique_ptr<Runner> make_fibers(std::function<FibersSettings()> settings,

@@ -29,6 +29,10 @@ SOCKSERV_EXPORT void require_positive(const std::string& name, std::chrono::stea
 /// @throws std::invalid_argument that names the setting, if the length of time is less than zero.
 SOCKSERV_EXPORT void require_not_negative(const std::string& name, std::chrono::steady_clock::duration value);
 
+/// Asks the system for the memory of `count` stacks, with these flags of mmap(2), and gives it back.
+/// @throws std::invalid_argument if a stack of this size is smaller than `least`, or if there is no such memory.
+void check_stack_size(std::size_t size, std::size_t least, std::size_t count, int flags);
+
 /// @throws std::invalid_argument if there can be no thread whose stack has this size; 0 is the system's default.
 SOCKSERV_EXPORT void check_thread_stack(std::size_t stack_size);
 

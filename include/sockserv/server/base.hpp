@@ -242,7 +242,7 @@ bool BaseServer<Handler>::run_request(request_type& request, const Address& clie
 template <class Handler>
 void BaseServer<Handler>::prepare(request_type& request, const Address& client_address) {
   if (std::exchange(request.is_prepared_, true)) return;
-  detail::RequestScope scope(request, client_address, *this);
+  detail::RequestScope scope(request, client_address, *this, live_requests());
   scope.handler_is_bound();  // that comes later
   Address address = client_address;
   const auto error = detail::error_of([&] {
@@ -260,7 +260,7 @@ void BaseServer<Handler>::finish_request(request_type& request, const Address& g
   const bool was_prepared = request.is_prepared_;
   prepare(request, given_address);
   const Address& client_address = was_prepared ? given_address : address_of(request, given_address);
-  detail::RequestScope scope(request, client_address, *this);
+  detail::RequestScope scope(request, client_address, *this, live_requests());
   if (handler_factory) {
     const std::unique_ptr<Handler> handler = handler_factory();
     if (!handler) throw std::logic_error("handler_factory returned no handler");

@@ -1,4 +1,4 @@
-#include "detail/accept_pause.hpp"  // first, to test that it is self-contained
+#include "server/accept_pause.hpp"  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
 

@@ -1,4 +1,4 @@
-#include "detail/closed_together.hpp"  // first, to test that it is self-contained
+#include "base/closed_together.hpp"  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
 #include <fcntl.h>

@@ -6,8 +6,8 @@
 #include <atomic>
 #include <sockserv.hpp>
 
-#include "fiber/sanitizers.hpp"
 #include "support/support.hpp"
+#include "transport/fiber/sanitizers.hpp"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "fiber/stacks.hpp"  // first, to test that it is self-contained
+#include "transport/fiber/stacks.hpp"  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "fiber/sanitizers.hpp"
+#include "transport/fiber/sanitizers.hpp"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <mutex>
 
-#include "../detail/standard_error.hpp"
+#include "../../base/standard_error.hpp"
 #include "loop.hpp"
 
 namespace sockserv::fiber {

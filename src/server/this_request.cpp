@@ -14,7 +14,7 @@ void sleep_for(std::chrono::steady_clock::duration duration) { sleep_until(detai
 
 void sleep_until(std::chrono::steady_clock::time_point time) {
   detail::RequestScope& scope = detail::RequestScope::of_request();
-  if (!scope.scheduler().sleep_until(time, &scope.server().live_requests())) {
+  if (!scope.scheduler().sleep_until(time, &scope.live_requests())) {
     detail::throw_request_error(errc::aborted, "sleep");
   }
 }

@@ -30,7 +30,7 @@ boost::asio::posix::stream_descriptor make_epoll_set(boost::asio::io_context& co
 
 }  // namespace
 
-Loop::Loop(detail::FiberLoops& owner, const detail::FibersSettings& settings)
+Loop::Loop(LoopOwner& owner, const detail::FibersSettings& settings)
     : owner_(owner),
       settings_(settings),
       overflow_message_("sockserv: a fiber's stack of " + std::to_string(settings.stack_size) +

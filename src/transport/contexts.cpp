@@ -8,7 +8,7 @@
 #include <sockserv/detail/descriptor.hpp>
 #include <vector>
 
-#include "thread_ending.hpp"
+#include "../base/thread_ending.hpp"
 
 namespace sockserv::detail {
 namespace {

@@ -1,7 +1,6 @@
 #include <sockserv/await.hpp>
 
 #include <sockserv/detail/request_scope.hpp>
-#include <sockserv/server/abstract.hpp>
 
 namespace sockserv {
 
@@ -14,7 +13,7 @@ namespace detail {
 Scheduler& scheduler_of_request() { return RequestScope::of_request().scheduler(); }
 
 Scheduler::Outcome Awaited::wait(time_point deadline) {
-  LiveRequests& live = RequestScope::of_request().server().live_requests();
+  LiveRequests& live = RequestScope::of_request().live_requests();
   const Scheduler::Outcome outcome = scheduler_->wait_until_done(done_, deadline, &live);
   if (outcome == Scheduler::Outcome::done) return outcome;
   // An operation that can be cancelled has installed a handler for that, and ends soon after.

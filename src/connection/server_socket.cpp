@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "../socket/unix_path.hpp"
 #include "../transport/transfer.hpp"
-#include "unix_path.hpp"
 
 namespace sockserv::detail {
 namespace {

@@ -1,9 +1,6 @@
 #include <sockserv/detail/request_scope.hpp>
 
-#include <sockserv/connection.hpp>
-#include <sockserv/datagram.hpp>
 #include <sockserv/detail/scheduler.hpp>
-#include <sockserv/server/abstract.hpp>
 #include <stdexcept>
 #include <utility>
 
@@ -20,11 +17,13 @@ thread_local RequestScope* innermost = nullptr;
 
 }  // namespace
 
-RequestScope::RequestScope(Connection& request, const Address& client_address, AbstractServer& server) noexcept
-    : stream_(&request), client_address_(&client_address), server_(&server) {}
+RequestScope::RequestScope(Connection& request, const Address& client_address, AbstractServer& server,
+                           LiveRequests& live) noexcept
+    : stream_(&request), client_address_(&client_address), server_(&server), live_(&live) {}
 
-RequestScope::RequestScope(Datagram& request, const Address& client_address, AbstractServer& server) noexcept
-    : datagram_(&request), client_address_(&client_address), server_(&server) {}
+RequestScope::RequestScope(Datagram& request, const Address& client_address, AbstractServer& server,
+                           LiveRequests& live) noexcept
+    : datagram_(&request), client_address_(&client_address), server_(&server), live_(&live) {}
 
 RequestScope*& RequestScope::current() noexcept { return innermost; }
 
@@ -53,7 +52,7 @@ bool RequestScope::inside(const AbstractServer& server) noexcept {
 Scheduler& scheduler_of_caller() noexcept { return innermost ? innermost->scheduler() : thread_scheduler(); }
 
 LiveRequests* requests_of_caller() noexcept {
-  return innermost && innermost->has_request() ? &innermost->server().live_requests() : nullptr;
+  return innermost && innermost->has_request() ? &innermost->live_requests() : nullptr;
 }
 
 template <>

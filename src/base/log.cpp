@@ -18,8 +18,8 @@
 #include <sockserv/error.hpp>
 #include <span>
 
-#include "detail/standard_error.hpp"
-#include "detail/without_sigpipe.hpp"
+#include "standard_error.hpp"
+#include "without_sigpipe.hpp"
 
 namespace sockserv {
 namespace {

@@ -22,13 +22,14 @@
 #include <sockserv/address.hpp>
 #include <sockserv/detail/contexts.hpp>
 #include <sockserv/detail/descriptor.hpp>
+#include <sockserv/detail/fibers_settings.hpp>
 #include <sockserv/error.hpp>
 #include <string>
 #include <vector>
 
-#include "../runner/fiber_loops.hpp"
 #include "fiber.hpp"
 #include "input_buffers.hpp"
+#include "loop_owner.hpp"
 #include "operation_memory.hpp"
 #include "overflow.hpp"
 #include "stacks.hpp"
@@ -46,7 +47,7 @@ namespace sockserv::fiber {
 /// What is marked so may be called by any thread; the rest belongs to the loop's own.
 class Loop {
  public:
-  Loop(detail::FiberLoops& owner, const detail::FibersSettings& settings);
+  Loop(LoopOwner& owner, const detail::FibersSettings& settings);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
   ~Loop() { stop(); }
@@ -103,7 +104,7 @@ class Loop {
 
   boost::asio::io_context& context() noexcept { return context_; }
   InputBuffers& input_buffers() noexcept { return input_buffers_; }
-  detail::FiberLoops& owner() noexcept { return owner_; }
+  LoopOwner& owner() noexcept { return owner_; }
   bool short_read_empties() const noexcept { return settings_.short_read_empties; }
   /// True if the caller is on that fiber.
   bool is_running(const Fiber& fiber) const noexcept {
@@ -153,7 +154,7 @@ class Loop {
     load_.store(load() + static_cast<std::size_t>(change), std::memory_order_relaxed);
   }
 
-  detail::FiberLoops& owner_;
+  LoopOwner& owner_;
   const detail::FibersSettings& settings_;
   const std::string overflow_message_;
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
 #include <string>
 
@@ -70,3 +71,7 @@ void Stacks::make_slab() {
 }
 
 }  // namespace sockserv::fiber
+
+void sockserv::detail::check_fiber_stack(std::size_t stack_size) {
+  check_stack_size(stack_size, smallest_stack, fiber::Stacks::slab_stacks, fiber::Stacks::mapping_flags);
+}

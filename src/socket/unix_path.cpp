@@ -13,7 +13,7 @@
 #include <string>
 #include <thread>
 
-#include "../transport/transfer.hpp"
+#include "../base/would_block.hpp"
 
 namespace sockserv::detail {
 namespace {

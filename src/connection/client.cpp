@@ -19,9 +19,9 @@
 #include <thread>
 #include <utility>
 
-#include "detail/resolve.hpp"
-#include "transport/client.hpp"
-#include "transport/transfer.hpp"
+#include "../socket/resolve.hpp"
+#include "../transport/client.hpp"
+#include "../transport/transfer.hpp"
 
 namespace sockserv {
 namespace {

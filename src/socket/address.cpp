@@ -11,7 +11,7 @@
 #include <sockserv/detail/text.hpp>
 #include <stdexcept>
 
-#include "detail/resolve.hpp"
+#include "resolve.hpp"
 
 namespace sockserv {
 namespace {

@@ -10,7 +10,7 @@
 #include <sockserv/detail/live_requests.hpp>
 #include <utility>
 
-#include "../transport/transfer.hpp"
+#include "../transfer.hpp"
 #include "fiber.hpp"
 #include "loop.hpp"
 

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "../detail/sanitized.hpp"
+#include "../../base/sanitized.hpp"
 
 #ifdef SOCKSERV_ASAN
 #include <sanitizer/asan_interface.h>

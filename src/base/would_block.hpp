@@ -1,0 +1,10 @@
+#pragma once
+
+#include <cerrno>
+
+namespace sockserv::detail {
+
+/// Returns true if the call that failed last would have had to wait, and was not to, or for no longer.
+inline bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
+
+}  // namespace sockserv::detail

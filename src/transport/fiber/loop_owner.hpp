@@ -1,0 +1,31 @@
+#pragma once
+
+#include <memory>
+#include <sockserv/detail/task.hpp>
+
+namespace sockserv::fiber {
+
+class Loop;
+
+/// What a loop needs of whoever has it, and perhaps others beside it.
+///
+/// @par Thread safety
+/// Safe: loops call these in their threads.
+class LoopOwner {
+ public:
+  /// Accepts requests, in the thread of the loop that calls.
+  virtual void accept(Loop& loop) = 0;
+  /// Called when a task is done.
+  virtual void done() noexcept = 0;
+  /// Called when the loop was idle and no longer is.
+  virtual void busy() noexcept = 0;
+  /// Returns true once tasks are not to wait any more.
+  virtual bool is_aborted() const noexcept = 0;
+  /// Has work done by a thread that nobody waits for but the fiber that wants it.
+  virtual void offload(std::unique_ptr<detail::Task>& work) = 0;
+
+ protected:
+  ~LoopOwner() = default;
+};
+
+}  // namespace sockserv::fiber
