@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "10_remote_command/protocol.hpp"
+#include "remote_command/protocol.hpp"
 
 namespace remote {
 

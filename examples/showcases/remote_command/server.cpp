@@ -21,9 +21,9 @@
 #include <string_view>
 #include <vector>
 
-#include "10_remote_command/command.hpp"
-#include "10_remote_command/order.hpp"
-#include "10_remote_command/protocol.hpp"
+#include "remote_command/command.hpp"
+#include "remote_command/order.hpp"
+#include "remote_command/protocol.hpp"
 #include "support/secret_key.hpp"
 #include "support/serve.hpp"
 

@@ -12,8 +12,8 @@
 #include <sockserv.hpp>
 #include <vector>
 
-#include "../support/serve.hpp"
 #include "handler.hpp"
+#include "support/serve.hpp"
 
 namespace {
 

@@ -19,7 +19,7 @@
 #include <system_error>
 #include <vector>
 
-#include "10_remote_command/protocol.hpp"
+#include "remote_command/protocol.hpp"
 #include "support/command_line.hpp"
 #include "support/printable.hpp"
 #include "support/secret_key.hpp"

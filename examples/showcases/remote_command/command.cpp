@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "10_remote_command/spawn.hpp"
+#include "remote_command/spawn.hpp"
 
 namespace remote {
 namespace {

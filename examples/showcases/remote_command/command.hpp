@@ -10,8 +10,8 @@
 #include <string>
 #include <string_view>
 
-#include "10_remote_command/order.hpp"
-#include "10_remote_command/protocol.hpp"
+#include "remote_command/order.hpp"
+#include "remote_command/protocol.hpp"
 
 namespace remote {
 

@@ -28,8 +28,8 @@
 #include <system_error>
 #include <vector>
 
-#include "10_remote_command/protocol.hpp"
-#include "10_remote_command/spawn.hpp"
+#include "remote_command/protocol.hpp"
+#include "remote_command/spawn.hpp"
 
 namespace remote {
 namespace {
