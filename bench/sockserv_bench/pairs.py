@@ -5,7 +5,7 @@ import os
 import platform
 import statistics
 
-from laboratory import Absent, Failure, argument_parser
+from .laboratory import Absent, Failure, argument_parser
 
 
 def rate(figures):

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
+BENCH = pathlib.Path(__file__).resolve().parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")
 BAD_USAGE = 2  # the exit status of our programs
 
@@ -249,7 +249,7 @@ def argument_parser(description):
     parser.add_argument(
         "--bin",
         type=pathlib.Path,
-        default=HERE.parent / "build" / "release" / "bin",
+        default=BENCH.parent / "build" / "release" / "bin",
         help="where the programs are (default: build/release/bin)",
     )
     return parser
