@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "both_ends.hpp"
+#include "support/both_ends.hpp"
 
 namespace {
 

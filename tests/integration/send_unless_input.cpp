@@ -7,9 +7,9 @@
 #include <sockserv/testing.hpp>
 #include <string>
 
-#include "both_ends.hpp"
+#include "integration/acting.hpp"
+#include "support/both_ends.hpp"
 #include "support/support.hpp"
-#include "unit/acting.hpp"
 
 namespace {
 

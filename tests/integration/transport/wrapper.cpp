@@ -13,9 +13,9 @@
 #include <string>
 #include <thread>
 
+#include "integration/acting.hpp"
+#include "support/both_ends.hpp"
 #include "support/support.hpp"
-#include "unit/acting.hpp"
-#include "unit/both_ends.hpp"
 
 namespace {
 

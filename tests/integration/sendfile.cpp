@@ -11,9 +11,9 @@
 #include <sockserv/testing.hpp>
 #include <thread>
 
-#include "both_ends.hpp"
+#include "integration/acting.hpp"
+#include "support/both_ends.hpp"
 #include "support/support.hpp"
-#include "unit/acting.hpp"
 
 namespace {
 

@@ -16,8 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "integration/acting.hpp"
 #include "support/support.hpp"
-#include "unit/acting.hpp"
 
 namespace {
 

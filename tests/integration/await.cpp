@@ -23,9 +23,9 @@
 #include <utility>
 #include <vector>
 
+#include "integration/acting.hpp"
 #include "support/serving.hpp"
 #include "support/support.hpp"
-#include "unit/acting.hpp"
 
 namespace {
 

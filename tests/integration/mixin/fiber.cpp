@@ -15,9 +15,9 @@
 #include <thread>
 #include <vector>
 
+#include "integration/acting.hpp"
 #include "support/serving.hpp"
 #include "support/support.hpp"
-#include "unit/acting.hpp"
 
 namespace {
 

@@ -7,8 +7,8 @@
 #include <exception>
 #include <stdexcept>
 
+#include "integration/acting.hpp"
 #include "support/support.hpp"
-#include "unit/acting.hpp"
 
 namespace {
 
