@@ -1,1 +1,1 @@
-"""The parts of sockserv-bench; see ../README.md for the method."""
+"""What the commands of bench/ share (laboratory, pairs), and the parts of sockserv-bench."""

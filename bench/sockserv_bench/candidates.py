@@ -2,13 +2,13 @@
 
 import dataclasses
 import os
-import pathlib
 import sys
 
+from .laboratory import BENCH
 from .workloads import CONNECT, DATAGRAM_FAMILIES, FAMILIES, Case, size_text
 
 WORKER_FOR_EACH = ("thread_pool", "forking", "preforking")  # connection
-PEERS = pathlib.Path(__file__).resolve().parent.parent / "peers"
+PEERS = BENCH / "peers"
 
 
 @dataclasses.dataclass(frozen=True)

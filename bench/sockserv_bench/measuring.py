@@ -6,9 +6,8 @@ import shutil
 import sys
 import time
 
-from laboratory import Absent, Failure, IdleLoad
-
 from .candidates import Candidate
+from .laboratory import Absent, Failure, IdleLoad
 from .workloads import IDLE, Case
 
 ENOUGH = 10  # requests beyond a percentile, for it to say anything

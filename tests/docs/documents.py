@@ -15,7 +15,7 @@ import quote
 
 PAGES = sorted(TUTORIAL.glob("*.md"))
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("examples/**/README.md")),
-             ROOT / "bench" / "README.md"]
+             *sorted(ROOT.glob("bench/**/README.md"))]
 
 
 def without_code(text):

@@ -22,7 +22,8 @@ class Snippets(unittest.TestCase):
 class Guide(unittest.TestCase):
 
     def test_it_has_every_program(self):
-        programs = re.findall(r"^example\((\d\d_\w+)", (FOLDER / "CMakeLists.txt").read_text(), re.MULTILINE)
+        lists = "".join(path.read_text() for path in FOLDER.rglob("CMakeLists.txt"))
+        programs = re.findall(r"^example\((\w+)", lists, re.MULTILINE)
         self.assertTrue(programs)
         guide = (FOLDER / "README.md").read_text()
         for program in programs:

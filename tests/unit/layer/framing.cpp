@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "../both_ends.hpp"
+#include "support/both_ends.hpp"
 #include "support/messages.hpp"
 #include "support/support.hpp"
 
