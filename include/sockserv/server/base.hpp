@@ -330,6 +330,8 @@ bool BaseServer<Handler>::serve_request(request_type& request, const Address& cl
 
 template <class Handler>
 void BaseServer<Handler>::end_request(request_type& request) noexcept {
+  // Before the registry lets the request go: then the process may exit at once, and the request must have counted.
+  request.admission_.end();
   if (const auto error = detail::error_of([&] { shutdown_request(request); })) {
     log(LogLevel::error, [&] { return "shutdown_request failed: " + detail::describe(error); });
   }
