@@ -67,8 +67,8 @@ class ChatServer final : public Chat, public Server {
   }
   ~ChatServer() override { Server::server_close(); }
 
-  void serving_ended() override {
-    Server::serving_ended();
+  void serving_loop_ended() override {
+    Server::serving_loop_ended();
     Chat::close();  // members would stay indefinitely
   }
 };

@@ -271,6 +271,10 @@ class SOCKSERV_EXPORT Connection {
     detail::ClientLimits& limits_;
   };
 
+  void replace_client_address(const Address&, const Address& address) {
+    client_address_ = std::make_unique<const Address>(address);
+  }
+
   /// Has the server keep account of this request until it is closed, and sets its limits.
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions& options);
   /// For a connection that a handler has made: it is shut down when the server aborts its requests.

@@ -96,10 +96,16 @@ class SOCKSERV_EXPORT Datagram {
  private:
   template <class Handler>
   friend class BaseServer;
+  friend class DatagramRequestHandler;
 
   struct Preparation {  // a datagram has no limits
     Preparation(Datagram&, const ServerOptions&) noexcept {}
   };
+
+  void replace_client_address(const Address& sender, const Address& address) {
+    client_address_ = std::make_unique<const Address>(address);
+    sender_ = std::make_unique<const Address>(sender);
+  }
 
   void enter(detail::LiveRequests& all, detail::Counters& counters, const ServerOptions&);
   void use_transport(detail::Transport& transport) noexcept { socket_.transport_ = &transport; }
@@ -110,7 +116,9 @@ class SOCKSERV_EXPORT Datagram {
   detail::LiveRequest live_;
   detail::Admission admission_;
   bool is_prepared_ = false;
-  std::unique_ptr<const Address> client_address_;  // null, or that which a layer gave the request
+  // Null, or the address that a layer gave the request, and the one that the datagram came from.
+  std::unique_ptr<const Address> client_address_;
+  std::unique_ptr<const Address> sender_;
 };
 
 }  // namespace sockserv

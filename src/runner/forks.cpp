@@ -1,5 +1,6 @@
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <sockserv/detail/counters.hpp>
 #include <sockserv/detail/descriptor.hpp>
@@ -48,7 +49,9 @@ class Forks final : public Runner, public Processes {
 
   Processes* processes() noexcept override { return this; }
   std::set<pid_t> ids() const override { return children_.active(); }
-  std::size_t requests() const override { return children_.size(); }
+  /// A request that is being forked for is known on both sides.
+  std::size_t requests(std::size_t here) const override { return std::max(here, children_.size()); }
+  bool wait_until_none(time_point deadline) override { return children_.wait_until_none(deadline); }
   void stop_waiting() noexcept override { children_.stop_waiting(); }
   void stop() noexcept override {
     shared().stopping = true;

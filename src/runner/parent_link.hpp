@@ -3,10 +3,10 @@
 #include <cstddef>
 #include <functional>
 #include <sockserv/detail/descriptor.hpp>
-#include <sockserv/detail/worker_role.hpp>
 #include <span>
 #include <utility>
 
+#include "../server/worker_role.hpp"
 #include "worker_slot.hpp"
 
 namespace sockserv::detail {

@@ -34,9 +34,6 @@ constexpr Seconds longest_delay = std::chrono::seconds(5);
 /// While one worker is on trial, others wait for it; this is how often the parent looks.
 constexpr milliseconds trial_interval(20);
 
-/// How often the parent looks whether the first worker is ready.
-constexpr milliseconds readiness_interval(5);
-
 /// A worker's thread answers at once, whatever its handlers do; but somebody may have stopped the whole process.
 constexpr milliseconds answer_limit(500);
 
@@ -245,14 +242,12 @@ std::optional<Supervisor::duration> Supervisor::look_interval(duration boot_time
   const std::scoped_lock lock(mutex_);
   const auto now = detail::now();
   const std::span<WorkerSlot> slots = slots_.values();
-  const bool first_boots = std::none_of(slots.begin(), slots.end(), [](const WorkerSlot& slot) { return slot.ready.load(); });
   for (std::size_t index = 0; index < workers_.size(); ++index) {
     const Worker& worker = workers_[index];
     if (worker.id == 0) {
       at_most(std::max<duration>(next_start_ - now, trial_interval));
     } else if (!slots[index].ready && !worker.overdue) {
       at_most(std::max(boot_timeout - (now - worker.started), duration::zero()));
-      if (first_boots) at_most(readiness_interval);
     }
   }
   return interval;

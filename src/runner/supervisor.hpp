@@ -13,11 +13,11 @@
 #include <set>
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/shared_memory.hpp>
-#include <sockserv/detail/worker_role.hpp>
 #include <sockserv/log.hpp>
 #include <string>
 #include <vector>
 
+#include "../server/worker_role.hpp"
 #include "child_processes.hpp"
 #include "parent_link.hpp"
 #include "worker_slot.hpp"
@@ -27,8 +27,8 @@ namespace sockserv::detail {
 /// The worker processes of one server, as the parent has them: started, watched, sent commands, replaced, reaped.
 ///
 /// @par Thread safety
-/// `notify`, `abort`, `kill`, `collect`, `wait_until_none` and the const functions may be called by any thread. The rest
-/// is for the thread that serves.
+/// `notify`, `abort`, `kill`, `collect`, `wait_until_none` and the const functions may be called by any thread. The
+/// rest is for the thread that serves.
 class Supervisor {
  public:
   using duration = std::chrono::steady_clock::duration;
@@ -44,8 +44,8 @@ class Supervisor {
   /// Makes slots for this many workers, the first time that it is called.
   void make_slots(std::size_t count);
 
-  /// Starts a worker in a free slot: calls `fork`, which returns as fork() does or throws. In the worker it makes `link`,
-  /// and returns 0.
+  /// Starts a worker in a free slot: calls `fork`, which returns as fork() does or throws. In the worker it makes
+  /// `link`, and returns 0.
   pid_t start(const std::function<pid_t()>& fork, std::optional<ParentLink>& link);
   /// Called when that throws: it counts as a worker that ended early.
   void not_started(const std::exception_ptr& error);
@@ -54,8 +54,7 @@ class Supervisor {
 
   /// Looks at the workers that exited, and kills those that take too long to be ready.
   void supervise(duration boot_timeout);
-  /// Returns how soon to do so even if no worker exits. No value: it can wait for that. Soon while the first worker
-  /// boots, because somebody may wait for it to be ready.
+  /// Returns how soon to do so even if no worker exits. No value: it can wait for that.
   std::optional<duration> look_interval(duration boot_timeout) const;
   /// Returns an error if this many workers in a row ended early: before they were ready, or within a second and without
   /// having accepted anything. Null if not.

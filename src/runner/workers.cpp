@@ -56,7 +56,8 @@ class Workers final : public Runner, public Processes {
 
   Processes* processes() noexcept override { return this; }
   std::set<pid_t> ids() const override { return supervisor_.ids(); }
-  std::size_t requests() const override { return supervisor_.requests(); }
+  std::size_t requests(std::size_t here) const override { return here + supervisor_.requests(); }
+  bool wait_until_none(time_point deadline) override { return supervisor_.wait_until_none(deadline); }
   void stop_waiting() noexcept override { supervisor_.stop_waiting(); }
   bool is_ready() const override { return supervisor_.is_one_ready_since(time_point::min()); }
   void add_to(ServerStats& stats) const override { supervisor_.add_to(stats); }
@@ -96,10 +97,11 @@ class Workers final : public Runner, public Processes {
   }
 
   [[noreturn]] void work(ParentLink& parent) noexcept {
+    const WorkerRole role = role_of(parent);  // the server refers to it until the process exits
     try {
       const auto error = error_of([&] {
         hooks_.notify(boost::asio::execution_context::fork_child);
-        hooks_.serve(role_of(parent));
+        hooks_.serve(role);
       });
       if (error) hooks_.log(LogLevel::error, [&] { return "a worker has failed: " + describe(error); });
       exit_child(error ? 1 : 0);

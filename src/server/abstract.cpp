@@ -1,4 +1,4 @@
-/// What a server shows of its core, and whom it tells of errors.
+/// What a server shows of its core, and how it reports errors.
 
 #include <sockserv/server/abstract.hpp>
 
@@ -76,6 +76,11 @@ void AbstractServer::expect_stop(int descriptor) {
 
 void AbstractServer::wait_for_runner() {
   if (!called_from_within()) runner().wait_until_idle(time_point::max());
+}
+
+void AbstractServer::wait_for_processes() {
+  detail::Processes* const processes = runner().processes();
+  if (processes && !called_from_within()) processes->wait_until_none(time_point::max());
 }
 
 void AbstractServer::abort_and_wait() noexcept {

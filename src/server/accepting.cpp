@@ -1,4 +1,4 @@
-/// When a server accepts, and whom.
+/// When a server accepts, and the account of what it accepts.
 
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/error.hpp>
@@ -12,7 +12,7 @@ bool AbstractServer::Core::has_room() const {
 }
 
 bool AbstractServer::Core::is_worn_out() const noexcept {
-  return last_request_ && counters_->accepted >= *last_request_;
+  return max_requests_ > 0 && counters_->accepted - accepted_before_ >= max_requests_;
 }
 
 /// Any thread that accepts may ask. Where the answer is false because of a limit, `wake()` is called when there is

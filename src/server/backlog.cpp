@@ -1,4 +1,4 @@
-/// Who takes what the backlog holds when a server drains.
+/// How the backlog is taken when a server drains.
 
 #include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/descriptor.hpp>
@@ -10,7 +10,7 @@
 namespace sockserv {
 namespace {
 
-/// How often the parent of workers that take the backlog looks for what has become of them.
+/// How often the parent looks at the workers that take the backlog.
 constexpr std::chrono::milliseconds workers_interval(20);
 
 }  // namespace
@@ -22,7 +22,7 @@ bool AbstractServer::Core::taking_backlog() const noexcept {
 /// Where `drain()` follows, it would need another thread for this, and perhaps there is none by then.
 void AbstractServer::Core::begin_expected_drain() {
   backlog_deadline_ = detail::deadline_after(drain_limit_, lifecycle_.stopped_at());
-  lifecycle_.want_backlog();
+  lifecycle_.want_backlog(true);
 }
 
 /// Serves what was waiting to be accepted when the server was told to drain.
@@ -78,6 +78,7 @@ void AbstractServer::Core::take_backlog_in_this_thread() {
   const auto error = detail::error_of([this] {
     server_.check_settings();
     take_backlog();
+    throw_fatal_error();
   });
   if (!error) return;
   server_.log(LogLevel::error, [&] { return "the backlog was not taken whole: " + detail::describe(error); });

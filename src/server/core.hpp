@@ -13,11 +13,11 @@
 #include <sockserv/detail/live_requests.hpp>
 #include <sockserv/detail/once_a_second.hpp>
 #include <sockserv/detail/runner.hpp>
-#include <sockserv/detail/worker_role.hpp>
 #include <sockserv/server/abstract.hpp>
 
 #include "accept_pause.hpp"
 #include "lifecycle.hpp"
+#include "worker_role.hpp"
 
 namespace sockserv {
 
@@ -39,9 +39,10 @@ class AbstractServer::Core final : public detail::Acceptor {
   /// @{
   void serve_forever(duration poll_interval);
   void handle_request();
-  /// Makes the serving loop look for what has changed. Async-signal-safe.
+  /// Wakes the serving loop, which then looks at everything anew. Async-signal-safe.
   void wake() noexcept;
-  /// Ends serving, and has `serve_forever()` throw this. Called by the thread that serves.
+  /// Ends serving, and has `serve_forever()` throw this. Called by the thread that serves, or by one that accepts
+  /// for it.
   void stop_with(std::exception_ptr error) noexcept;
   /// Returns true while requests may be taken from the socket before they can be served.
   bool takes_requests_ahead() const noexcept { return takes_requests_ahead_; }
@@ -126,7 +127,10 @@ class AbstractServer::Core final : public detail::Acceptor {
   bool begin_serving(const char* caller);
   bool is_drain_wanted() const noexcept { return lifecycle_.is_backlog_wanted() || drain_expected_; }
   void serve_until_stopped();
-  void announce_end() noexcept;
+  void begin_accepting();
+  void loop();
+  bool is_booting() const;
+  void announce_end();
   void handle_waiting_requests();
   void collect();
   void service();
@@ -169,8 +173,9 @@ class AbstractServer::Core final : public detail::Acceptor {
 
   // A worker's differ from its parent's.
   std::size_t max_connections_ = server_.options().max_connections;
-  std::optional<std::uint64_t> last_request_;  // at this count of accepted requests it stops
-  const detail::WorkerRole* role_ = nullptr;   // null: this is no worker
+  std::uint64_t accepted_before_ = 0;
+  std::uint64_t max_requests_ = 0;            // after accepting this many it stops; 0: no limit
+  const detail::WorkerRole* role_ = nullptr;  // null: this is no worker
 
   duration drain_limit_ = duration::max();  // set before serving, as are the two below
   bool drain_expected_ = false;
@@ -181,7 +186,7 @@ class AbstractServer::Core final : public detail::Acceptor {
   // The serving thread's:
   duration poll_interval_ = std::chrono::milliseconds(500);
   time_point backlog_deadline_ = time_point::max();
-  std::exception_ptr fatal_error_;
+  std::exception_ptr fatal_error_;  // set by a thread that accepts, too, which has ended that by the time it is read
 };
 
 }  // namespace sockserv

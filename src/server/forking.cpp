@@ -87,12 +87,13 @@ void AbstractServer::Core::serve_as_worker(const detail::WorkerRole& role) {
   counters_ = &role.counters;
   live_requests_.count_in(role.running);
   max_connections_ = role.max_connections;
-  if (role.max_requests > 0) last_request_ = role.counters.accepted + role.max_requests;
+  accepted_before_ = role.counters.accepted;
+  max_requests_ = role.max_requests;
   serve_forever(poll_interval_);
   wait_until_done(time_point::max());
 }
 
-/// Called in the thread by which a worker hears of its parent.
+/// Called in the worker's thread that receives the commands of its parent.
 std::size_t AbstractServer::Core::handle_command(detail::WorkerCommand command) {
   switch (command) {
     case detail::WorkerCommand::stop:

@@ -49,7 +49,9 @@ bool StreamRequestHandler::wait_for_next_request() {
 }
 
 void DatagramRequestHandler::finish() {
-  if (wfile.written()) socket.sendto(wfile.pending(), client_address);
+  if (!wfile.written()) return;
+  // The answer goes back the way that the datagram came, whoever a layer says the client is.
+  socket.sendto(wfile.pending(), request.sender_ ? *request.sender_ : client_address);
 }
 
 }  // namespace sockserv

@@ -7,6 +7,8 @@
 namespace sockserv {
 
 bool Lifecycle::begin_serving(const char* caller, const std::type_info& server, const std::function<void()>& check) {
+  if (stop_requested_) return false;
+  check();
   const std::scoped_lock lock(mutex_);
   if (stop_requested_) return false;
   if (serving_) throw std::logic_error(std::string(caller) + ": another thread serves already");
@@ -15,7 +17,6 @@ bool Lifecycle::begin_serving(const char* caller, const std::type_info& server, 
                            ": the server does not listen; it was made with bind_and_activate = false, and "
                            "server_bind() and server_activate() were not called");
   }
-  check();
   served_as_ = &server;
   serving_ = true;
   return true;
@@ -64,9 +65,10 @@ void Lifecycle::close_now() noexcept {
   backlog_ = Backlog::gone;
 }
 
-void Lifecycle::want_backlog() {
+void Lifecycle::want_backlog(bool unless_closing) {
   const std::scoped_lock lock(mutex_);
-  if (backlog_ == Backlog::left && !close_after_serving_ && listener_.is_listening()) backlog_ = Backlog::wanted;
+  if (unless_closing && close_after_serving_) return;
+  if (backlog_ == Backlog::left && listener_.is_listening()) backlog_ = Backlog::wanted;
 }
 
 void Lifecycle::leave_backlog() noexcept {

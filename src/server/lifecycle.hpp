@@ -15,10 +15,10 @@ namespace sockserv {
 ///
 ///     created ──begin_serving──> serving ──request_stop──> draining ──the last thread and request end──> stopped
 ///     created ──request_stop──────────────────────────────────────────────────────────────────────────> stopped
-///     stopped ──begin_drain, and clients are waiting in the backlog──> draining
+///     stopped ──want_backlog──> draining
 ///
-/// Nothing leads back to serving. While a thread serves, it alone uses the listener; whatever closes the listener
-/// waits for that thread, or leaves the closing to it.
+/// Nothing leads back to serving. While a thread serves, the listener stays open: whatever closes it waits for that
+/// thread, or leaves the closing to it.
 ///
 /// @par Thread safety
 /// Safe.
@@ -36,8 +36,8 @@ class Lifecycle {
 
   /// Makes the calling thread the one that serves. Returns false if the server was told to stop.
   ///
-  /// `check` is called before that; what it throws changes nothing. `server` is the class that serves, and `caller` the
-  /// function that the error names.
+  /// `check` is called before that, without a lock; what it throws changes nothing. `server` is the class that serves,
+  /// and `caller` the function that the error names.
   /// @throws std::logic_error if another thread serves, or if the server does not listen.
   bool begin_serving(const char* caller, const std::type_info& server, const std::function<void()>& check);
   /// Makes the calling thread the one that serves, to take the backlog. Returns false if that is not wanted, or if
@@ -67,8 +67,9 @@ class Lifecycle {
   /// @name The backlog, once the server stops
   /// @{
 
-  /// Has the backlog taken, if there still is one.
-  void want_backlog();
+  /// Has the backlog taken, if there still is one. `unless_closing`: not if the thread that serves is to close the
+  /// listener.
+  void want_backlog(bool unless_closing = false);
   bool is_backlog_wanted() const noexcept { return backlog_ == Backlog::wanted; }
   /// Leaves the backlog as it is. It may be wanted again.
   void leave_backlog() noexcept;

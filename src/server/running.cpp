@@ -26,7 +26,7 @@ std::size_t AbstractServer::Core::requests_here() const { return std::max(live_r
 
 std::size_t AbstractServer::Core::requests_running() const {
   const detail::Processes* const processes = runner().processes();
-  return requests_here() + (processes ? processes->requests() : 0);
+  return processes ? processes->requests(requests_here()) : requests_here();
 }
 
 bool AbstractServer::Core::wait_for_requests(time_point deadline) {

@@ -21,6 +21,9 @@ using detail::deadline_after;
 /// How many requests the loop takes before it looks at anything else.
 constexpr int requests_at_a_time = 64;
 
+/// How often the loop looks whether the first worker is ready, if somebody waits for that.
+constexpr std::chrono::milliseconds readiness_interval(5);
+
 }  // namespace
 
 /// Returns false if the server was told to stop.
@@ -41,15 +44,26 @@ void AbstractServer::Core::serve_forever(duration poll_interval) {
 }
 
 void AbstractServer::Core::serve_until_stopped() {
-  struct Ending {
-    Core& core;
-    ~Ending() {
-      core.takes_requests_ahead_ = false;
-      core.runner().stop_accepting(core.is_drain_wanted());
-      core.last_request_.reset();  // a drain goes on to the end of the backlog
-      core.announce_end();
-    }
-  } const ending{*this};
+  const auto stop_accepting = [this] {
+    takes_requests_ahead_ = false;
+    runner().stop_accepting(is_drain_wanted());
+    max_requests_ = 0;  // a drain goes on to the end of the backlog
+  };
+  bool has_begun = false;
+  try {
+    begin_accepting();
+    has_begun = true;
+    loop();
+  } catch (...) {
+    stop_accepting();
+    if (has_begun) announce_end();
+    throw;
+  }
+  stop_accepting();
+  announce_end();
+}
+
+void AbstractServer::Core::begin_accepting() {
   takes_requests_ahead_ = !role_;  // what one worker has taken, another cannot serve
   if (role_) {
     role_->listen([this](detail::WorkerCommand command) { return handle_command(command); });
@@ -57,9 +71,11 @@ void AbstractServer::Core::serve_until_stopped() {
   }
   runner().start(*this);
   if (role_) role_->ready();
+}
+
+void AbstractServer::Core::loop() {
   while (!lifecycle_.stop_requested()) {
-    const detail::Processes* const processes = runner().processes();
-    if (when_ready_ && (!processes || processes->is_ready())) std::exchange(when_ready_, nullptr)();
+    if (when_ready_ && !is_booting()) std::exchange(when_ready_, nullptr)();
     const bool for_requests = may_accept() && !runner().accept();
     if (wait(deadline_after(poll_interval_), for_requests).request) {
       handle_waiting_requests();
@@ -69,9 +85,15 @@ void AbstractServer::Core::serve_until_stopped() {
   }
 }
 
-void AbstractServer::Core::announce_end() noexcept {
-  if (const auto error = detail::error_of([this] { server_.serving_ended(); })) {
-    server_.log(LogLevel::error, [&] { return "serving_ended failed: " + detail::describe(error); });
+/// Returns true while no process of the runner is about to accept.
+bool AbstractServer::Core::is_booting() const {
+  const detail::Processes* const processes = runner().processes();
+  return processes && !processes->is_ready();
+}
+
+void AbstractServer::Core::announce_end() {
+  if (const auto error = detail::error_of([this] { server_.serving_loop_ended(); })) {
+    server_.log(LogLevel::error, [&] { return "serving_loop_ended failed: " + detail::describe(error); });
   }
 }
 
@@ -141,6 +163,7 @@ AbstractServer::Core::ReadyDescriptors AbstractServer::Core::wait(std::optional<
   pollfd watched[3] = {{wake_.get(), POLLIN, 0}, {runner.descriptor, POLLIN, 0}, {-1, POLLIN, 0}};
   time_point deadline = limit.value_or(time_point::max());
   if (runner.interval) deadline = std::min(deadline, deadline_after(*runner.interval));
+  if (when_ready_ && is_booting()) deadline = std::min(deadline, deadline_after(readiness_interval));
   if (for_requests) {
     watched[2].fd = listener();
   } else if (const auto pause_end = accept_pause_.end()) {

@@ -19,7 +19,7 @@ constinit std::mutex idle_mutex;  // guards what follows
 /// Contexts that nobody has. Never destroyed, since threads may end after main() has returned.
 constinit std::vector<io_context*>* idle_contexts = nullptr;
 constinit std::size_t contexts_made = 0;
-constinit std::atomic<bool> ever_used = false;  // set before the mutex is first taken
+constinit std::atomic<bool> ever_used = false;  // there may be something to abandon
 
 /// A plain thread's context, given back when the thread ends.
 class ThreadContext final : public ThreadEnding {

@@ -29,7 +29,7 @@ PLACES = {
         detail/scheduler detail/task detail/transport detail/transport_wrapper""",
     "connection": "client connection datagram files detail/client_limits detail/server_socket",
     "server": """
-        handler this_request detail/listener detail/runner detail/server_class detail/worker_role""",
+        handler this_request detail/listener detail/runner detail/server_class""",
     "runner": "detail/runners",
     "mixin": "servers detail/forking_server detail/threaded_requests",
     "run": "run",

@@ -39,8 +39,10 @@ class SOCKSERV_EXPORT Processes {
   virtual ~Processes() = default;
 
   virtual std::set<pid_t> ids() const = 0;
-  /// The number of requests that the processes have and that have not ended.
-  virtual std::size_t requests() const = 0;
+  /// Returns the number of requests that run in all processes, if this one knows of `here`.
+  virtual std::size_t requests(std::size_t here) const = 0;
+  /// Waits until no process is left, or until the deadline; returns true if none is.
+  virtual bool wait_until_none(std::chrono::steady_clock::time_point deadline) = 0;
   /// Makes `Runner::wait_until_idle()` return at once, now and from now on. Async-signal-safe.
   virtual void stop_waiting() noexcept = 0;
 
@@ -72,7 +74,7 @@ class SOCKSERV_EXPORT Processes {
 };
 
 /// Decides where accepted requests run: in the serving thread, in threads of their own, in a pool, in child processes,
-/// in worker processes, or on fibers. Each server owns one, which its mixin makes.
+/// in worker processes, or on fibers. A server has exactly one: that which its mixin makes, or else `Inline`.
 ///
 /// When `has_room()` has returned false, or the runner has stopped accepting by itself because it may not, it wakes the
 /// server as soon as there is room again. It does so by a function that it is constructed with.

@@ -21,7 +21,7 @@ class SOCKSERV_EXPORT Task {
   /// Called instead of `run()` by a runner that has taken the task and finds that it cannot run it: reports the error,
   /// and ends the request.
   virtual void fail(const std::exception_ptr&) noexcept {}
-  /// Returns whose request it is, for messages. Empty if it is nobody's.
+  /// Returns where the request came from, for messages. Empty if it is nobody's.
   virtual const Address& client_address() const noexcept;
   /// Returns the request's admission, for a runner that has the request served by another process: to be kept until
   /// that process exits.

@@ -78,7 +78,8 @@ struct Authentication {
   /// Must not be empty.
   SecretKey key = {};
   AuthenticationProtocol protocol = AuthenticationProtocol::mutual;
-  /// How long the whole handshake may take; must be positive.
+  /// How long the whole handshake may take; must be positive. In a server, `ServerOptions::prepare_timeout` is a limit
+  /// too, and the smaller of the two applies.
   duration time_limit = std::chrono::seconds(5);
   /// The names of the two ends, of which each must expect the other's. They are not sent, but part of each proof: so a
   /// proof that was made for one server is worth nothing at another with the same key. "": no name. For `mutual` only.
@@ -140,6 +141,10 @@ class HmacAuthMixIn : public Server {
   void prepare_request(request_type& request, Address& client_address) override {
     Server::prepare_request(request, client_address);
     if constexpr (serves_streams) authenticate(request, authentication, AuthenticationRole::server);
+  }
+  void finish_request(request_type& request, const Address& client_address) override {
+    this->prepare(request, client_address);  // no override within may leave that out
+    Server::finish_request(request, client_address);
   }
 
  protected:

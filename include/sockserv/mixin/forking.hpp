@@ -37,6 +37,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
   using detail::ForkingServer<Server>::ForkingServer;
   using typename Server::request_type;
   ~ForkingMixIn() override {
+    static_assert(!detail::serves_in_processes<Server>, "ForkingMixIn goes around no mixin that forks");
     collect_children();  // children that are left have a copy of this object, so they do not mind its end
     this->begin_destruction(typeid(ForkingMixIn));
   }

@@ -56,7 +56,8 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   using detail::ForkingServer<Server>::ForkingServer;
   ~PreForkingMixIn() override {
     static_assert(!detail::serves_in_processes<Server>, "PreForkingMixIn goes around no mixin that forks");
-    this->begin_destruction(typeid(PreForkingMixIn));  // workers that are left have a copy of this object
+    this->begin_destruction(typeid(PreForkingMixIn));
+    this->kill_requests();  // workers that are left, and what the parent itself still serves
   }
 
   /// How many workers there are. Within 1 … 8192; the default is one for each processor that the program may use.
@@ -85,7 +86,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
 
   void server_close() override {
     Server::server_close();
-    if (block_on_close) this->wait_for_runner();
+    if (block_on_close) this->wait_for_processes();
   }
 
  protected:

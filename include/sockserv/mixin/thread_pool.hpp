@@ -34,7 +34,10 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
  public:
   using detail::ThreadedRequests<Server>::ThreadedRequests;
   using typename Server::request_type;
-  ~ThreadPoolMixIn() override { this->begin_destruction(typeid(ThreadPoolMixIn)); }
+  ~ThreadPoolMixIn() override {
+    static_assert(!detail::serves_in_processes<Server>, "ThreadPoolMixIn goes around no mixin that forks");
+    this->begin_destruction(typeid(ThreadPoolMixIn));
+  }
 
   /// The most threads. At least 1; the default is four more than the program may use processors, and at most 32.
   std::size_t pool_size = std::min<std::size_t>(detail::processors() + 4, 32);

@@ -23,6 +23,7 @@ class ThreadingMixIn : public detail::ThreadedRequests<Server> {
   using detail::ThreadedRequests<Server>::ThreadedRequests;
   using typename Server::request_type;
   ~ThreadingMixIn() override {
+    static_assert(!detail::serves_in_processes<Server>, "ThreadingMixIn goes around no mixin that forks");
     this->begin_destruction(typeid(ThreadingMixIn));
     // The runner then waits for threads that server_close() did not wait for, since they use this object.
     if (daemon_threads) this->kill_requests();

@@ -49,7 +49,7 @@ struct DrainResult {
 /// A server, as all of them are, whatever they serve and whoever runs it. `BaseServer` adds the requests.
 ///
 /// For the caller: `serve_forever`, `handle_request`, `request_stop`, `shutdown`, `drain`, `server_close`, `fileno`,
-/// `server_address`, `state`, `stats`. To be overridden: `service_actions`, `serving_ended`, `handle_timeout`,
+/// `server_address`, `state`, `stats`. To be overridden: `service_actions`, `serving_loop_ended`, `handle_timeout`,
 /// `handle_error`, `server_close`, and `check_settings` for settings of your own; an override of the last two calls its
 /// base's. The
 /// rest is for mixins and derived servers.
@@ -144,9 +144,10 @@ class SOCKSERV_EXPORT AbstractServer {
 
   /// Called by the serving loop: see `serve_forever()`. Does nothing by default.
   virtual void service_actions() {}
-  /// Called by `serve_forever()`, in its thread, when it stops accepting: the place to tell handlers that would stay
-  /// indefinitely to finish. What it throws is logged. Does nothing by default.
-  virtual void serving_ended() {}
+  /// Called by `serve_forever()`, in its thread, when its loop has ended, if that had begun: the place to tell handlers
+  /// that would stay indefinitely to finish. Where the server drains, handlers of requests in the backlog begin after
+  /// it. Workers call it each for itself, and so does their parent. What it throws is logged. Does nothing by default.
+  virtual void serving_loop_ended() {}
   /// Called by `handle_request()` when its time has passed. Does nothing by default.
   virtual void handle_timeout() {}
   /// Called with what escaped a hook or a handler, in the thread or process where it did. Logs it: a peer that has
@@ -231,9 +232,11 @@ class SOCKSERV_EXPORT AbstractServer {
   /// Returns the function that made the runner; empty if there is no mixin.
   const MakeRunner& make_runner() const noexcept;
   detail::Runner& runner() const noexcept;
+  /// Waits until the runner has no process any more, unless called from within.
+  void wait_for_processes();
   /// Returns the ids of the runner's processes.
   std::set<pid_t> process_ids() const;
-  /// Makes the serving loop look for what has changed.
+  /// Wakes the serving loop, which then looks at everything anew.
   void wake() noexcept;
 
   /// fork(), with the server's locks held, so that they are free in the child, where SIGTERM is deadly and SIGINT is

@@ -21,13 +21,13 @@ namespace sockserv {
 ///
 /// For one good request the hooks are called in this order:
 ///
-/// | hook | called in | may wait for the client |
-/// |---|---|---|
-/// | `get_request`, `verify_request`, `process_request` | the thread that accepts; under fibers a loop's, one at a time
-/// | no | | `prepare_request` | the thread, process or fiber that will run the handler | yes, for
-/// `ServerOptions::prepare_timeout` | | `finish_request`, which constructs the handler and calls its `setup`, `handle`,
-/// `finish` | the same | yes | | `shutdown_request`, `close_request` | the same | no | | `service_actions` | the
-/// serving thread | no |
+/// 1. `get_request`, `verify_request`, `process_request`: in the thread that accepts. Under fibers that is one of the
+///    loops, one at a time. They must not wait for the client.
+/// 2. `prepare_request`: in the thread or process, or on the fiber, that will run the handler. It may wait for the
+///    client, for as long as `ServerOptions::prepare_timeout` says.
+/// 3. `finish_request`, which constructs the handler and calls its `setup`, `handle` and `finish`: in the same place.
+/// 4. `shutdown_request`, `close_request`: in the same place. They must not wait for the client.
+/// 5. `service_actions`: in the serving thread.
 ///
 /// Without a mixin, all of them are called in the serving thread. A rejected request is given to `request_rejected` and
 /// `shutdown_request` in the thread that accepts. What a hook throws goes to `handle_error`, and the request is closed.
@@ -149,6 +149,11 @@ class BaseServer : public AbstractServer {
   /// in any case `shutdown_request`. Returns whether all went well. Throws nothing but a request to end the thread.
   bool serve_request(request_type& request, const Address& client_address);
 
+  /// Has the layers prepare a request that they have not prepared yet. `serve_request` calls it, and `finish_request`
+  /// does for those who call that themselves. A layer without which no handler may run calls it in an override of
+  /// `finish_request` as well: then no other override can leave it out.
+  void prepare(request_type& request, const Address& client_address);
+
   /// Rejects a request: counts it, calls `request_rejected()`, and shuts it down.
   void reject(request_type& request, const Address& client_address, Rejection reason) {
     request.admission_.withdraw();
@@ -172,8 +177,6 @@ class BaseServer : public AbstractServer {
   template <class Serve>
   class BaseServerTask;
 
-  /// Has the layers prepare a request that they have not prepared yet.
-  void prepare(request_type& request, const Address& client_address);
   /// The address that a layer gave the request, or else the one where it came from.
   static const Address& address_of(const request_type& request, const Address& client_address) noexcept {
     return request.client_address_ ? *request.client_address_ : client_address;
@@ -202,7 +205,7 @@ class BaseServer<Handler>::BaseServerTask final : public detail::Task {
     // The override of a hook may throw; the program must not end for it, nor the request stay open.
     bool succeeded = false;
     const auto error = detail::error_of([&] { succeeded = serve_(request_, client_address_); });
-    if (error) server_.report_error(client_address_, error);
+    if (error) server_.report_error(address_of(request_, client_address_), error);
     return succeeded;
   }
   void fail(const std::exception_ptr& error) noexcept override {
@@ -241,7 +244,7 @@ bool BaseServer<Handler>::run_request(request_type& request, const Address& clie
 
 template <class Handler>
 void BaseServer<Handler>::prepare(request_type& request, const Address& client_address) {
-  if (std::exchange(request.is_prepared_, true)) return;
+  if (request.is_prepared_) return;
   detail::RequestScope scope(request, client_address, *this, live_requests());
   scope.handler_is_bound();  // that comes later
   Address address = client_address;
@@ -249,9 +252,14 @@ void BaseServer<Handler>::prepare(request_type& request, const Address& client_a
     const typename request_type::Preparation preparation(request, options());
     prepare_request(request, address);
   });
-  // Also if a layer refused the request: the error is that of the client which the layers before it found.
-  if (address != client_address) request.client_address_ = std::make_unique<const Address>(address);
-  if (error) std::rethrow_exception(error);
+  if (address == client_address) {
+    if (error) std::rethrow_exception(error);
+  } else {
+    // Also if a layer refused the request: the error is that of the client which the layers before it found.
+    const auto without_memory = detail::error_of([&] { request.replace_client_address(client_address, address); });
+    if (error || without_memory) std::rethrow_exception(error ? error : without_memory);
+  }
+  request.is_prepared_ = true;
 }
 
 template <class Handler>

@@ -326,4 +326,22 @@ TEST_CASE("a drain that nobody serves forks in the thread that asks for it, and 
   CHECK(first.read_line() == "here\n");
 }
 
+TEST_CASE("a request that is being forked for counts once") {
+  struct Counting : ForkingTCPServer<Echo> {
+    using ForkingTCPServer<Echo>::ForkingTCPServer;
+    ~Counting() override { server_close(); }
+    void close_request(Connection& request) override {
+      if (::getpid() == parent) running = requests_running();
+      ForkingTCPServer<Echo>::close_request(request);
+    }
+    const pid_t parent = ::getpid();
+    std::size_t running = 0;
+  };
+  Counting server(loopback());
+  StreamClient client(server.server_address());
+  server.handle_request();
+  CHECK(server.running == 1);
+  client.close();
+}
+
 }  // namespace

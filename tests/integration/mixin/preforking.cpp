@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <sockserv.hpp>
@@ -537,6 +538,52 @@ TEST_CASE("knobs that make no sense are refused before serving") {
   refuses("processes", [](auto& server) { server.processes = 0; });
   refuses("max_early_deaths", [](auto& server) { server.max_early_deaths = 0; });
   refuses("boot_timeout", [](auto& server) { server.boot_timeout = 0s; });
+}
+
+TEST_CASE("a worker that fails may be asked for its statistics by the log") {
+  struct Fails : PreForkingTCPServer<Obeys> {
+    explicit Fails(LogSink log) : PreForkingTCPServer<Obeys>(loopback(), {.log = std::move(log)}) {}
+    ~Fails() override { server_close(); }
+    void worker_started() override { throw std::runtime_error("no database"); }
+  };
+  const Shared<std::atomic<int>> asked;
+  Fails* served = nullptr;
+  Fails server([&](LogLevel, std::string_view line) {
+    if (line.find("a worker has failed") == std::string_view::npos) return;
+    CHECK(served->stats().accepted == 0);
+    ++*asked;
+  });
+  served = &server;
+  server.processes = 1;
+  server.max_early_deaths = 2;
+  CHECK_THROWS(server.serve_forever());
+  CHECK(*asked == 2);
+}
+
+TEST_CASE("max_requests_per_child may be as large as it can be, also for the worker that takes another's slot") {
+  Lines lines;
+  PreForkingTCPServer<Obeys> server(loopback(), {.log = lines.sink()});
+  server.processes = 1;
+  server.max_requests_per_child = std::numeric_limits<std::size_t>::max();
+  ServerThread background(server);
+  for (int i = 0; i < 2; ++i) {
+    Visit visit(server.server_address());
+    ::kill(visit.worker, SIGKILL);
+    CHECK(visit.client.read_all().empty());
+  }
+  CHECK(Visit(server.server_address()).ask("x\n") == "x\n");
+  background.stop();
+  CHECK_FALSE(lines.mention("before it had served"));
+}
+
+TEST_CASE("server_close of the parent waits for workers, and not for daemon threads of its own") {
+  PreForkingMixIn<ThreadingTCPServer<Obeys>> server(loopback(), quiet());
+  server.daemon_threads = true;
+  StreamClient client(server.server_address());
+  server.handle_request();
+  CHECK(std::stoi(client.read_line()) == ::getpid());
+  server.server_close();
+  CHECK(server.requests_running() == 1);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <boost/thread/thread.hpp>
 #include <sockserv.hpp>
 #include <thread>
 #include <vector>
@@ -35,11 +36,12 @@ TEST_CASE("state goes one way: created, serving, draining, stopped") {
   CHECK(server.state() == ServerState::stopped);
 }
 
-TEST_CASE("serving_ended is called once the server stops, in the thread that serves, and what it throws is logged") {
+TEST_CASE(
+    "serving_loop_ended is called once the server stops, in the thread that serves, and what it throws is logged") {
   struct Ending : ThreadingTCPServer<Lingers> {
     using ThreadingTCPServer<Lingers>::ThreadingTCPServer;
     ~Ending() override { server_close(); }
-    void serving_ended() override {
+    void serving_loop_ended() override {
       ++calls;
       thread = std::this_thread::get_id();
       throw std::runtime_error("as it must");
@@ -58,8 +60,58 @@ TEST_CASE("serving_ended is called once the server stops, in the thread that ser
   serving.join();
   CHECK(server.calls == 1);
   CHECK(server.thread == served_by);
-  CHECK(lines.mention("serving_ended failed: std::runtime_error: as it must"));
+  CHECK(lines.mention("serving_loop_ended failed: std::runtime_error: as it must"));
   client.close();
+}
+
+TEST_CASE("serving_loop_ended may be interrupted, which ends the thread that serves and nothing else") {
+  struct Ending : TCPServer<Echo> {
+    using TCPServer<Echo>::TCPServer;
+    ~Ending() override { server_close(); }
+    void serving_loop_ended() override { boost::this_thread::interruption_point(); }
+  };
+  Ending server(loopback());
+  boost::thread serving([&] { server.serve_forever(); });
+  CHECK(eventually([&] { return server.state() == ServerState::serving; }));
+  serving.interrupt();
+  server.shutdown();
+  serving.join();
+  CHECK(server.state() == ServerState::stopped);
+}
+
+TEST_CASE("check_settings may ask the server for its state, and stop it") {
+  struct Curious : TCPServer<Echo> {
+    using TCPServer<Echo>::TCPServer;
+    ~Curious() override { server_close(); }
+    void check_settings() const override {
+      CHECK(state() == ServerState::created);
+      const_cast<Curious*>(this)->shutdown();
+    }
+  };
+  Curious server(loopback());
+  server.serve_forever();
+  CHECK(server.state() == ServerState::stopped);
+}
+
+TEST_CASE("a drain takes the backlog of a server whose handler has closed it") {
+  struct Closes : StreamRequestHandler {
+    void handle() override {
+      wfile.write("hi\n");
+      if (rfile.readline() == "close\n") {
+        server.server_close();
+        server.drain(std::chrono::seconds(60));
+      }
+    }
+  };
+  TCPServer<Closes> server(loopback());
+  std::thread serving([&] { server.serve_forever(); });
+  StreamClient first(server.server_address());
+  CHECK(first.read_line() == "hi\n");
+  StreamClient second(server.server_address());
+  first.send("close\n");
+  CHECK(second.read_line() == "hi\n");
+  second.close();
+  serving.join();
 }
 
 TEST_CASE("shutdown before serving does not wait, and is not forgotten") {

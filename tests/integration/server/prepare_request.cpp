@@ -1,6 +1,7 @@
 /// What layers do before the handler exists.
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <optional>
@@ -182,6 +183,68 @@ TEST_CASE("prepare_request: a mixin that calls finish_request itself does not pa
   CHECK(refused.read_all().empty());
 }
 
+TEST_CASE("prepare_request: a request that a layer refused is not prepared, however often somebody tries") {
+  struct Insists : TCPServer<Introduces> {
+    using TCPServer<Introduces>::TCPServer;
+    ~Insists() override { server_close(); }
+    void process_request(Connection& request, const Address& client_address) override {
+      for (int i = 0; i < 2; ++i) {
+        refusals += detail::error_of([&] { finish_request(request, client_address); }) != nullptr;
+      }
+      shutdown_request(request);
+    }
+    std::atomic<int> refusals = 0;
+  };
+  ExpectsByte<Insists> server(loopback(), quiet());
+  const ServerThread background(server);
+  StreamClient client(server.server_address());
+  client.send("xx");
+  CHECK(client.read_all().empty());
+  CHECK(server.refusals == 2);
+}
+
+TEST_CASE("prepare_request: a layer that replaces the connection is called once") {
+  struct Replaces : ThreadingTCPServer<Introduces> {
+    using ThreadingTCPServer<Introduces>::ThreadingTCPServer;
+    ~Replaces() override { server_close(); }
+    void prepare_request(Connection& request, Address& client_address) override {
+      ++calls;
+      request = Connection(detail::Descriptor(::dup(request.fileno())), client_address);
+    }
+    std::atomic<int> calls = 0;
+  };
+  Replaces server(loopback(), quiet());
+  const ServerThread background(server);
+  StreamClient client(server.server_address());
+  CHECK(client.read_line().starts_with("for "));
+  client.close();
+  CHECK(server.calls == 1);
+}
+
+TEST_CASE("prepare_request: an error after the handler is reported with the address that a layer found") {
+  struct Fails : KnowsTheClient<ThreadingTCPServer<Introduces>> {
+    using KnowsTheClient<ThreadingTCPServer<Introduces>>::KnowsTheClient;
+    ~Fails() override { server_close(); }
+    void process_request_thread(Connection& request, const Address& client_address) override {
+      KnowsTheClient::process_request_thread(request, client_address);
+      throw std::runtime_error("afterwards");
+    }
+    void handle_error(const Address& client_address, std::exception_ptr) override {
+      reported = client_address.to_string();
+      has_reported = true;
+    }
+    std::string reported;
+    std::atomic<bool> has_reported = false;
+  };
+  Fails server(loopback(), quiet());
+  const ServerThread background(server);
+  StreamClient client(server.server_address());
+  CHECK(client.read_line() == "for 192.0.2.1:7\n");
+  client.close();
+  CHECK(eventually([&] { return server.has_reported.load(); }));
+  CHECK(server.reported == "192.0.2.1:7");
+}
+
 TEST_CASE("prepare_request: a server that stops does not wait for a client that is slow with it") {
   ExpectsByte<ThreadingTCPServer<Introduces>> server(loopback(), quiet());
   ServerThread background(server);
@@ -208,6 +271,22 @@ TEST_CASE_TEMPLATE("prepare_request: datagrams have it too", Server, UDPServer<E
   client.send("good");
   CHECK(client.receive() == "good");
   CHECK(eventually([&] { return server.stats().handler_errors == 1; }));
+}
+
+TEST_CASE("prepare_request: the answer to a datagram goes to its sender, whoever a layer says the client is") {
+  struct Introduced : DatagramRequestHandler {
+    void handle() override { wfile.write(client_address.to_string()); }
+  };
+  struct Proxied : UDPServer<Introduced> {
+    using UDPServer<Introduced>::UDPServer;
+    ~Proxied() override { server_close(); }
+    void prepare_request(Datagram&, Address& client_address) override { client_address = Address("192.0.2.1", 7); }
+  };
+  Proxied server(loopback(), quiet());
+  const ServerThread background(server);
+  DatagramClient client(server.server_address());
+  client.send("who?");
+  CHECK(client.receive() == "192.0.2.1:7");
 }
 
 }  // namespace

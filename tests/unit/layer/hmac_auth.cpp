@@ -21,6 +21,7 @@
 #include "layer/handshake.hpp"
 #include "support/handshakes.hpp"
 #include "support/messages.hpp"
+#include "support/serving.hpp"
 #include "support/support.hpp"
 
 namespace {
@@ -733,6 +734,24 @@ TEST_CASE("authentication: a daemon thread that outlives its server's closing ne
     });
     CHECK(handlers_made() == 0);
   }
+}
+
+TEST_CASE("authentication: an override within that constructs its handler itself has none for those without the key") {
+  struct Own : TCPServer<support::Greets> {
+    using TCPServer<support::Greets>::TCPServer;
+    void finish_request(Connection& request, const Address&) override { request.sendall("own handler\n"); }
+    void process_request(Connection& request, const Address& client_address) override {
+      finish_request(request, client_address);
+      shutdown_request(request);
+    }
+  };
+  HmacAuthMixIn<Own> server(loopback(), quiet());
+  server.authentication = {.key = "key"};
+  const ServerThread background(server);
+  StreamClient client(server.server_address());
+  client.shutdown_write();
+  CHECK(client.read_all().find("own handler") == std::string::npos);
+  CHECK(eventually([&] { return server.stats().authentication_failures == 1; }));
 }
 
 }  // namespace

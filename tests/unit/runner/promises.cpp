@@ -13,12 +13,12 @@
 #include <sockserv/detail/clock.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/detail/scheduler.hpp>
-#include <sockserv/detail/worker_role.hpp>
 #include <sockserv/log.hpp>
 #include <string>
 #include <type_traits>
 
 #include "server/inline_runner.hpp"
+#include "server/worker_role.hpp"
 #include "support/support.hpp"
 
 namespace {
@@ -109,7 +109,7 @@ bool submit(Runner& runner, Done& done) {
 /// The number of tasks that run, in this process and in others.
 std::size_t running(Runner& runner) {
   Processes* const processes = runner.processes();
-  return runner.running() + (processes ? processes->requests() : 0);
+  return processes ? processes->requests(runner.running()) : runner.running();
 }
 
 TEST_CASE_TEMPLATE("runner: each task runs once, and the runner is idle when all have finished", Kind, RUNNERS) {
