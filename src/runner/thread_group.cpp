@@ -1,47 +1,28 @@
 #include "thread_group.hpp"
 
 #include <boost/thread/thread.hpp>
-#include <condition_variable>
-#include <mutex>
 #include <utility>
 
 #include "../base/thread_ending.hpp"
 
-namespace sockserv::detail {
-
-struct ThreadGroup::State {
-  std::function<void()> on_room;
-  std::mutex mutex;  // guards what follows
-  std::condition_variable none_left;
-  std::size_t running = 0;
-  bool room_wanted = false;
-};
+namespace sockserv::inline abi_0::detail {
 
 /// Counts a thread as running until it exits.
 class ThreadGroup::Membership final : public ThreadEnding {
  public:
-  explicit Membership(std::shared_ptr<State> state) : state_(std::move(state)) {
-    const std::scoped_lock lock(state_->mutex);
-    ++state_->running;
-  }
+  explicit Membership(std::shared_ptr<RunningTasks> running) : running_(std::move(running)) { running_->begin(); }
   Membership(const Membership&) = delete;
   Membership& operator=(const Membership&) = delete;
-  ~Membership() {
-    const std::scoped_lock lock(state_->mutex);
-    // Under the lock, because whoever waits for the last thread may then destroy what on_room refers to.
-    if (std::exchange(state_->room_wanted, false)) state_->on_room();
-    if (--state_->running == 0) state_->none_left.notify_all();
-  }
+  ~Membership() { running_->end(); }
 
  private:
   void at_end() noexcept override { delete this; }
 
-  std::shared_ptr<State> state_;
+  std::shared_ptr<RunningTasks> running_;
 };
 
-ThreadGroup::ThreadGroup(std::function<void()> on_room) : state_(std::make_shared<State>()) {
+ThreadGroup::ThreadGroup(std::function<void()> on_room) : running_(std::make_shared<RunningTasks>(std::move(on_room))) {
   ThreadEnding::prepare();
-  state_->on_room = std::move(on_room);
 }
 
 ThreadGroup::~ThreadGroup() { wait_until_none(); }
@@ -59,7 +40,7 @@ void ThreadGroup::start(std::unique_ptr<Task>& task, std::size_t stack_size) {
       owned->run();
     }
   };
-  auto membership = std::make_unique<Membership>(state_);
+  auto membership = std::make_unique<Membership>(running_);
   boost::thread::attributes attributes;
   if (stack_size > 0) attributes.set_stack_size(stack_size);
   boost::thread(attributes, Entry{membership.get(), task.get()}).detach();
@@ -68,20 +49,4 @@ void ThreadGroup::start(std::unique_ptr<Task>& task, std::size_t stack_size) {
   static_cast<void>(task.release());
 }
 
-std::size_t ThreadGroup::running() const {
-  const std::scoped_lock lock(state_->mutex);
-  return state_->running;
-}
-
-bool ThreadGroup::has_room(std::size_t limit) const {
-  const std::scoped_lock lock(state_->mutex);
-  state_->room_wanted = state_->running >= limit;
-  return !state_->room_wanted;
-}
-
-bool ThreadGroup::wait_until_none(std::chrono::steady_clock::time_point deadline) {
-  std::unique_lock lock(state_->mutex);
-  return state_->none_left.wait_until(lock, deadline, [&] { return state_->running == 0; });
-}
-
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -6,7 +6,9 @@
 #include <memory>
 #include <sockserv/detail/task.hpp>
 
-namespace sockserv::detail {
+#include "running_tasks.hpp"
+
+namespace sockserv::inline abi_0::detail {
 
 /// Threads that come and go: each counts itself out when its task is done, so that nothing grows with the number of
 /// threads that there have been.
@@ -15,7 +17,7 @@ namespace sockserv::detail {
 /// Safe.
 class ThreadGroup {
  public:
-  /// `on_room` is called when a thread ends after `has_room` has said no.
+  /// `on_room` is called when a thread ends after `has_room` has returned false.
   explicit ThreadGroup(std::function<void()> on_room);
   ~ThreadGroup();
 
@@ -24,16 +26,16 @@ class ThreadGroup {
   ///     still the caller's then.
   void start(std::unique_ptr<Task>& task, std::size_t stack_size);
 
-  std::size_t running() const;
-  bool has_room(std::size_t limit) const;
-
-  /// Waits until no task runs, or until the deadline; true if none does.
-  bool wait_until_none(std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max());
+  std::size_t running() const { return running_->count(); }
+  bool has_room(std::size_t limit) const { return running_->has_room(limit); }
+  /// Returns true if no thread is left; false if the deadline came first.
+  bool wait_until_none(std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max()) {
+    return running_->wait_until_none(deadline);
+  }
 
  private:
   class Membership;
-  struct State;
-  std::shared_ptr<State> state_;  // each thread's too: the last to leave may still hold the lock when we go
+  std::shared_ptr<RunningTasks> running_;  // each thread's too: the last to leave may still hold the lock when we go
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -1,9 +1,10 @@
 #include "thread_pool.hpp"
 
 #include <boost/thread/exceptions.hpp>
+#include <limits>
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// What each thread of the pool does: tasks, until there are none and the pool ends.
 class ThreadPool::Worker final : public Task {
@@ -24,7 +25,7 @@ class ThreadPool::Worker final : public Task {
         std::unique_ptr<Task>& task;
         ~Done() {
           task.reset();
-          pool.task_done();
+          pool.unfinished_.end();
         }
       } const done{pool_, task};
       try {
@@ -51,17 +52,9 @@ std::unique_ptr<Task> ThreadPool::next_task() {
   return task;
 }
 
-void ThreadPool::task_done() {
-  const std::scoped_lock lock(mutex_);
-  // Under the lock, because whoever waits for the last task may then destroy what on_room_ refers to.
-  if (std::exchange(room_wanted_, false)) on_room_();
-  if (--unfinished_ == 0) none_left_.notify_all();
-}
-
 bool ThreadPool::has_room(const Limits& limits) const {
-  const std::scoped_lock lock(mutex_);
-  room_wanted_ = unfinished_ >= limits.threads && unfinished_ - limits.threads >= limits.queue;
-  return !room_wanted_;
+  const std::size_t most = std::numeric_limits<std::size_t>::max();
+  return unfinished_.has_room(limits.queue > most - limits.threads ? most : limits.threads + limits.queue);
 }
 
 void ThreadPool::submit(std::unique_ptr<Task>& task, const Limits& limits) {
@@ -74,7 +67,7 @@ void ThreadPool::submit(std::unique_ptr<Task>& task, const Limits& limits) {
     lock.lock();
   }
   queue_.push_back(std::move(task));
-  ++unfinished_;
+  unfinished_.begin();
   lock.unlock();  // first: a thread that wakes up to find the lock taken goes back to sleep
   task_or_end_.notify_one();
 }
@@ -90,16 +83,6 @@ void ThreadPool::start_thread(const Limits& limits) {
   }
 }
 
-std::size_t ThreadPool::running() const {
-  const std::scoped_lock lock(mutex_);
-  return unfinished_;
-}
-
-bool ThreadPool::wait_until_none(std::chrono::steady_clock::time_point deadline) {
-  std::unique_lock lock(mutex_);
-  return none_left_.wait_until(lock, deadline, [&] { return unfinished_ == 0; });
-}
-
 void ThreadPool::stop() {
   {
     const std::scoped_lock lock(mutex_);
@@ -109,4 +92,4 @@ void ThreadPool::stop() {
   group_.wait_until_none();
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

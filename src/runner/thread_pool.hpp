@@ -9,9 +9,10 @@
 #include <mutex>
 #include <utility>
 
+#include "running_tasks.hpp"
 #include "thread_group.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// A bounded number of threads that do tasks one after another, and the tasks that wait for one.
 ///
@@ -25,8 +26,8 @@ class ThreadPool {
     std::size_t stack_size;
   };
 
-  /// `on_room` is called when there is room after `has_room` has said no.
-  explicit ThreadPool(std::function<void()> on_room) : on_room_(std::move(on_room)) {}
+  /// `on_room` is called when there is room after `has_room` has returned false.
+  explicit ThreadPool(std::function<void()> on_room) : unfinished_(std::move(on_room)) {}
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
   /// Waits until all tasks are done.
@@ -41,9 +42,11 @@ class ThreadPool {
   void submit(std::unique_ptr<Task>& task, const Limits& limits);
 
   /// Tasks that have been submitted and are not done.
-  std::size_t running() const;
-  /// Waits until there is none, or until the deadline; true if there is none.
-  bool wait_until_none(std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max());
+  std::size_t running() const { return unfinished_.count(); }
+  /// Returns true if none is left; false if the deadline came first.
+  bool wait_until_none(std::chrono::steady_clock::time_point deadline) const {
+    return unfinished_.wait_until_none(deadline);
+  }
 
   /// Waits until all tasks are done, and ends the threads.
   void stop();
@@ -53,21 +56,17 @@ class ThreadPool {
 
   void start_thread(const Limits& limits);
   std::unique_ptr<Task> next_task();
-  void task_done();
 
-  std::function<void()> on_room_;
-  std::mutex submitting_;     // held by the one who may start a thread; taken before the next
-  mutable std::mutex mutex_;  // guards what follows
+  RunningTasks unfinished_;  // and those in the queue
+  std::mutex submitting_;    // held by the one who may start a thread; taken before the next
+  std::mutex mutex_;         // guards what follows
   std::condition_variable task_or_end_;
-  std::condition_variable none_left_;
   std::deque<std::unique_ptr<Task>> queue_;
-  std::size_t unfinished_ = 0;
   std::size_t threads_ = 0;
   std::size_t idle_ = 0;
-  mutable bool room_wanted_ = false;  // has_room() has said no
   bool ending_ = false;
 
   ThreadGroup group_{[] {}};  // last, so that its threads end before what they use
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail
