@@ -23,7 +23,7 @@
 #include "base/leave_to_system.hpp"
 #include "base/standard_error.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 using std::chrono::steady_clock;
@@ -285,4 +285,4 @@ void ServerThread::stop() {
   if (error_) std::rethrow_exception(error_);
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

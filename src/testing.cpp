@@ -5,7 +5,7 @@
 #include <new>
 #include <stdexcept>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 ScriptedClient::ScriptedClient(std::string_view input, std::size_t piece_size, const Address& address)
     : input_(input), piece_size_(piece_size), address_(address) {
@@ -50,4 +50,4 @@ void ScriptedClient::send_to(int, std::string_view packet, const Address& addres
 /// All input is there from the beginning, and there is always room.
 void ScriptedClient::wait_until_ready(int, short, WaitLimit, error_code& error) noexcept { error.clear(); }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

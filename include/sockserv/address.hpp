@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// Where a server listens or a client is: an IPv4 or IPv6 host and port, a Unix socket's path, a name in Linux's
 /// abstract Unix namespace, or nothing (the peer of an unbound Unix socket has no name).
@@ -75,4 +75,4 @@ class SOCKSERV_EXPORT Address {
   socklen_t length_ = 0;
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -20,7 +20,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 namespace this_request {
 
@@ -203,7 +203,7 @@ auto await(Initiate&& initiate, std::optional<std::chrono::steady_clock::duratio
   return detail::value_of(awaited->wait_for_results(deadline));
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0
 
 template <class Return, class... Arguments>
 class boost::asio::async_result<sockserv::detail::AwaitToken, Return(Arguments...)> {

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <vector>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// Whom a client wants to reach: an `Address`, several of them, or a host's name and a port. Unlike an `Address`, it
 /// keeps the name, which is looked up for each connection anew and may have several addresses; all are tried.
@@ -173,4 +173,4 @@ class SOCKSERV_EXPORT DatagramEndpoint {
   DatagramSocket socket_;
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

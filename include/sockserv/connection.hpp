@@ -24,7 +24,7 @@
 #include <string>
 #include <string_view>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 namespace detail {
 /// Asio's requirement of that name.
@@ -307,4 +307,4 @@ class SOCKSERV_EXPORT Connection {
   std::unique_ptr<const Address> client_address_;  // null, or that which a layer gave the request
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

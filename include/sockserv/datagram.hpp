@@ -13,7 +13,7 @@
 #include <string_view>
 #include <utility>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 namespace detail {
 class ServerSocket;
@@ -121,4 +121,4 @@ class SOCKSERV_EXPORT Datagram {
   std::unique_ptr<const Address> sender_;
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

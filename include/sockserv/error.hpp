@@ -6,7 +6,7 @@
 #include <sockserv/export.hpp>
 #include <string>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// What went wrong, as a value: the operating system's error (`boost::system::system_category`), an `errc` of
 /// sockserv, or `boost::asio::error::eof` from the functions that model Asio's streams.
@@ -135,7 +135,7 @@ std::exception_ptr error_of(Body&& body) {
 SOCKSERV_EXPORT std::string describe(const std::exception_ptr& error);
 
 }  // namespace detail
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0
 
 template <>
 struct boost::system::is_error_code_enum<sockserv::errc> : std::true_type {};

@@ -16,7 +16,7 @@
 #include <string>
 #include <string_view>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// What came from the client, read through a buffer: `rfile`.
 ///
@@ -186,4 +186,4 @@ namespace detail {
 SOCKSERV_EXPORT void apply(const StreamSettings& settings, Connection& request, InputFile& rfile, OutputFile& wfile);
 }  // namespace detail
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

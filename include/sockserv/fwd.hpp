@@ -1,8 +1,9 @@
 #pragma once
 
-/// Forward declarations of sockserv's types, for headers that only name them.
+/// Forward declarations of sockserv's types, for headers that only name them. Programs include this instead of
+/// declaring them themselves: the types are in an inline namespace, whose name changes with the ABI.
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 class Address;
 class AbstractServer;
@@ -33,4 +34,4 @@ class UnixStreamServer;
 template <class Handler>
 class UnixDatagramServer;
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <typeinfo>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 namespace detail {
 
@@ -158,4 +158,4 @@ class SOCKSERV_EXPORT DatagramRequestHandler : public BaseRequestHandler<Datagra
   void finish() override;
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -11,7 +11,7 @@
 #include <sockserv/export.hpp>
 #include <string_view>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// How serious a log message is.
 enum class LogLevel { info, warning, error };
@@ -73,4 +73,4 @@ class SOCKSERV_EXPORT LineWriter {
   detail::SharedMemory<Losses> losses_{1};
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

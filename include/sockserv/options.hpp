@@ -8,7 +8,7 @@
 #include <sockserv/export.hpp>
 #include <sockserv/log.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// What a server must know before it binds, and the limits that it sets. An aggregate:
 ///
@@ -81,4 +81,4 @@ namespace detail {
 SOCKSERV_EXPORT void validate(const ServerOptions& options);
 }  // namespace detail
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -9,7 +9,7 @@
 #include <sockserv/server/abstract.hpp>
 #include <thread>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// How `run()` ends.
 struct RunOptions {
@@ -74,4 +74,4 @@ class SOCKSERV_EXPORT ServerThread {
   std::thread thread_;
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -11,7 +11,7 @@
 #include <sockserv/server/udp.hpp>
 #include <sockserv/server/unix.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 template <class Handler>
 using ThreadingTCPServer = ThreadingMixIn<TCPServer<Handler>>;
@@ -67,4 +67,4 @@ using PreForkingFiberUnixStreamServer = PreForkingMixIn<FiberMixIn<UnixStreamSer
 template <class Handler>
 using PreForkingFiberUnixDatagramServer = PreForkingMixIn<FiberMixIn<UnixDatagramServer<Handler>>>;
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

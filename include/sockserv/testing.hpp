@@ -12,7 +12,7 @@
 #include <string_view>
 #include <type_traits>
 
-namespace sockserv::testing {
+namespace sockserv::inline abi_0::testing {
 
 /// How the client of `converse` behaves.
 struct ConverseOptions {
@@ -22,9 +22,9 @@ struct ConverseOptions {
   Address client_address{"127.0.0.1", 49152};
 };
 
-}  // namespace sockserv::testing
+}  // namespace sockserv::inline abi_0::testing
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// A client made of strings, in place of a socket.
 class SOCKSERV_EXPORT ScriptedClient final : public Transport {
@@ -50,9 +50,9 @@ class SOCKSERV_EXPORT ScriptedClient final : public Transport {
   Address address_;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail
 
-namespace sockserv::testing {
+namespace sockserv::inline abi_0::testing {
 
 /// Has the server's handler serve a client that sends `input` and then no more; returns what the handler sent: all of
 /// it as one string, or for datagrams the reply if there was one. The reply is the last datagram that the handler sent
@@ -85,4 +85,4 @@ auto converse(std::string_view input, const ConverseOptions& options = {}) {
   return converse(static_cast<BaseServer<Handler>&>(server), input, options);
 }
 
-}  // namespace sockserv::testing
+}  // namespace sockserv::inline abi_0::testing

@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 namespace detail {
 /// Has work done that must not throw, as `this_request::offload` does.
@@ -68,4 +68,4 @@ std::invoke_result_t<Function> offload(Function&& function) {
 }
 
 }  // namespace this_request
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -5,3 +5,6 @@
 
 /// The same version as text.
 #define SOCKSERV_VERSION_STRING "0.1.0"
+
+/// The inline namespace `sockserv::abi_0`, which programs never write, has the number of the ABI. It changes with each
+/// release that breaks the ABI, so a program and a library that do not fit each other fail to link.

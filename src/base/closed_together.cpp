@@ -4,7 +4,7 @@
 
 #include <span>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 void close_all(int first, int last) noexcept {
@@ -29,4 +29,4 @@ void ClosedTogether::close() noexcept {
   count_ = 0;
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

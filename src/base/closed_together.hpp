@@ -3,7 +3,7 @@
 #include <array>
 #include <cstddef>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Descriptors that are closed together: numbers that follow each other by one system call.
 ///
@@ -29,4 +29,4 @@ class ClosedTogether {
   std::size_t count_ = 0;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

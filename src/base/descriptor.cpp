@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 void fill_standard_descriptors() noexcept {
   for (int number = STDIN_FILENO; number <= STDERR_FILENO; ++number) {
@@ -22,4 +22,4 @@ int above_standard_descriptors(int descriptor) noexcept {
   return moved;
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

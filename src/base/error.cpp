@@ -2,13 +2,12 @@
 
 #include <cxxabi.h>
 #include <boost/asio/error.hpp>
-#include <boost/core/demangle.hpp>
 #include <boost/thread/exceptions.hpp>
 #include <cerrno>
 #include <sockserv/detail/text.hpp>
 #include <typeinfo>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 class Category final : public boost::system::error_category {
@@ -160,12 +159,12 @@ std::string describe(const std::exception_ptr& error) {
     std::rethrow_exception(error);
   } catch (const std::exception& exception) {
     const char* const what = exception.what();  // which an override may leave null
-    return boost::core::demangle(typeid(exception).name()) + ": " + (what ? printable(what) : "(no message)");
+    return type_name(typeid(exception)) + ": " + (what ? printable(what) : "(no message)");
   } catch (...) {
     const std::type_info* type = abi::__cxa_current_exception_type();
-    return "an exception of type " + (type ? boost::core::demangle(type->name()) : std::string("unknown"));
+    return "an exception of type " + (type ? type_name(*type) : std::string("unknown"));
   }
 }
 
 }  // namespace detail
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -8,7 +8,7 @@
 #include <sockserv/error.hpp>
 #include <streambuf>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 /// Knows whether a stream holds output of its own, as it does if the program has called sync_with_stdio(false).
@@ -37,4 +37,4 @@ void exit_child(int status) noexcept {
   ::_exit(status);
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

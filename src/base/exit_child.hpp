@@ -1,6 +1,6 @@
 #pragma once
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Writes out what standard output and standard error hold in their buffers.
 void flush_standard_streams() noexcept;
@@ -9,4 +9,4 @@ void flush_standard_streams() noexcept;
 /// the parent.
 [[noreturn]] void exit_child(int status) noexcept;
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

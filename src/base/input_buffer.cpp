@@ -8,7 +8,7 @@
 #include <new>
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 /// Fewer than this are worth copying, to free the memory around them.
@@ -96,4 +96,4 @@ void InputBuffer::move_to(Memory memory, std::size_t capacity, std::size_t begin
   end_ = begin + unread;
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -2,7 +2,7 @@
 
 #include <signal.h>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Gives a signal its default action, and raises it again. For signal handlers that find themselves in a process that a
 /// request handler forked: the signal is meant for that process, not for the server. Async-signal-safe.
@@ -11,4 +11,4 @@ inline void leave_to_system(int signal) noexcept {
   ::raise(signal);
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

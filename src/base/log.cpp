@@ -21,7 +21,7 @@
 #include "standard_error.hpp"
 #include "without_sigpipe.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 using std::chrono::milliseconds;
@@ -203,4 +203,4 @@ void detail::report_lost_lines() noexcept {
 
 void detail::write_last_line(std::string_view line) noexcept { standard_error().write({line}, last_line_patience); }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 namespace {
 
@@ -33,4 +33,4 @@ void detail::validate(const ServerOptions& options) {
   }
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <thread>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 std::size_t processors() noexcept {
   cpu_set_t allowed;
@@ -13,4 +13,4 @@ std::size_t processors() noexcept {
   return std::max(1U, std::thread::hardware_concurrency());  // a machine with more than such a set can hold
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -8,7 +8,7 @@
 #include <sockserv/error.hpp>
 #include <stdexcept>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 using std::chrono::steady_clock;
@@ -54,4 +54,4 @@ void check_thread_stack(std::size_t stack_size) {
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK);
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Keeps signals from a thread that is started meanwhile, so that they interrupt only threads of the program's own.
 class SignalsBlocked {
@@ -21,4 +21,4 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

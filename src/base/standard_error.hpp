@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Acquires what `log_to_stderr` needs, so that it can count lost lines together with processes that are forked later.
 /// @throws boost::system::system_error if there is no memory for that.
@@ -24,4 +24,4 @@ void report_lost_lines() noexcept;
 /// Writes a line just before the program ends. Async-signal-safe once `prepare_log()` was called.
 void write_last_line(std::string_view line) noexcept;
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

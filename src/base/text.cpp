@@ -1,8 +1,9 @@
 #include <sockserv/detail/text.hpp>
 
 #include <array>
+#include <boost/core/demangle.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 unsigned byte_at(std::string_view text, std::size_t index) noexcept { return static_cast<unsigned char>(text[index]); }
@@ -63,4 +64,14 @@ std::string printable(std::string_view text) {
   return result;
 }
 
-}  // namespace sockserv::detail
+std::string type_name(const std::type_info& type) {
+  constexpr std::string_view unwritten = "sockserv::abi_0::";
+  constexpr std::string_view written = "sockserv::";
+  std::string name = boost::core::demangle(type.name());
+  for (std::size_t at = 0; (at = name.find(unwritten, at)) != std::string::npos; at += written.size()) {
+    name.replace(at, unwritten.size(), written);
+  }
+  return name;
+}
+
+}  // namespace sockserv::inline abi_0::detail

@@ -3,7 +3,7 @@
 #include <sockserv/error.hpp>
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Whose value in each thread is the object that was registered last.
 pthread_key_t ThreadEnding::key() {
@@ -27,4 +27,4 @@ void ThreadEnding::call_all(ThreadEnding* last) noexcept {
   while (last) std::exchange(last, last->earlier_)->at_end();
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

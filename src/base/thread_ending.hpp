@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Something to do when a thread ends, after its `thread_local` objects have been destroyed.
 ///
@@ -36,4 +36,4 @@ class ThreadEnding {
   ThreadEnding* earlier_ = nullptr;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

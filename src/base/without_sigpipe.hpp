@@ -5,7 +5,7 @@
 
 #include <ctime>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Keeps SIGPIPE and SIGTTOU from this thread while it writes, so that a reader that has gone is an error (EPIPE) and a
 /// terminal never stops the program. Call `drop()` after EPIPE: it discards the SIGPIPE that this write caused.
@@ -44,4 +44,4 @@ class WithoutSigpipe {
   bool was_pending_ = false;  // and is somebody else's to take
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

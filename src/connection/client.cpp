@@ -23,7 +23,7 @@
 #include "../transport/client.hpp"
 #include "../transport/transfer.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 using boost::asio::ip::tcp;
@@ -243,4 +243,4 @@ DatagramEndpoint::Packet DatagramEndpoint::receive(std::optional<duration> timeo
   }
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

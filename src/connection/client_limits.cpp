@@ -5,7 +5,7 @@
 #include <sockserv/detail/deadline.hpp>
 #include <sockserv/options.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 ClientLimits::ClientLimits(const ServerOptions& options, time_point accepted) noexcept : options_(&options) {
   if (options.request_timeout) end_ = deadline_after(*options.request_timeout, accepted);
@@ -65,4 +65,4 @@ bool ClientLimits::note_passed(errc limit) noexcept {
   return std::atomic_ref(passed_).compare_exchange_strong(none, limit, std::memory_order_relaxed);
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

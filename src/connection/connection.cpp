@@ -11,7 +11,7 @@
 #include <sockserv/options.hpp>
 #include <stdexcept>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 /// No receive gives more than a socket's buffer holds, so there is no need of memory for more.
@@ -315,4 +315,4 @@ PeerCredentials Connection::peer_credentials(error_code& error) const noexcept {
   return {credentials.pid, credentials.uid, credentials.gid};
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -4,7 +4,7 @@
 #include <sockserv/detail/server_socket.hpp>
 #include <sockserv/options.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 /// Returns the address that an IP socket is bound to; empty for other sockets.
@@ -76,4 +76,4 @@ Address DatagramSocket::getsockname() const {
   return address;
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -8,7 +8,7 @@
 #include <sockserv/error.hpp>
 #include <stdexcept>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 namespace {
 
@@ -175,4 +175,4 @@ void detail::apply(const StreamSettings& settings, Connection& request, InputFil
   if (settings.disable_nagle_algorithm) request.set_no_delay(true);
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -11,7 +11,7 @@
 #include "../socket/unix_path.hpp"
 #include "../transport/transfer.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 Descriptor open_socket(int family, int type) {
@@ -243,4 +243,4 @@ Address local_address(int descriptor, error_code& error) noexcept {
   return Address::from_native(native, length);
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

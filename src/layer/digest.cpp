@@ -9,7 +9,7 @@
 #include <sockserv/layer/hmac_auth.hpp>
 #include <stdexcept>
 
-namespace sockserv::layer {
+namespace sockserv::inline abi_0::layer {
 
 std::string hmac(const Digest& digest, const SecretKey& key, std::string_view message) {
   std::string code(digest.size, '\0');
@@ -39,4 +39,4 @@ void fill_randomly(std::span<char> bytes) {
   }
 }
 
-}  // namespace sockserv::layer
+}  // namespace sockserv::inline abi_0::layer

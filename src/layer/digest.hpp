@@ -7,11 +7,11 @@
 #include <string>
 #include <string_view>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 class SecretKey;
 }
 
-namespace sockserv::layer {
+namespace sockserv::inline abi_0::layer {
 
 /// A hash function with which HMAC (RFC 2104) is computed.
 struct Digest {
@@ -36,4 +36,4 @@ bool are_equal(std::string_view left, std::string_view right) noexcept;
 /// @throws boost::system::system_error if it has none.
 void fill_randomly(std::span<char> bytes);
 
-}  // namespace sockserv::layer
+}  // namespace sockserv::inline abi_0::layer

@@ -7,7 +7,7 @@
 #include <sockserv/error.hpp>
 #include <stdexcept>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 namespace endian = boost::endian;
@@ -192,4 +192,4 @@ void MessageRequestHandler::setup() {
   messages.set_options(framing);
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

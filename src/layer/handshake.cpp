@@ -3,7 +3,7 @@
 #include <cassert>
 #include <utility>
 
-namespace sockserv::layer {
+namespace sockserv::inline abi_0::layer {
 
 std::string Handshake::take_output() { return std::exchange(output_, {}); }
 
@@ -30,4 +30,4 @@ std::unique_ptr<Handshake> make_handshake(const Authentication& authentication, 
   return make_mutual(authentication, role, random);
 }
 
-}  // namespace sockserv::layer
+}  // namespace sockserv::inline abi_0::layer

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace sockserv::layer {
+namespace sockserv::inline abi_0::layer {
 
 /// Fills bytes with random ones.
 using RandomSource = std::function<void(std::span<char>)>;
@@ -83,4 +83,4 @@ std::unique_ptr<Handshake> make_simple(const Authentication& authentication, Aut
 std::unique_ptr<Handshake> make_handshake(const Authentication& authentication, AuthenticationRole role,
                                           const RandomSource& random);
 
-}  // namespace sockserv::layer
+}  // namespace sockserv::inline abi_0::layer

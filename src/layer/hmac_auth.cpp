@@ -11,7 +11,7 @@
 #include "digest.hpp"
 #include "handshake.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 using std::chrono::steady_clock;
@@ -104,4 +104,4 @@ void authenticate(Connection& request, const Authentication& authentication, Aut
   if (handshake->failure()) fail(handshake->failure());
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -10,7 +10,7 @@
 #include "digest.hpp"
 #include "handshake.hpp"
 
-namespace sockserv::layer {
+namespace sockserv::inline abi_0::layer {
 namespace {
 
 constexpr std::string_view challenge_mark = "#CHALLENGE#";
@@ -146,4 +146,4 @@ std::unique_ptr<Handshake> make_multiprocessing(const Authentication& authentica
   return std::make_unique<Multiprocessing>(authentication, role, random);
 }
 
-}  // namespace sockserv::layer
+}  // namespace sockserv::inline abi_0::layer

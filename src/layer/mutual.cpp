@@ -8,7 +8,7 @@
 #include "digest.hpp"
 #include "handshake.hpp"
 
-namespace sockserv::layer {
+namespace sockserv::inline abi_0::layer {
 namespace {
 
 /// What the server begins with. The last byte is the protocol's version.
@@ -98,4 +98,4 @@ std::unique_ptr<Handshake> make_mutual(const Authentication& authentication, Aut
   return std::make_unique<MutualClient>(authentication, random);
 }
 
-}  // namespace sockserv::layer
+}  // namespace sockserv::inline abi_0::layer

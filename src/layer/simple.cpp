@@ -5,7 +5,7 @@
 #include "digest.hpp"
 #include "handshake.hpp"
 
-namespace sockserv::layer {
+namespace sockserv::inline abi_0::layer {
 namespace {
 
 constexpr std::size_t challenge_size = 32;
@@ -50,4 +50,4 @@ std::unique_ptr<Handshake> make_simple(const Authentication& authentication, Aut
   return std::make_unique<SimpleClient>(authentication);
 }
 
-}  // namespace sockserv::layer
+}  // namespace sockserv::inline abi_0::layer

@@ -20,7 +20,7 @@
 
 #include "../base/exit_child.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 using std::chrono::milliseconds;
@@ -264,4 +264,4 @@ void ChildProcesses::exit_from_child(int status) noexcept {
   ::_exit(status);
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -18,7 +18,7 @@
 
 #include "../base/closed_together.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// The child processes of one server, and only those: each is watched by a descriptor of its own (a pidfd,
 /// pidfd_open(2)), so other children of the program are never touched and a process id is never mistaken.
@@ -141,4 +141,4 @@ Descriptor open_pidfd(pid_t process) noexcept;
 pid_t fork_with_notice(const std::function<void(boost::asio::execution_context::fork_event)>& notify,
                        const std::function<pid_t()>& fork);
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

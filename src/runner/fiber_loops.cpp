@@ -10,7 +10,7 @@
 
 #include "../transport/fiber/loop.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 /// How many requests a loop accepts before it looks after those that it has.
@@ -30,6 +30,9 @@ ThreadPool::Limits offload_limits() {
 }
 
 }  // namespace
+
+FiberLoops::FiberLoops(std::function<FibersSettings()> settings, std::function<void()> wake, ReportStall report_stall)
+    : get_settings_(std::move(settings)), wake_(std::move(wake)), report_stall_(std::move(report_stall)) {}
 
 void FiberLoops::start_loops() {
   if (!loops_.empty()) return;
@@ -170,4 +173,4 @@ std::unique_ptr<Runner> make_fibers(std::function<FibersSettings()> settings, st
   return std::make_unique<FiberLoops>(std::move(settings), std::move(wake), std::move(report_stall));
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -13,13 +13,12 @@
 #include "../transport/fiber/loop_owner.hpp"
 #include "thread_pool.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// The loops of one server: threads that run its requests on fibers and accept them.
 class FiberLoops final : public Runner, public fiber::LoopOwner {
  public:
-  FiberLoops(std::function<FibersSettings()> settings, std::function<void()> wake, ReportStall report_stall)
-      : get_settings_(std::move(settings)), wake_(std::move(wake)), report_stall_(std::move(report_stall)) {}
+  FiberLoops(std::function<FibersSettings()> settings, std::function<void()> wake, ReportStall report_stall);
   /// Waits until all tasks are done.
   ~FiberLoops() override;
 
@@ -87,4 +86,4 @@ class FiberLoops final : public Runner, public fiber::LoopOwner {
   ThreadPool offloaded_{[] {}};
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

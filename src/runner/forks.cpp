@@ -11,7 +11,7 @@
 #include "child_processes.hpp"
 #include "stop_event.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 /// What the children share with their parent.
@@ -90,4 +90,4 @@ class Forks final : public Runner, public Processes {
 
 std::unique_ptr<Runner> make_forks(ForksSettings settings) { return std::make_unique<Forks>(std::move(settings)); }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

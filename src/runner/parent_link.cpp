@@ -10,7 +10,7 @@
 
 #include "../base/signals_blocked.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 void ParentLink::listen(std::function<std::size_t(WorkerCommand)> handle) {
   const SignalsBlocked blocked;
@@ -42,4 +42,4 @@ void ParentLink::add_siblings(ServerStats& stats) const noexcept {
   }
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

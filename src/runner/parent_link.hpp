@@ -9,7 +9,7 @@
 #include "../server/worker_role.hpp"
 #include "worker_slot.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// A worker's way to its parent: a slot in memory that they share, and a channel by which the parent sends commands.
 ///
@@ -36,4 +36,4 @@ class ParentLink {
   int parent_;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -3,7 +3,7 @@
 
 #include "thread_pool.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 class Pool final : public Runner {
@@ -35,4 +35,4 @@ std::unique_ptr<Runner> make_pool(std::function<PoolSettings()> settings, std::f
   return std::make_unique<Pool>(std::move(settings), std::move(wake));
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

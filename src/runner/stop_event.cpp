@@ -12,7 +12,7 @@
 
 #include "../base/signals_blocked.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 StopEvent::StopEvent() : event_(::eventfd(0, EFD_CLOEXEC)) {
   if (!event_) throw_error(last_system_error(), "an eventfd to stop children");
@@ -36,4 +36,4 @@ void StopEvent::call_when_set(std::function<void()> action) const {
   }
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

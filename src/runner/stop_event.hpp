@@ -3,7 +3,7 @@
 #include <functional>
 #include <sockserv/detail/descriptor.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// By which a process tells its children that the server stops. What is forked after it was made shares it.
 class StopEvent {
@@ -21,4 +21,4 @@ class StopEvent {
   Descriptor event_;  // an eventfd that nobody reads: it stays readable
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

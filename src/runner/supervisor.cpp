@@ -17,7 +17,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 using std::chrono::milliseconds;
@@ -301,4 +301,4 @@ void Supervisor::add_to(ServerStats& stats) const {
   for (const WorkerSlot& slot : slots_.values()) stats += stats_of(slot.counters);
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

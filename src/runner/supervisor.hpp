@@ -22,7 +22,7 @@
 #include "parent_link.hpp"
 #include "worker_slot.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// The worker processes of one server, as the parent has them: started, watched, sent commands, replaced, reaped.
 ///
@@ -126,4 +126,4 @@ class Supervisor {
   std::minstd_rand random_{std::random_device()()};
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

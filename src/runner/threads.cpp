@@ -3,7 +3,7 @@
 
 #include "thread_group.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 class Threads final : public Runner {
@@ -31,4 +31,4 @@ std::unique_ptr<Runner> make_threads(std::function<ThreadsSettings()> settings, 
   return std::make_unique<Threads>(std::move(settings), std::move(wake));
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <sockserv/detail/counters.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// What a worker shows its parent and siblings, in memory that they share. Workers that follow one another in one slot
 /// use it in turn, so what those that exited had counted is kept.
@@ -14,4 +14,4 @@ struct alignas(64) WorkerSlot {  // a cache line or more, so that workers do not
   std::atomic<bool> ready = false;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -8,7 +8,7 @@
 #include "../server/inline_runner.hpp"
 #include "supervisor.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 /// The parent of worker processes. It supervises them, and accepts nothing. Tasks that it is given (by
@@ -136,4 +136,4 @@ std::unique_ptr<Runner> make_workers(WorkersHooks hooks, std::unique_ptr<Runner>
   return std::make_unique<Workers>(std::move(hooks), std::move(inner));
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

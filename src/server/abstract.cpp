@@ -4,8 +4,8 @@
 
 #include <sys/eventfd.h>
 
-#include <boost/core/demangle.hpp>
 #include <sockserv/detail/settings.hpp>
+#include <sockserv/detail/text.hpp>
 #include <sockserv/error.hpp>
 #include <stdexcept>
 #include <string>
@@ -14,7 +14,7 @@
 #include "core.hpp"
 #include "inline_runner.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 AbstractServer::Core::Core(AbstractServer& server, MakeRunner make_runner)
     : server_(server), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), runner_(&detail::inline_runner()) {
@@ -104,7 +104,7 @@ void AbstractServer::begin_destruction(const std::type_info& destructor_of) noex
   const bool runs = core_->requests_here() > 0 || lifecycle.is_serving();
   if (runs && served_as && *served_as != destructor_of) {
     log(LogLevel::error, [&] {
-      return "a " + boost::core::demangle(served_as->name()) +
+      return "a " + detail::type_name(*served_as) +
              " is destroyed while it serves, so its handlers use members that are gone. Call server_close() in its "
              "destructor (and leave block_on_close true and daemon_threads false), or drain() before";
     });
@@ -163,4 +163,4 @@ void AbstractServer::log(LogLevel level, std::string_view message) const noexcep
   }
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

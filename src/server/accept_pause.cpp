@@ -7,7 +7,7 @@
 #include <new>
 #include <sockserv/error.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 using std::chrono::milliseconds;
@@ -80,4 +80,4 @@ bool AcceptPause::worth_logging(const std::exception_ptr& error) noexcept {
   return !concerns_one_connection(system_error_of(error)) && may_log_();
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

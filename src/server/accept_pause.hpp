@@ -7,7 +7,7 @@
 #include <optional>
 #include <sockserv/detail/once_a_second.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// What to do about failures to accept: nothing, pause, or give up.
 ///
@@ -43,4 +43,4 @@ class AcceptPause {
   clock::time_point end_{};
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

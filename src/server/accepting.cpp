@@ -5,7 +5,7 @@
 
 #include "core.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 bool AbstractServer::Core::has_room() const {
   return (max_connections_ == 0 || live_requests_.has_room(max_connections_)) && runner().has_room() && !is_worn_out();
@@ -51,4 +51,4 @@ std::optional<detail::Admission> AbstractServer::Core::admit(const Address& clie
   return detail::Admission(*counters_, connections_by_address_, *entry);
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -7,7 +7,7 @@
 
 #include "serving_role.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 /// How often the parent looks at the workers that take the backlog.
@@ -84,4 +84,4 @@ void AbstractServer::Core::take_backlog_in_this_thread() {
   server_.log(LogLevel::error, [&] { return "the backlog was not taken whole: " + detail::describe(error); });
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

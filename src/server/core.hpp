@@ -19,7 +19,7 @@
 #include "lifecycle.hpp"
 #include "worker_role.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// What a server is made of in one process: its lifecycle, its serving loop, its runner, and the account of what runs.
 /// It calls the hooks of the server that owns it.
@@ -189,4 +189,4 @@ class AbstractServer::Core final : public detail::Acceptor {
   std::exception_ptr fatal_error_;  // set by a thread that accepts, too, which has ended that by the time it is read
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

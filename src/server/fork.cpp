@@ -7,7 +7,7 @@
 #include <sockserv/detail/contexts.hpp>
 #include <sockserv/error.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 /// A child inherits the handlers by which its parent learns that it is to stop; in the child they would tell nobody.
@@ -48,4 +48,4 @@ Fork::Fork(std::mutex& first, std::mutex& second) {
 
 Fork::~Fork() { ::pthread_sigmask(SIG_SETMASK, &mask_, nullptr); }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

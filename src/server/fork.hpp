@@ -5,7 +5,7 @@
 
 #include <mutex>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// fork(), with two locks (and that of `contexts.hpp`) held across it, so that no thread that the child does not have
 /// holds them there. As long as this object lives, signals are blocked: a child uses the time to become one.
@@ -28,4 +28,4 @@ class Fork {
   pid_t child_;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -13,7 +13,7 @@
 #include "core.hpp"
 #include "fork.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 /// A worker process has one server, to which SIGTERM means what it means to its parent.
@@ -108,4 +108,4 @@ std::size_t AbstractServer::Core::handle_command(detail::WorkerCommand command) 
   return 0;
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

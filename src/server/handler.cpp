@@ -1,25 +1,24 @@
 #include <sockserv/handler.hpp>
 
-#include <boost/core/demangle.hpp>
+#include <sockserv/detail/text.hpp>
 #include <sockserv/server/abstract.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 void detail::throw_no_factory(const std::type_info& handler) {
-  throw std::invalid_argument("handler_factory is empty, and the handler " + boost::core::demangle(handler.name()) +
+  throw std::invalid_argument("handler_factory is empty, and the handler " + type_name(handler) +
                               " has no default constructor; call the server's construct_handlers_with(), or set its "
                               "handler_factory");
 }
 
 void detail::throw_two_ways_to_construct(const std::type_info& handler) {
   throw std::invalid_argument(
-      "the server has both a handler_factory and the arguments of construct_handlers_with() for " +
-      boost::core::demangle(handler.name()) + "; use one of them");
+      "the server has both a handler_factory and the arguments of construct_handlers_with() for " + type_name(handler) +
+      "; use one of them");
 }
 
 void detail::throw_wrong_server(const AbstractServer& server, const std::type_info& wanted) {
-  throw std::logic_error("server_as: the server is a " + boost::core::demangle(typeid(server).name()) + ", not a " +
-                         boost::core::demangle(wanted.name()));
+  throw std::logic_error("server_as: the server is a " + type_name(typeid(server)) + ", not a " + type_name(wanted));
 }
 
 template <class Request>
@@ -54,4 +53,4 @@ void DatagramRequestHandler::finish() {
   socket.sendto(wfile.pending(), request.sender_ ? *request.sender_ : client_address);
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

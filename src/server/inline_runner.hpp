@@ -2,7 +2,7 @@
 
 #include <sockserv/detail/runner.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Runs each task at once, in the thread that calls.
 class Inline final : public Runner {
@@ -22,4 +22,4 @@ inline Runner& inline_runner() noexcept {
   return runner;
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 bool Lifecycle::begin_serving(const char* caller, const std::type_info& server, const std::function<void()>& check) {
   if (stop_requested_) return false;
@@ -90,4 +90,4 @@ ServerState Lifecycle::state(const std::function<bool()>& runs) const {
   return runs() ? ServerState::draining : ServerState::stopped;
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -9,7 +9,7 @@
 #include <sockserv/server/abstract.hpp>
 #include <typeinfo>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// The state of a server, and each step from one state to another:
 ///
@@ -104,4 +104,4 @@ class Lifecycle {
   bool close_after_serving_ = false;
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

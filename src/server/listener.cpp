@@ -9,7 +9,7 @@
 
 #include "../base/closed_together.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 void Listener::own(std::shared_ptr<ServerSocket> socket) noexcept {
   descriptor_ = socket ? socket->fileno() : -1;
@@ -46,4 +46,4 @@ void Listener::become_worker() noexcept {
   if (socket_) socket_->keep_path();
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -6,7 +6,7 @@
 #include "core.hpp"
 #include "inline_runner.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 void AbstractServer::Core::use_runner(MakeRunner make) {
   make_runner_ = std::move(make);
@@ -55,4 +55,4 @@ ServerStats AbstractServer::Core::stats() const {
   return stats;
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -13,7 +13,7 @@
 
 #include "serving_role.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 using detail::deadline_after;
@@ -186,4 +186,4 @@ void AbstractServer::Core::wake() noexcept {
   errno = saved;
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

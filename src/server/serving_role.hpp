@@ -4,7 +4,7 @@
 
 #include "core.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// The role of the thread that serves, which one thread has at a time. The end of the scope gives it up.
 class AbstractServer::Core::ServingRole {
@@ -19,4 +19,4 @@ class AbstractServer::Core::ServingRole {
   detail::RequestScope scope_;
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -4,7 +4,7 @@
 #include <atomic>
 #include <sockserv/detail/counters.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 using detail::Counters;
@@ -51,4 +51,4 @@ ServerStats& ServerStats::operator+=(const ServerStats& other) noexcept {
   return *this;
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

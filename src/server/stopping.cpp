@@ -6,7 +6,7 @@
 
 #include "core.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 using detail::deadline_after;
@@ -91,4 +91,4 @@ ServerState AbstractServer::Core::state() const {
   return lifecycle_.state([this] { return requests_running() > 0; });
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -6,7 +6,7 @@
 #include <sockserv/error.hpp>
 #include <sockserv/server/abstract.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 namespace this_request {
 
@@ -25,4 +25,4 @@ bool stop_requested() { return detail::RequestScope::of_request().server().stop_
 
 void detail::offload(const std::function<void()>& work) { RequestScope::of_request().scheduler().offload(work); }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

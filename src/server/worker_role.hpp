@@ -7,7 +7,7 @@
 #include <sockserv/detail/counters.hpp>
 #include <sockserv/server/stats.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// What a parent tells its workers.
 enum class WorkerCommand : char {
@@ -34,4 +34,4 @@ struct WorkerRole {
   std::function<void(ServerStats&)> add_siblings;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -13,7 +13,7 @@
 
 #include "resolve.hpp"
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 namespace {
 
 namespace ip = boost::asio::ip;
@@ -126,4 +126,4 @@ bool operator==(const Address& left, const Address& right) noexcept {
 
 std::ostream& operator<<(std::ostream& stream, const Address& address) { return stream << address.to_string(); }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -5,7 +5,7 @@
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/error.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 template <class Native>
@@ -123,4 +123,4 @@ void ask_for_packet_info(int descriptor, int family) {
   if (family == AF_INET6) turn_on(descriptor, IPPROTO_IPV6, IPV6_RECVPKTINFO, "IPV6_RECVPKTINFO");
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

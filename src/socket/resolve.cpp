@@ -3,7 +3,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 std::optional<boost::asio::ip::address> numeric_host(std::string_view host) {
   error_code not_numeric;
@@ -22,4 +22,4 @@ void throw_cannot_resolve(std::string_view host, const error_code& error) {
   throw_error(error_code(error.value(), error.category()), "cannot resolve host '" + std::string(host) + "'");
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -5,7 +5,7 @@
 #include <sockserv/error.hpp>
 #include <string_view>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// The address of a host that is given as a number; nothing if it is a name.
 std::optional<boost::asio::ip::address> numeric_host(std::string_view host);
@@ -16,4 +16,4 @@ void check_port(int port, int least);
 /// For a name whose look-up has ended with this error.
 [[noreturn]] void throw_cannot_resolve(std::string_view host, const error_code& error);
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

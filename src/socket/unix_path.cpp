@@ -15,7 +15,7 @@
 
 #include "../base/would_block.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 using std::chrono::milliseconds;
@@ -56,4 +56,4 @@ FolderLock::~FolderLock() {
   if (folder_) ::flock(folder_.get(), LOCK_UN);  // closing would leave it to a copy of the descriptor
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -3,7 +3,7 @@
 #include <sockserv/address.hpp>
 #include <sockserv/detail/descriptor.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Returns true if the address is a path of the file system, and no process has the socket open that was bound to it.
 ///
@@ -29,4 +29,4 @@ class FolderLock {
   Descriptor folder_;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <sockserv/address.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 ConnectionsByAddress::Key key_of(const Address& address) noexcept {
@@ -44,4 +44,4 @@ std::size_t ConnectionsByAddress::size() const {
   return counts_.size();
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -2,7 +2,7 @@
 
 #include <sockserv/detail/request_scope.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 boost::asio::io_context::executor_type this_request::executor() {
   return detail::scheduler_of_request().context().get_executor();
@@ -43,4 +43,4 @@ bool is_cancellation(const std::exception_ptr& error) noexcept {
 }
 
 }  // namespace detail
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

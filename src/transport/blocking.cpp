@@ -1,7 +1,7 @@
 #include "socket_transport.hpp"
 #include "thread_scheduler.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 struct PlainThreads {
@@ -15,4 +15,4 @@ Transport& blocking() noexcept {
   return transport;
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -4,7 +4,7 @@
 
 #include "socket_transport.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 struct Anybody {
@@ -22,4 +22,4 @@ Transport& client_transport() noexcept {
   return transport;
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -2,10 +2,10 @@
 
 #include <sockserv/detail/transport.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Returns the transport of clients' connections, which any handler or thread may use: each operation waits by the
 /// scheduler of whoever calls it.
 Transport& client_transport() noexcept;
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -10,7 +10,7 @@
 
 #include "../base/thread_ending.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 using boost::asio::io_context;
@@ -89,4 +89,4 @@ void abandon_contexts() noexcept {
   if (of_this_thread) of_this_thread->lease.abandon();
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

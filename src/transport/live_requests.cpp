@@ -7,7 +7,7 @@
 #include <sockserv/detail/descriptor.hpp>
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 LiveRequest::LiveRequest(LiveRequest&& other) noexcept { take_place_of(other); }
 
@@ -170,4 +170,4 @@ LiveRequests::Bytes LiveRequests::bytes(const Counters& counters) const {
   return sum;
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

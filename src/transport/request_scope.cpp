@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 thread_local RequestScope* innermost = nullptr;
@@ -67,4 +67,4 @@ SOCKSERV_EXPORT Binding<Datagram> current_binding() {
   return {*innermost->datagram_, *innermost->client_address_, *innermost->server_};
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -10,7 +10,7 @@
 
 #include "transfer.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Moves the bytes of a socket in blocking mode. Where the caller may block, the kernel waits, in one system call an
 /// operation; elsewhere, and until a deadline, an operation is tried, and a scheduler waits until it is worth trying
@@ -92,4 +92,4 @@ class SocketTransport final : public Transport {
   }
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

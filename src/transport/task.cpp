@@ -1,10 +1,10 @@
 #include <sockserv/detail/task.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 const Address& Task::client_address() const noexcept {
   static const Address nobody;
   return nobody;
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

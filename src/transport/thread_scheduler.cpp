@@ -13,7 +13,7 @@
 #include <sockserv/detail/live_requests.hpp>
 #include <thread>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 constinit ThreadScheduler plain_thread;
 
@@ -70,4 +70,4 @@ ThreadScheduler::Outcome ThreadScheduler::wait_until_done(const bool& done, time
   return Outcome::done;
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

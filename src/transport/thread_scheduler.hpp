@@ -2,7 +2,7 @@
 
 #include <sockserv/detail/scheduler.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// The scheduler of plain threads.
 ///
@@ -22,4 +22,4 @@ class ThreadScheduler final : public Scheduler {
 
 extern ThreadScheduler plain_thread;
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -10,7 +10,7 @@
 
 #include "../base/without_sigpipe.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 namespace {
 
 void set_blocking(int descriptor, bool on) noexcept {
@@ -75,4 +75,4 @@ ssize_t send_from_file(int descriptor, int file, std::uint64_t offset, std::size
   return sent;
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

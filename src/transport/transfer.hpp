@@ -19,7 +19,7 @@
 #include "../base/sanitized.hpp"
 #include "../base/would_block.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// recv(2), sendto(2) and sendmsg(2) of the kernel. The C library's are points where POSIX lets a thread be cancelled,
 /// which costs two locked instructions each in a program with threads, some 2 % of a short request; and here nobody
@@ -139,4 +139,4 @@ inline void send_packet_patiently(Scheduler& scheduler, int descriptor, std::str
   if (error && error == errc::timed_out) send_packet_later(scheduler, descriptor, packet, address, source, error);
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

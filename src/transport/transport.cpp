@@ -12,7 +12,7 @@
 
 #include "transfer.hpp"
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 std::size_t Transport::receive_more(int descriptor, InputBuffer& buffer, LiveRequest* idle, WaitLimit limit,
                                     error_code& error) {
@@ -58,4 +58,4 @@ bool Transport::has_input(int descriptor) noexcept { return is_readable(descript
 
 void Transport::timeouts_changed(int, const Timeouts&, error_code& error) noexcept { error.clear(); }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -4,7 +4,7 @@
 
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 void TransportWrapper::send_to(int descriptor, std::string_view packet, const Address& address, const Host& source,
                                error_code& error) noexcept {
@@ -34,4 +34,4 @@ void TransportWrapper::put_around(Transport& innermost) noexcept {
   }
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -9,7 +9,7 @@
 #include <sockserv/fwd.hpp>
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// How many connections there are from each IP address. It has an entry for each address that has any, in a tree, so
 /// that looking one up takes no long time whatever addresses clients choose.
@@ -79,4 +79,4 @@ class Admission {
   ConnectionsByAddress::Entry* entry_ = nullptr;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

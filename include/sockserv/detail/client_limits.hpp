@@ -9,7 +9,7 @@
 #include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// What a server's options demand of the client of one connection, as deadlines for each wait. It only computes: it
 /// reads no clock and waits for nothing.
@@ -96,4 +96,4 @@ class SOCKSERV_EXPORT ClientLimits {
   errc passed_{};
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

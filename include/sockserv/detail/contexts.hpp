@@ -7,7 +7,7 @@ namespace boost::asio {
 class io_context;
 }
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// An io_context for one user, and then for another. It is not destroyed when it is given back: an operation of another
 /// executor that has been awaited with it may still be letting go of it, in a thread of its own.
@@ -45,4 +45,4 @@ std::mutex& contexts_mutex() noexcept;
 /// must not be awaited here. The descriptors stay open.
 void abandon_contexts() noexcept;
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -3,7 +3,7 @@
 #include <atomic>
 #include <cstdint>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// What a server counts, from its beginning; `ServerStats` says what each means. Nothing but numbers, so that it can
 /// lie in memory that processes share.
@@ -37,4 +37,4 @@ inline void count(std::atomic<std::uint64_t>& counter, std::uint64_t events = 1)
   counter.fetch_add(events, std::memory_order_relaxed);
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

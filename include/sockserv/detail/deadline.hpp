@@ -7,7 +7,7 @@
 #include <optional>
 #include <sockserv/detail/clock.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// The time when so much has passed since `start`; `start` if `wait` is negative, and `time_point::max()` if the clock
 /// cannot say it, since a limit of "indefinitely" may be `duration::max()`.
@@ -34,4 +34,4 @@ inline int milliseconds_until(std::chrono::steady_clock::time_point deadline) no
   return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
 }
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

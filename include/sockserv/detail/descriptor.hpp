@@ -6,7 +6,7 @@
 #include <sockserv/export.hpp>
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// True if reading from it would not wait.
 inline bool is_readable(int descriptor) noexcept {
@@ -49,4 +49,4 @@ class Descriptor {
   int value_ = -1;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

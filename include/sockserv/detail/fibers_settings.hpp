@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <string>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// What a `FiberMixIn` says of its fibers, and of the threads that run them.
 struct FibersSettings {
@@ -18,4 +18,4 @@ struct FibersSettings {
   bool short_read_empties = false;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -3,7 +3,7 @@
 #include <boost/asio/execution_context.hpp>
 #include <sockserv/detail/server_class.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// What the mixins that fork have in common: the hook that is called around each fork.
 template <ServerClass Server>
@@ -16,4 +16,4 @@ class ForkingServer : public Server {
   virtual void notify_fork(boost::asio::execution_context::fork_event) {}
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

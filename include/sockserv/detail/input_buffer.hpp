@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Lends memory to those who need some for a short time.
 class SOCKSERV_EXPORT BufferLender {
@@ -82,4 +82,4 @@ class SOCKSERV_EXPORT InputBuffer {
   std::size_t end_ = 0;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -4,7 +4,7 @@
 #include <memory>
 #include <sockserv/export.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 class ClosedTogether;
 class ServerSocket;
@@ -48,4 +48,4 @@ class SOCKSERV_EXPORT Listener {
   std::atomic<int> descriptor_ = -1;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

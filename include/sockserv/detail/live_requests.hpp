@@ -12,7 +12,7 @@
 #include <sockserv/export.hpp>
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 class LiveRequests;
 
@@ -164,4 +164,4 @@ class SOCKSERV_EXPORT LiveRequests {
   std::list<std::function<void()>> abort_actions_;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

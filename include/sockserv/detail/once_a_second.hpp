@@ -4,7 +4,7 @@
 #include <chrono>
 #include <sockserv/detail/clock.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Says yes at most once a second: for lines in the log that any number of clients could cause.
 ///
@@ -24,4 +24,4 @@ class OnceASecond {
   std::atomic<clock::rep> next_ = 0;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -5,7 +5,7 @@
 
 #include <sockserv/address.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// A host, without a port: an IP address and, where the address has a scope, an interface. IPv4 is mapped into IPv6.
 struct Host {
@@ -72,4 +72,4 @@ bool needs_packet_info(const Address& bound) noexcept;
 /// @throws boost::system::system_error if the kernel refuses.
 void ask_for_packet_info(int descriptor, int family);
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

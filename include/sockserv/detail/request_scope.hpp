@@ -3,7 +3,7 @@
 #include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 class LiveRequests;
 class Scheduler;
@@ -82,4 +82,4 @@ LiveRequests* requests_of_caller() noexcept;
 template <class Request>
 Binding<Request> current_binding();
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

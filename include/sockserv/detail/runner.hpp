@@ -11,11 +11,11 @@
 #include <sockserv/detail/task.hpp>
 #include <sockserv/export.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 struct ServerStats;
 }
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// What a runner that accepts requests itself needs of its server.
 class SOCKSERV_EXPORT Acceptor {
@@ -133,4 +133,4 @@ class SOCKSERV_EXPORT Runner {
   virtual Processes* processes() noexcept { return nullptr; }
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -16,7 +16,7 @@
 #include <sockserv/log.hpp>
 #include <string>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 class ClosedTogether;
 struct Counters;
@@ -82,4 +82,4 @@ struct WorkersHooks {
 /// `inner` runs the tasks of the parent itself; null: it runs them in the thread that calls.
 SOCKSERV_EXPORT std::unique_ptr<Runner> make_workers(WorkersHooks hooks, std::unique_ptr<Runner> inner);
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

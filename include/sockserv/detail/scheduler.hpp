@@ -9,7 +9,7 @@ namespace boost::asio {
 class io_context;
 }
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 class LiveRequests;
 
@@ -60,4 +60,4 @@ class SOCKSERV_EXPORT Scheduler {
 /// Returns the scheduler of plain threads, which block in the kernel.
 SOCKSERV_EXPORT Scheduler& thread_scheduler() noexcept;
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -3,7 +3,7 @@
 #include <concepts>
 #include <sockserv/server/abstract.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// What a mixin can be put around: a server class, such as `TCPServer<Handler>`.
 template <class Class>
@@ -13,4 +13,4 @@ concept ServerClass = std::derived_from<Class, AbstractServer>;
 template <class Server>
 inline constexpr bool serves_in_processes = requires(const Server& server) { server.active_children(); };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -17,7 +17,7 @@
 #include <string>
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// The socket that a server listens on: bound, listening or receiving, and what is left in the file system.
 ///
@@ -110,4 +110,4 @@ SOCKSERV_EXPORT void require_family(const ServerKind& kind, const Address& addre
 /// getsockname(2).
 Address local_address(int descriptor, error_code& error) noexcept;
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -6,7 +6,7 @@
 #include <sockserv/export.hpp>
 #include <string>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// The most threads or processes that a server starts before there is a request: as many as Linux can have processors.
 inline constexpr std::size_t most_processors = 8192;
@@ -39,4 +39,4 @@ SOCKSERV_EXPORT void check_thread_stack(std::size_t stack_size);
 /// @throws std::invalid_argument if there can be no fiber whose stack has this size.
 SOCKSERV_EXPORT void check_fiber_stack(std::size_t stack_size);
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

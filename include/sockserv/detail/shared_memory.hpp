@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Values that a process shares with the children that it forks from then on; each process unmaps its own.
 ///
@@ -44,4 +44,4 @@ class SharedMemory {
   std::span<Value> values_;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

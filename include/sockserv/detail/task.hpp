@@ -5,7 +5,7 @@
 #include <sockserv/detail/admission.hpp>
 #include <sockserv/export.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 class Transport;
 
@@ -28,4 +28,4 @@ class SOCKSERV_EXPORT Task {
   virtual Admission take_admission() noexcept { return {}; }
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -4,8 +4,9 @@
 #include <sockserv/export.hpp>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Returns the length in bytes of the UTF-8 character that the text begins with (RFC 3629); 0 if it begins with none.
 std::size_t utf8_length(std::string_view text) noexcept;
@@ -21,4 +22,7 @@ SOCKSERV_EXPORT bool is_utf8(std::string_view text) noexcept;
 /// characters, and all other bytes, stay.
 SOCKSERV_EXPORT std::string printable(std::string_view text);
 
-}  // namespace sockserv::detail
+/// Returns the name of a type as programs write it: without the inline namespace of sockserv's.
+SOCKSERV_EXPORT std::string type_name(const std::type_info& type);
+
+}  // namespace sockserv::inline abi_0::detail

@@ -2,7 +2,7 @@
 
 #include <sockserv/detail/server_class.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// What the mixins that serve in threads have in common: the thread's part of a request.
 template <ServerClass Server>
@@ -26,4 +26,4 @@ class ThreadedRequests : public Server {
   }
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

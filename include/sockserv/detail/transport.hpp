@@ -13,11 +13,11 @@
 #include <span>
 #include <string_view>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 class Address;
 }
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 struct Host;
 class LiveRequest;
@@ -95,4 +95,4 @@ class SOCKSERV_EXPORT Transport {
 /// Returns the transport of plain threads, which blocks in the kernel: one system call an operation.
 SOCKSERV_EXPORT Transport& blocking() noexcept;
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -4,7 +4,7 @@
 #include <sockserv/detail/transport.hpp>
 #include <sockserv/fwd.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// A transport around that of a connection, which changes the bytes on their way, as encryption does.
 ///
@@ -43,4 +43,4 @@ class TransportWrapper : public Transport {
 /// Has the bytes of a connection pass through a wrapper from now on. What `rfile` holds already is what it was.
 void wrap(Connection& connection, std::unique_ptr<TransportWrapper> wrapper) noexcept;
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

@@ -5,7 +5,7 @@
 #include <optional>
 #include <string_view>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// Iterates over what a source gives one after the other, until it gives nothing. Ends at `std::default_sentinel`.
 template <class Source, std::optional<std::string_view> (Source::*next)()>
@@ -31,4 +31,4 @@ class ViewIterator {
   std::optional<std::string_view> view_;
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

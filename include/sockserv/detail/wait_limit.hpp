@@ -7,7 +7,7 @@
 #include <sockserv/detail/clock.hpp>
 #include <sockserv/detail/deadline.hpp>
 
-namespace sockserv::detail {
+namespace sockserv::inline abi_0::detail {
 
 /// How long an operation may wait: until a deadline, for a timeout, or indefinitely. A timeout becomes a deadline when
 /// the operation begins to wait: most need not wait, and so read no clock.
@@ -54,4 +54,4 @@ class WaitLimit {
   rep value_ = indefinite;  // or that of a deadline; negative: of a timeout
 };
 
-}  // namespace sockserv::detail
+}  // namespace sockserv::inline abi_0::detail

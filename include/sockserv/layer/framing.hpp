@@ -20,7 +20,7 @@
 #include <string>
 #include <string_view>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// How the length of a message is written in front of it. Both ends must have agreed on it: nothing on the wire tells.
 enum class LengthPrefix {
@@ -191,4 +191,4 @@ class SOCKSERV_EXPORT MessageRequestHandler : public StreamRequestHandler {
   void setup() override;
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -20,7 +20,7 @@
 #include <typeinfo>
 #include <vector>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// A key: any bytes. Take 32 random ones where you can choose; what people can remember can be guessed by whoever has
 /// watched one handshake. Copies of it in this class are wiped when they go.
@@ -157,4 +157,4 @@ class HmacAuthMixIn : public Server {
   static constexpr bool serves_streams = std::is_same_v<request_type, Connection>;
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

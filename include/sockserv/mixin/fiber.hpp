@@ -1,6 +1,5 @@
 #pragma once
 
-#include <boost/core/demangle.hpp>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -9,13 +8,14 @@
 #include <sockserv/detail/runners.hpp>
 #include <sockserv/detail/server_class.hpp>
 #include <sockserv/detail/settings.hpp>
+#include <sockserv/detail/text.hpp>
 #include <sockserv/error.hpp>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <typeinfo>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// Serves each request on a fiber: a stack of its own within one of a few threads. When a handler would have to wait,
 /// its fiber parks, and the thread runs others; so handlers are written as for threads, and cost little more than the
@@ -99,9 +99,7 @@ class FiberMixIn : public Server {
  private:
   static constexpr AbstractServer::duration longest_busy_poll = std::chrono::milliseconds(1);
 
-  static std::string handler_name() {
-    return boost::core::demangle(typeid(typename Server::RequestHandlerClass).name());
-  }
+  static std::string handler_name() { return detail::type_name(typeid(typename Server::RequestHandlerClass)); }
 
   void report_stall(const Address& client, AbstractServer::duration length) const {
     const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(length).count();
@@ -130,4 +128,4 @@ class FiberMixIn : public Server {
       }};
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -12,7 +12,7 @@
 #include <sockserv/detail/runners.hpp>
 #include <sockserv/detail/settings.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// Serves each request in a new process.
 ///
@@ -104,4 +104,4 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
       }};
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -14,7 +14,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// Serves requests in a fixed number of processes, the workers, which are forked before there is a request and share
 /// the listening socket.
@@ -132,4 +132,4 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
       *this, [this] { return detail::make_workers(hooks(), make_inner_ ? make_inner_() : nullptr); }};
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -9,7 +9,7 @@
 #include <sockserv/detail/threaded_requests.hpp>
 #include <stdexcept>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// What a server does when all its threads are busy and its queue is full.
 enum class WhenFull {
@@ -77,4 +77,4 @@ class ThreadPoolMixIn : public detail::ThreadedRequests<Server> {
       }};
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -6,7 +6,7 @@
 #include <sockserv/detail/settings.hpp>
 #include <sockserv/detail/threaded_requests.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// Serves each request in a new thread (a `boost::thread`).
 ///
@@ -64,4 +64,4 @@ class ThreadingMixIn : public detail::ThreadedRequests<Server> {
                                           }};
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -21,7 +21,7 @@
 #include <string_view>
 #include <typeinfo>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 namespace detail {
 class ClosedTogether;
@@ -285,4 +285,4 @@ class SOCKSERV_EXPORT AbstractServer {
   std::unique_ptr<Core> core_;
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -15,7 +15,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// The root of the servers that one can name: adds to `AbstractServer` the hooks that see requests.
 ///
@@ -345,4 +345,4 @@ void BaseServer<Handler>::end_request(request_type& request) noexcept {
   }
 }
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

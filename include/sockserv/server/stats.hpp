@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <sockserv/export.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// Why a server rejects a request.
 enum class Rejection {
@@ -54,4 +54,4 @@ struct Counters;
 SOCKSERV_EXPORT ServerStats stats_of(const Counters& counters) noexcept;
 
 }  // namespace detail
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

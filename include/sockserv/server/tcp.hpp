@@ -6,7 +6,7 @@
 #include <sockserv/server/base.hpp>
 #include <utility>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// A socket that was bound (and, for streams, is listening) before this server: inherited from a service manager, say.
 /// The server's constructor takes it over, and its `server_close()` closes it, but never removes its Unix path. If the
@@ -113,4 +113,4 @@ class TCPServer : public BaseServer<Handler> {
   }
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

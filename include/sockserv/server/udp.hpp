@@ -2,7 +2,7 @@
 
 #include <sockserv/server/tcp.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// Serves UDP datagrams over IPv4 or IPv6, one at a time; the handler is a `DatagramRequestHandler` or a
 /// `BaseRequestHandler<Datagram>`. It derives from TCPServer as in Python, since all but the socket is the same.
@@ -29,4 +29,4 @@ class UDPServer : public TCPServer<Handler> {
   }
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

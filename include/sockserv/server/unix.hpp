@@ -3,7 +3,7 @@
 #include <sockserv/server/tcp.hpp>
 #include <sockserv/server/udp.hpp>
 
-namespace sockserv {
+namespace sockserv::inline abi_0 {
 
 /// Serves connections to a Unix socket, by path or abstract name, one at a time; the handler is one of streams.
 ///
@@ -54,4 +54,4 @@ class UnixDatagramServer : public UDPServer<Handler> {
   ~UnixDatagramServer() override { this->begin_destruction(typeid(UnixDatagramServer)); }
 };
 
-}  // namespace sockserv
+}  // namespace sockserv::inline abi_0

@@ -9,7 +9,7 @@
 
 #include "loop.hpp"
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 namespace {
 
 /// How often a fiber may receive or send without waiting, before others have their turn.
@@ -176,4 +176,4 @@ bool Fiber::guards(const void* address) const noexcept {
   return touched < bottom && touched >= bottom - Stacks::guard_size;
 }
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

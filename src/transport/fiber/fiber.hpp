@@ -18,7 +18,7 @@
 #include "sanitizers.hpp"
 #include "stacks.hpp"
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 
 class Loop;
 
@@ -168,4 +168,4 @@ class Fiber final : public detail::Transport, public detail::Scheduler {
   /// @}
 };
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

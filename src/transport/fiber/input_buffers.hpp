@@ -6,7 +6,7 @@
 #include <thread>
 #include <vector>
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 
 /// The memory into which the fibers of one loop receive. What was given back last is lent first, so that it is still in
 /// the processor's cache; as many buffers exist as were needed at once.
@@ -54,4 +54,4 @@ class InputBuffers final : public detail::BufferLender {
   std::vector<char*> from_others_;
 };
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

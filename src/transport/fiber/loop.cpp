@@ -9,7 +9,7 @@
 #include <span>
 #include <utility>
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 namespace {
 
 using std::chrono::steady_clock;
@@ -328,4 +328,4 @@ bool Loop::running_fiber_guards(const void* address) const noexcept {
   return fiber && fiber->guards(address);
 }
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

@@ -34,7 +34,7 @@
 #include "overflow.hpp"
 #include "stacks.hpp"
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 
 /// One thread that runs fibers, as their connections, timers and operations become ready.
 ///
@@ -199,4 +199,4 @@ class Loop {
   boost::thread thread_;  // last: it uses the rest
 };
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

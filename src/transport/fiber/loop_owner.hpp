@@ -3,7 +3,7 @@
 #include <memory>
 #include <sockserv/detail/task.hpp>
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 
 class Loop;
 
@@ -28,4 +28,4 @@ class LoopOwner {
   ~LoopOwner() = default;
 };
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

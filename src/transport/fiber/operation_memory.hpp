@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <new>
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 
 /// Memory for one operation of Asio's at a time, so that starting it cannot fail. Asio gives it back before it calls
 /// the operation's handler.
@@ -53,4 +53,4 @@ class OperationMemory {
   alignas(std::max_align_t) std::array<std::byte, 256> space_;
 };
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

@@ -9,7 +9,7 @@
 #include "../../base/standard_error.hpp"
 #include "loop.hpp"
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 namespace {
 
 constexpr std::array<int, 2> signals{SIGSEGV, SIGBUS};
@@ -59,4 +59,4 @@ OverflowWatch::~OverflowWatch() {
   ::sigaltstack(&stack_before_, nullptr);
 }
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

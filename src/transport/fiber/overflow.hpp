@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 
 /// Makes the current thread say which fiber's stack has overflowed, should one, before the program ends of it.
 ///
@@ -25,4 +25,4 @@ class OverflowWatch {
   stack_t stack_before_{};
 };
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

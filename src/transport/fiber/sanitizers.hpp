@@ -13,7 +13,7 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 
 /// Has the memory of stacks, which is about to be given back, be like any other: fibers end in the middle of frames,
 /// and whoever gets the memory next would be told of those.
@@ -87,4 +87,4 @@ class SanitizedStack {
 #endif
 };
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

@@ -12,7 +12,7 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 namespace {
 
 [[noreturn]] void throw_out_of_memory(const char* operation) {
@@ -70,7 +70,7 @@ void Stacks::make_slab() {
   ::madvise(slab, slab_stacks * stride(), MADV_NOHUGEPAGE);
 }
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber
 
 void sockserv::detail::check_fiber_stack(std::size_t stack_size) {
   check_stack_size(stack_size, smallest_stack, fiber::Stacks::slab_stacks, fiber::Stacks::mapping_flags);

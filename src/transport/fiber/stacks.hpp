@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <vector>
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 
 /// The memory of one stack: `size` bytes that end at `top`, and below them a guard, which ends the program when it is
 /// touched instead of letting one stack run into another.
@@ -60,4 +60,4 @@ class Stacks {
   std::size_t left_in_slab_ = 0;
 };
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

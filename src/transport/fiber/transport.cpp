@@ -14,7 +14,7 @@
 #include "fiber.hpp"
 #include "loop.hpp"
 
-namespace sockserv::fiber {
+namespace sockserv::inline abi_0::fiber {
 
 using detail::WaitLimit;
 
@@ -242,4 +242,4 @@ void Fiber::wake() {
   loop_.settle();
 }
 
-}  // namespace sockserv::fiber
+}  // namespace sockserv::inline abi_0::fiber

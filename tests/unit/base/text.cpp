@@ -2,13 +2,17 @@
 
 #include <doctest/doctest.h>
 
+#include <sockserv.hpp>
 #include <string>
 #include <string_view>
+
+#include "support/serving.hpp"
 
 namespace {
 
 using sockserv::detail::is_utf8;
 using sockserv::detail::printable;
+using sockserv::detail::type_name;
 using sockserv::detail::utf8_length;
 
 std::string utf8(char32_t code) {
@@ -89,6 +93,12 @@ TEST_CASE("of bytes that are no UTF-8, those that are control characters by them
   CHECK(printable("\xe2\xc2\x9b") == "\xe2?");
   CHECK(printable("\xf0\x9f\x98\xc3\xa4") == "\xf0??\xc3\xa4");
   for (const std::string_view bytes : malformed) CHECK(printable(printable(bytes)) == printable(bytes));
+}
+
+TEST_CASE("the name of a type has no inline namespace in it") {
+  CHECK(type_name(typeid(sockserv::Address)) == "sockserv::Address");
+  CHECK(type_name(typeid(sockserv::ThreadingMixIn<sockserv::TCPServer<support::Echo>>)) ==
+        "sockserv::ThreadingMixIn<sockserv::TCPServer<support::Echo> >");
 }
 
 }  // namespace
