@@ -4,7 +4,7 @@
 
 namespace sockserv::inline abi_0::detail {
 
-/// Returns true if the call that failed last would have had to wait, and was not to, or for no longer.
+/// Returns true if the last call of the system failed because it would have had to wait, or to wait longer.
 inline bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 }  // namespace sockserv::inline abi_0::detail

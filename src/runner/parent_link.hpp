@@ -14,7 +14,7 @@ namespace sockserv::inline abi_0::detail {
 /// A worker's way to its parent: a slot in memory that they share, and a channel by which the parent sends commands.
 ///
 /// A worker exits as soon as its parent does, for whatever reason: the thread that waits for commands also waits for
-/// that.
+/// the parent's exit.
 class ParentLink {
  public:
   /// `own` is the index of the worker's slot, and `parent` a pidfd, which outlives the worker.

@@ -13,7 +13,7 @@ namespace sockserv::inline abi_0::detail {
 /// left.
 ///
 /// @par Thread safety
-/// Safe. Whoever waited for the last task may destroy this at once.
+/// Safe. A thread that waited for the last task may destroy this at once.
 class RunningTasks {
  public:
   /// `on_room` is called when a task ends after `has_room()` has returned false.
@@ -27,7 +27,7 @@ class RunningTasks {
   }
   void end() noexcept {
     const std::scoped_lock lock(mutex_);
-    // Under the lock, because whoever waits for the last task may then destroy what on_room_ refers to.
+    // Under the lock, because a thread that waits for the last task may then destroy what on_room_ refers to.
     if (std::exchange(room_wanted_, false)) on_room_();
     if (--count_ == 0) none_left_.notify_all();
   }

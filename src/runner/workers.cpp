@@ -11,8 +11,8 @@
 namespace sockserv::inline abi_0::detail {
 namespace {
 
-/// The parent of worker processes. It supervises them, and accepts nothing. Tasks that it is given (by
-/// `handle_request()`) run by the inner runner.
+/// The runner in the parent of worker processes. It supervises them, and accepts nothing. The tasks that it is given
+/// (by `handle_request()`) it passes to the inner runner.
 class Workers final : public Runner, public Processes {
  public:
   Workers(WorkersHooks hooks, std::unique_ptr<Runner> inner)

@@ -164,7 +164,7 @@ class AbstractServer::Core final : public detail::Acceptor {
   detail::ConnectionsByAddress connections_by_address_;
   detail::Counters own_counters_;
   detail::Counters* counters_ = &own_counters_;
-  detail::AcceptPause accept_pause_;  // whoever accepts uses it
+  detail::AcceptPause accept_pause_;  // used by each thread that accepts
   detail::OnceASecond may_log_rejection_;
 
   MakeRunner make_runner_;                      // empty: there is no mixin

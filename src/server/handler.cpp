@@ -49,7 +49,7 @@ bool StreamRequestHandler::wait_for_next_request() {
 
 void DatagramRequestHandler::finish() {
   if (!wfile.written()) return;
-  // The answer goes back the way that the datagram came, whoever a layer says the client is.
+  // The answer goes back to the sender, even if a layer has found another client behind it.
   socket.sendto(wfile.pending(), request.sender_ ? *request.sender_ : client_address);
 }
 

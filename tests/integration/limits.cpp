@@ -1,5 +1,5 @@
 /// The limits of ServerOptions, where it matters what exactly a handler sees. That they hold under every mixin is shown
-/// in tests/matrix/limits.cpp, their arithmetic in tests/unit/detail/client_limits.cpp.
+/// in tests/matrix/limits.cpp, their arithmetic in tests/unit/connection/client_limits.cpp.
 
 #include <doctest/doctest.h>
 #include <sys/socket.h>

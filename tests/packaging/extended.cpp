@@ -113,7 +113,8 @@ bool refuses_to_serve_without_a_word() {
 
 int main() {
   const bool all_work = works<sockserv::TCPServer<Greeter>>() && works<AsyncMixIn<sockserv::TCPServer<Greeter>>>() &&
-                        works<sockserv::ThreadingTCPServer<Greeter>>() && works<sockserv::ForkingTCPServer<Greeter>>() &&
+                        works<sockserv::ThreadingTCPServer<Greeter>>() &&
+                        works<sockserv::ForkingTCPServer<Greeter>>() &&
                         works<sockserv::ThreadPoolTCPServer<Greeter>>() && works<sockserv::FiberTCPServer<Greeter>>() &&
                         works<sockserv::PreForkingTCPServer<Greeter>>() &&
                         works<sockserv::PreForkingMixIn<AsyncMixIn<sockserv::TCPServer<Greeter>>>>();

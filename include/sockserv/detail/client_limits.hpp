@@ -32,8 +32,8 @@ class SOCKSERV_EXPORT ClientLimits {
 
   /// No limits.
   ClientLimits() noexcept = default;
-  /// Those of `options`, which must outlive this, for a connection that was accepted at that time. The limit of its
-  /// preparation is not among them: see `begin_preparation()`.
+  /// Those of `options`, which must outlive this, for a connection that was accepted at that time. For
+  /// `prepare_timeout` see `begin_preparation()`.
   ClientLimits(const ServerOptions& options, time_point accepted) noexcept;
 
   /// True if there are any.

@@ -46,13 +46,12 @@ struct DrainResult {
   std::size_t remaining = 0;
 };
 
-/// A server, as all of them are, whatever they serve and whoever runs it. `BaseServer` adds the requests.
+/// The base of all servers, whatever they serve and under every mixin. `BaseServer` adds the requests.
 ///
 /// For the caller: `serve_forever`, `handle_request`, `request_stop`, `shutdown`, `drain`, `server_close`, `fileno`,
 /// `server_address`, `state`, `stats`. To be overridden: `service_actions`, `serving_loop_ended`, `handle_timeout`,
 /// `handle_error`, `server_close`, and `check_settings` for settings of your own; an override of the last two calls its
-/// base's. The
-/// rest is for mixins and derived servers.
+/// base's. The rest is for mixins and derived servers.
 ///
 /// @par Stopping
 /// `request_stop()` tells the loop to end, `shutdown()` also waits for that, `drain()` also lets what has been accepted
@@ -144,9 +143,9 @@ class SOCKSERV_EXPORT AbstractServer {
 
   /// Called by the serving loop: see `serve_forever()`. Does nothing by default.
   virtual void service_actions() {}
-  /// Called by `serve_forever()`, in its thread, when its loop has ended, if that had begun: the place to tell handlers
-  /// that would stay indefinitely to finish. Where the server drains, handlers of requests in the backlog begin after
-  /// it. Workers call it each for itself, and so does their parent. What it throws is logged. Does nothing by default.
+  /// Called by `serve_forever()`, in its thread, when its loop ends, unless the loop could not begin: the place to tell
+  /// handlers that would stay indefinitely to finish. If the server drains, handlers of requests in the backlog begin
+  /// after it. Each worker calls it, and so does the parent. What it throws is logged. Does nothing by default.
   virtual void serving_loop_ended() {}
   /// Called by `handle_request()` when its time has passed. Does nothing by default.
   virtual void handle_timeout() {}
@@ -206,7 +205,7 @@ class SOCKSERV_EXPORT AbstractServer {
   void begin_destruction(const std::type_info& destructor_of) noexcept;
   /// Returns true in the thread that serves, and in handlers of this server.
   bool called_from_within() const noexcept;
-  /// Calls `handle_error()`, and survives what that throws.
+  /// Counts the error and calls `handle_error()`. What that throws is logged.
   void report_error(const Address& client_address, const std::exception_ptr& error) noexcept;
   /// Waits until the mixin runs nothing any more, unless called from within.
   void wait_for_runner();

@@ -145,13 +145,14 @@ class BaseServer : public AbstractServer {
     AbstractServer::check_settings();
   }
 
-  /// What mixins run in a thread, process or fiber: `prepare_request`, `finish_request`, errors to `handle_error`, and
-  /// in any case `shutdown_request`. Returns whether all went well. Throws nothing but a request to end the thread.
+  /// Serves a request in the thread or process, or on the fiber, that calls: `prepare_request`, `finish_request`,
+  /// `handle_error` if one of them throws, and in any case `shutdown_request`. Returns true if none threw. Throws
+  /// nothing but a request to end the thread.
   bool serve_request(request_type& request, const Address& client_address);
 
-  /// Has the layers prepare a request that they have not prepared yet. `serve_request` calls it, and `finish_request`
-  /// does for those who call that themselves. A layer without which no handler may run calls it in an override of
-  /// `finish_request` as well: then no other override can leave it out.
+  /// Has the layers prepare a request that they have not prepared yet. `serve_request` calls it, and so does
+  /// `finish_request`, for mixins that call that directly. A layer without which no handler may run also calls it in an
+  /// override of `finish_request`: then no override within can leave the layer out.
   void prepare(request_type& request, const Address& client_address);
 
   /// Rejects a request: counts it, calls `request_rejected()`, and shuts it down.
@@ -264,7 +265,7 @@ void BaseServer<Handler>::prepare(request_type& request, const Address& client_a
 
 template <class Handler>
 void BaseServer<Handler>::finish_request(request_type& request, const Address& given_address) {
-  // A mixin that calls this instead of `serve_request` must not pass by the layers.
+  // A mixin that calls this instead of `serve_request` must not bypass the layers.
   const bool was_prepared = request.is_prepared_;
   prepare(request, given_address);
   const Address& client_address = was_prepared ? given_address : address_of(request, given_address);

@@ -7,7 +7,7 @@ namespace sockserv::inline abi_0::fiber {
 
 class Loop;
 
-/// What a loop needs of whoever has it, and perhaps others beside it.
+/// What a loop needs of its owner, which may have others beside it.
 ///
 /// @par Thread safety
 /// Safe: loops call these in their threads.
@@ -21,7 +21,7 @@ class LoopOwner {
   virtual void busy() noexcept = 0;
   /// Returns true once tasks are not to wait any more.
   virtual bool is_aborted() const noexcept = 0;
-  /// Has work done by a thread that nobody waits for but the fiber that wants it.
+  /// Has work done by another thread, for which only the fiber waits that wants it.
   virtual void offload(std::unique_ptr<detail::Task>& work) = 0;
 
  protected:
