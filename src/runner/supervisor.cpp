@@ -65,7 +65,7 @@ std::optional<std::size_t> answer_from(int channel, steady_clock::time_point dea
   return complete ? std::optional(answer) : std::nullopt;
 }
 
-std::string describe(const std::optional<int>& status) {
+std::string describe_exit(const std::optional<int>& status) {
   if (!status) return "has ended, and was reaped by somebody else";
   if (!WIFSIGNALED(*status)) return "exited with status " + std::to_string(WEXITSTATUS(*status));
   const int signal = WTERMSIG(*status);
@@ -169,7 +169,7 @@ void Supervisor::supervise(duration boot_timeout) {
   while (const auto exited = next_exited()) {
     const auto how = [&] {
       return "worker " + std::to_string(exited->id) + " " +
-             (exited->overdue ? "was not ready within its boot_timeout and was killed" : describe(exited->status));
+             (exited->overdue ? "was not ready within its boot_timeout and was killed" : describe_exit(exited->status));
     };
     if (exited->early) {
       died_early(how);

@@ -135,7 +135,7 @@ class AbstractServer::Core final : public detail::Acceptor {
   void collect();
   void service();
   void poll_once(std::optional<duration> limit = std::nullopt);
-  ReadyDescriptors wait(std::optional<time_point> deadline, bool for_requests);
+  ReadyDescriptors wait(std::optional<time_point> limit, bool for_requests);
   void throw_fatal_error();
 
   bool has_room() const;

@@ -180,6 +180,7 @@ class BaseServer : public AbstractServer {
 
   /// The address that a layer gave the request, or else the one where it came from.
   static const Address& address_of(const request_type& request, const Address& client_address) noexcept {
+    // NOLINTNEXTLINE(bugprone-return-const-ref-from-parameter): no caller passes a temporary
     return request.client_address_ ? *request.client_address_ : client_address;
   }
 
@@ -264,12 +265,12 @@ void BaseServer<Handler>::prepare(request_type& request, const Address& client_a
 }
 
 template <class Handler>
-void BaseServer<Handler>::finish_request(request_type& request, const Address& given_address) {
+void BaseServer<Handler>::finish_request(request_type& request, const Address& client_address) {
   // A mixin that calls this instead of `serve_request` must not bypass the layers.
   const bool was_prepared = request.is_prepared_;
-  prepare(request, given_address);
-  const Address& client_address = was_prepared ? given_address : address_of(request, given_address);
-  detail::RequestScope scope(request, client_address, *this, live_requests());
+  prepare(request, client_address);
+  const Address& found = was_prepared ? client_address : address_of(request, client_address);
+  detail::RequestScope scope(request, found, *this, live_requests());
   if (handler_factory) {
     const std::unique_ptr<Handler> handler = handler_factory();
     if (!handler) throw std::logic_error("handler_factory returned no handler");

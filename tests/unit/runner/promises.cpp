@@ -108,7 +108,7 @@ bool submit(Runner& runner, Done& done) {
 
 /// The number of tasks that run, in this process and in others.
 std::size_t running(Runner& runner) {
-  Processes* const processes = runner.processes();
+  sockserv::detail::Processes* const processes = runner.processes();
   return processes ? processes->requests(runner.running()) : runner.running();
 }
 
@@ -194,7 +194,7 @@ TEST_CASE_TEMPLATE("runner: nothing is left behind", Kind, RUNNERS) {
     const std::unique_ptr<Runner> runner = Kind::make([] {});
     submit(*runner, *done);
     CHECK(runner->wait_until_idle(no_deadline));
-    if (Processes* const processes = runner->processes()) CHECK(processes->ids().empty());
+    if (sockserv::detail::Processes* const processes = runner->processes()) CHECK(processes->ids().empty());
   };
   live_and_end();  // acquires what a process acquires once, and keeps
   const std::size_t descriptors = open_descriptors().size();

@@ -89,7 +89,7 @@ class Team {
 
   Runner& operator*() const { return *runner_; }
   Runner* operator->() const { return runner_.get(); }
-  Processes& processes() const { return *runner_->processes(); }
+  sockserv::detail::Processes& processes() const { return *runner_->processes(); }
   void start() { runner_->start(acceptor_); }
 
   bool becomes(const std::function<bool()>& condition) const {
