@@ -35,7 +35,7 @@ Descriptor open_pidfd(pid_t process) noexcept {
 }
 
 ChildProcesses::~ChildProcesses() {
-  for (const Child& child : children_) {
+  for (const Child& child : table_->children) {
     if (child.descriptor >= 0) ::close(child.descriptor);
   }
 }
@@ -51,18 +51,18 @@ ChildProcesses::ChildProcesses(OnEnd on_end, ExitFlags* exit_flags)
 /// Takes the memory for another child, so that nothing can fail once it is there. Returns an exit flag that no child
 /// has; -1: there is none.
 int ChildProcesses::prepare() {
-  children_.reserve(children_.size() + 1);
-  const int free = std::countr_one(flags_taken_);
+  table_->children.reserve(table_->children.size() + 1);
+  const int free = std::countr_one(table_->flags_taken);
   if (!exit_flags_ || free == 64) return -1;
   (*exit_flags_)[static_cast<std::size_t>(free)] = false;
   return free;
 }
 
 void ChildProcesses::take_charge(pid_t child, int exit_flag, Admission&& admission) {
-  if (exit_flag >= 0) flags_taken_ |= std::uint64_t{1} << exit_flag;
-  children_.push_back({child, Watch::not_yet, exit_flag, -1, std::move(admission)});  // there is room
+  if (exit_flag >= 0) table_->flags_taken |= std::uint64_t{1} << exit_flag;
+  table_->children.push_back({child, Watch::not_yet, exit_flag, -1, std::move(admission)});  // there is room
   ++count_of(Watch::not_yet);
-  if (exit_flag < 0) watch(children_.back());
+  if (exit_flag < 0) watch(table_->children.back());
 }
 
 bool ChildProcesses::has_announced_exit(const Child& child) const noexcept {
@@ -71,18 +71,12 @@ bool ChildProcesses::has_announced_exit(const Child& child) const noexcept {
 
 /// Only closes descriptors: memory that a child frees is memory that it must copy first, and it is about to exit.
 void ChildProcesses::become_child(int exit_flag, ClosedTogether& unneeded) noexcept {
-  for (Child& sibling : children_) {
-    unneeded.add(sibling.descriptor);
-    sibling.admission.withdraw();  // the parent's has effect
-  }
+  for (const Child& sibling : of_parent_.children) unneeded.add(sibling.descriptor);
   unneeded.add(ended_.release());
   unneeded.add(none_left_.release());
   unneeded.close();
-  children_.clear();
-  counts_ = {};
-  flags_taken_ = 0;
+  table_ = &of_child_;
   own_exit_flag_ = exit_flag;
-  waiting_ = 0;
 }
 
 /// Never fails: where the system has no descriptor left, the child is found by looking.
@@ -101,7 +95,7 @@ void ChildProcesses::watch(Child& child) noexcept {
 /// With the mutex held.
 void ChildProcesses::watch_new() noexcept {
   if (count_of(Watch::not_yet) == 0) return;
-  for (Child& child : children_) {
+  for (Child& child : table_->children) {
     if (child.watch == Watch::not_yet) watch(child);
   }
 }
@@ -114,19 +108,19 @@ void ChildProcesses::watch_all() noexcept {
 std::set<pid_t> ChildProcesses::active() const {
   const std::scoped_lock lock(mutex_);
   std::set<pid_t> ids;
-  for (const Child& child : children_) ids.insert(child.id);
+  for (const Child& child : table_->children) ids.insert(child.id);
   return ids;
 }
 
 std::size_t ChildProcesses::size() const {
   const std::scoped_lock lock(mutex_);
-  return children_.size();
+  return table_->children.size();
 }
 
 /// Reaps the child if it has ended; the last one then takes its place.
 bool ChildProcesses::collect_one(std::size_t index) {
-  const pid_t id = children_[index].id;
-  const int descriptor = children_[index].descriptor;
+  const pid_t id = table_->children[index].id;
+  const int descriptor = table_->children[index].descriptor;
   pid_t result = 0;
   int status = 0;
   do {
@@ -139,12 +133,12 @@ bool ChildProcesses::collect_one(std::size_t index) {
     ::epoll_ctl(ended_.get(), EPOLL_CTL_DEL, descriptor, nullptr);
     ::close(descriptor);
   }
-  --count_of(children_[index].watch);
-  if (const int flag = children_[index].exit_flag; flag >= 0) flags_taken_ &= ~(std::uint64_t{1} << flag);
-  children_[index] = std::move(children_.back());
-  children_.pop_back();
+  --count_of(table_->children[index].watch);
+  if (const int flag = table_->children[index].exit_flag; flag >= 0) table_->flags_taken &= ~(std::uint64_t{1} << flag);
+  table_->children[index] = std::move(table_->children.back());
+  table_->children.pop_back();
   if (on_end_) on_end_(id, result > 0 ? std::optional(status) : std::nullopt);
-  if (children_.empty() && waiting_ > 0) {
+  if (table_->children.empty() && table_->waiting > 0) {
     const std::uint64_t one = 1;
     [[maybe_unused]] const ssize_t written = ::write(none_left_.get(), &one, sizeof one);
   }
@@ -169,8 +163,8 @@ void ChildProcesses::collect_known() {
 
 template <class Condition>
 void ChildProcesses::collect_if(const Condition& condition) {
-  for (std::size_t index = 0; index < children_.size();) {
-    if (!condition(children_[index]) || !collect_one(index)) ++index;
+  for (std::size_t index = 0; index < table_->children.size();) {
+    if (!condition(table_->children[index]) || !collect_one(index)) ++index;
   }
 }
 
@@ -185,21 +179,22 @@ void ChildProcesses::collect_ended() {
     const int count = ::epoll_wait(ended_.get(), events.data(), static_cast<int>(events.size()), 0);
     more = count == static_cast<int>(events.size());
     for (const epoll_event& event : std::span(events).first(static_cast<std::size_t>(std::max(count, 0)))) {
+      const auto& children = table_->children;
       const auto child =
-          std::find_if(children_.begin(), children_.end(), [&](const Child& each) { return each.id == event.data.fd; });
-      if (child != children_.end()) collect_one(static_cast<std::size_t>(child - children_.begin()));
+          std::find_if(children.begin(), children.end(), [&](const Child& each) { return each.id == event.data.fd; });
+      if (child != children.end()) collect_one(static_cast<std::size_t>(child - children.begin()));
     }
   }
 }
 
 bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
   std::unique_lock lock(mutex_);
-  ++waiting_;
+  ++table_->waiting;
   for (;;) {
     watch_new();
     collect_ended();
     const auto now = detail::now();
-    if (children_.empty() || now >= deadline || stop_waiting_) break;
+    if (table_->children.empty() || now >= deadline || stop_waiting_) break;
     const auto until =
         count_of(Watch::impossible) > 0 ? std::min(deadline, now + interval_without_descriptor) : deadline;
     lock.unlock();
@@ -207,11 +202,11 @@ bool ChildProcesses::wait_until_none(steady_clock::time_point deadline) {
     ::poll(watched.data(), watched.size(), milliseconds_until(until));
     lock.lock();
   }
-  if (--waiting_ == 0) {
+  if (--table_->waiting == 0) {
     std::uint64_t count = 0;
     [[maybe_unused]] const ssize_t result = ::read(none_left_.get(), &count, sizeof count);
   }
-  return children_.empty();
+  return table_->children.empty();
 }
 
 void ChildProcesses::stop_waiting() noexcept {
@@ -223,13 +218,13 @@ void ChildProcesses::stop_waiting() noexcept {
 std::size_t ChildProcesses::signal_all(int signal) noexcept {
   const std::scoped_lock lock(mutex_);
   watch_new();
-  for (const Child& child : children_) ChildProcesses::signal(child, signal);
-  return children_.size();
+  for (const Child& child : table_->children) ChildProcesses::signal(child, signal);
+  return table_->children.size();
 }
 
 void ChildProcesses::signal(pid_t child, int signal) noexcept {
   const std::scoped_lock lock(mutex_);
-  for (const Child& each : children_) {
+  for (const Child& each : table_->children) {
     if (each.id == child) ChildProcesses::signal(each, signal);
   }
 }

@@ -104,13 +104,21 @@ class ChildProcesses {
     Admission admission;
   };
 
+  struct Table {
+    // In no order, and usually within this object, so that few pages are written to between forks.
+    boost::container::small_vector<Child, 40> children;
+    std::array<std::size_t, 3> counts{};  // of children, for each way to watch them
+    std::uint64_t flags_taken = 0;        // a bit for each exit flag
+    std::size_t waiting = 0;              // threads in wait_until_none()
+  };
+
   ChildProcesses(OnEnd on_end, ExitFlags* exit_flags);
   static void signal(const Child& child, int signal) noexcept;
   int prepare();
   void take_charge(pid_t child, int exit_flag, Admission&& admission);
   bool has_announced_exit(const Child& child) const noexcept;
-  std::size_t& count_of(Watch watch) noexcept { return counts_[static_cast<std::size_t>(watch)]; }
-  std::size_t count_of(Watch watch) const noexcept { return counts_[static_cast<std::size_t>(watch)]; }
+  std::size_t& count_of(Watch watch) noexcept { return table_->counts[static_cast<std::size_t>(watch)]; }
+  std::size_t count_of(Watch watch) const noexcept { return table_->counts[static_cast<std::size_t>(watch)]; }
   void watch(Child& child) noexcept;
   void watch_new() noexcept;
   template <class Condition>
@@ -122,14 +130,14 @@ class ChildProcesses {
   const OnEnd on_end_;
   ExitFlags* const exit_flags_;
   mutable std::mutex mutex_;  // guards what follows
-  // In no order, and usually within this object: each page that is written to between forks has to be copied.
-  boost::container::small_vector<Child, 40> children_;
-  std::array<std::size_t, 3> counts_{};  // of children, for each way to watch them
-  std::uint64_t flags_taken_ = 0;        // a bit for each exit flag
-  int own_exit_flag_ = -1;               // of a child
-  std::size_t waiting_ = 0;              // threads in wait_until_none()
-  Descriptor ended_;                     // an epoll set of the children's descriptors
-  Descriptor none_left_;                 // an eventfd for those threads: another one may have reaped the last child
+  // In a child, which is to see none of its siblings, `table_` points to the empty one. The other stays as it is: each
+  // page that the child writes to has to be copied first.
+  Table of_parent_;
+  Table of_child_;
+  Table* table_ = &of_parent_;
+  int own_exit_flag_ = -1;  // of a child
+  Descriptor ended_;        // an epoll set of the children's descriptors
+  Descriptor none_left_;    // an eventfd for those threads: another one may have reaped the last child
   std::atomic<bool> stop_waiting_ = false;
 };
 
