@@ -34,9 +34,7 @@ class Workers final : public Runner, public Processes {
   void run(std::unique_ptr<Task>& task) override { inner_->run(task); }
   bool has_room() const override { return inner_->has_room(); }
   std::size_t running() const override { return inner_->running(); }
-  bool wait_until_idle(time_point deadline) override {
-    return inner_->wait_until_idle(deadline) && supervisor_.wait_until_none(deadline);
-  }
+  bool wait_until_idle(time_point deadline) override { return inner_->wait_until_idle(deadline); }
   std::size_t abort(bool last_resort) noexcept override {
     return inner_->abort(last_resort) + (last_resort ? supervisor_.kill() : supervisor_.abort());
   }

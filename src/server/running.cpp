@@ -30,7 +30,9 @@ std::size_t AbstractServer::Core::requests_running() const {
 }
 
 bool AbstractServer::Core::wait_for_requests(time_point deadline) {
-  return live_requests_.wait_until_none(deadline) && runner().wait_until_idle(deadline);
+  detail::Processes* const processes = runner().processes();
+  return live_requests_.wait_until_none(deadline) && runner().wait_until_idle(deadline) &&
+         (!processes || processes->wait_until_none(deadline));
 }
 
 std::size_t AbstractServer::Core::abort_requests(bool last_resort) noexcept {

@@ -111,7 +111,8 @@ class SOCKSERV_EXPORT Runner {
 
   /// The number of tasks that this process runs or has queued.
   virtual std::size_t running() const = 0;
-  /// Waits until none is left, in this process or in others, or until the deadline; returns true if none is.
+  /// Waits until none is left, or until the deadline; returns true if none is. Processes that serve one request each
+  /// are tasks of their parent here; worker processes are not.
   virtual bool wait_until_idle(time_point deadline) = 0;
   /// Called after the server has shut down its connections. Wakes tasks that wait for something else, and tells
   /// processes to stop; `last_resort` kills the processes. Returns how many requests that aborts besides those in the

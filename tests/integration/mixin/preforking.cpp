@@ -586,4 +586,21 @@ TEST_CASE("server_close of the parent waits for workers, and not for daemon thre
   CHECK(server.requests_running() == 1);
 }
 
+TEST_CASE_TEMPLATE("without block_on_close, workers are killed whatever mixin is within", Server,
+                   PreForkingMixIn<ThreadingTCPServer<Obeys>>, PreForkingMixIn<FiberTCPServer<Obeys>>) {
+  pid_t worker = 0;
+  {
+    Server server(loopback(), quiet());
+    server.processes = 1;
+    server.block_on_close = false;
+    std::thread serving([&] { server.serve_forever(); });
+    Visit visit(server.server_address());
+    worker = visit.worker;
+    visit.client.send("compute\n");
+    server.shutdown();
+    serving.join();
+  }
+  CHECK(::kill(worker, 0) == -1);
+}
+
 }  // namespace

@@ -117,7 +117,7 @@ TEST_CASE("workers: as many as asked for start, share the connections, and are t
     CHECK(team.processes().ids().size() == 2);
     CHECK(team.becomes([&] { return team.processes().requests(0) == 2; }));
     team->stop_accepting(to_drain);
-    CHECK(team->wait_until_idle(no_deadline));
+    CHECK(team.processes().wait_until_none(no_deadline));
     CHECK((to_drain ? said->drained : said->stopped) == 2);
     CHECK(team.processes().ids().empty());
     CHECK(team.processes().requests(0) == 0);
@@ -147,7 +147,7 @@ TEST_CASE("workers: an abort has their answers, and the last resort kills them")
   CHECK(team->abort(false) == 4);
   CHECK(team.processes().ids().size() == 2);
   CHECK(team->abort(true) == 2);
-  CHECK(team->wait_until_idle(no_deadline));
+  CHECK(team.processes().wait_until_none(no_deadline));
   CHECK(said->stopped == 0);
 }
 
@@ -191,7 +191,7 @@ TEST_CASE("workers: the backlog is left to those that run, and taken by others i
   };
   CHECK(team.processes().take_backlog([&] { return turns < 10'000; }, wait));
   CHECK(turns < 10'000);
-  CHECK(team->wait_until_idle(no_deadline));
+  CHECK(team.processes().wait_until_none(no_deadline));
   CHECK(said->drained > 0);
   CHECK(said->stopped == 0);
 }
