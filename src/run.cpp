@@ -252,7 +252,8 @@ int run(AbstractServer& server, const RunOptions& options) {
   const auto failure = detail::error_of([&] {
     if (drainer) {
       result = drainer->result();
-    } else if (server.prefers_single_thread()) {  // a fork leaves the child with locks that no other thread holds
+    } else if (server.prefers_single_thread()) {  // if another thread held a lock during a fork, it would stay held in
+                                                  // the child
       result = drain(server, signals, options.drain_limit);
     }
   });

@@ -16,12 +16,13 @@ namespace {
 /// How many requests a loop accepts before it looks after those that it has.
 constexpr int requests_at_a_time = 64;
 
-/// After how many requests in a row a loop that has no other beside it stops watching the socket until none is there.
+/// After this many accepts in a row a server with a single loop stops watching the listener, until nothing is left to
+/// accept.
 /// For a socket that is watched, the kernel calls the epoll set with each datagram that comes, and again when one that
 /// went out has been read: a tenth of what a datagram costs.
 constexpr int requests_of_a_burst = 8;
 
-/// A request is worth giving to another loop if that has so many fewer.
+/// A request moves to another loop only if that loop has this many requests fewer.
 constexpr std::size_t clearly_less = 8;
 
 /// Work for `offload`, shared by all loops of a server. A queue without a limit: each fiber waits for one item at most.

@@ -186,7 +186,7 @@ class AbstractServer::Core final : public detail::Acceptor {
   // The serving thread's:
   duration poll_interval_ = std::chrono::milliseconds(500);
   time_point backlog_deadline_ = time_point::max();
-  std::exception_ptr fatal_error_;  // set by a thread that accepts, too, which has ended that by the time it is read
+  std::exception_ptr fatal_error_;  // also set by a loop that accepts, which has stopped accepting before this is read
 };
 
 }  // namespace sockserv::inline abi_0

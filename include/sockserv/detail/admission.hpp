@@ -37,8 +37,8 @@ class SOCKSERV_EXPORT ConnectionsByAddress {
   std::map<Key, std::size_t> counts_;
 };
 
-/// That a server has admitted a request, until that has ended: in this process, or in a child whose parent keeps this.
-/// Then the request counts as completed, and no more among the connections of its address.
+/// An `Admission` is the proof that a server has admitted a request. When it ends, in this process or in the parent of
+/// the child that serves the request, the request counts as completed, and no longer for its address.
 class Admission {
  public:
   /// Of no request.

@@ -25,7 +25,10 @@ class SOCKSERV_EXPORT Listener {
   const std::shared_ptr<ServerSocket>& socket() const noexcept { return socket_; }
   /// The same.
   /// @throws std::logic_error if there is none.
-  ServerSocket& open_socket() const;
+  ServerSocket& open_socket() const {
+    if (!socket_) throw_closed();
+    return *socket_;
+  }
 
   /// Returns the descriptor; -1 if there is none.
   int fileno() const noexcept { return descriptor_; }
@@ -44,6 +47,8 @@ class SOCKSERV_EXPORT Listener {
   void become_worker() noexcept;
 
  private:
+  [[noreturn]] static void throw_closed();
+
   std::shared_ptr<ServerSocket> socket_;
   std::atomic<int> descriptor_ = -1;
 };

@@ -39,9 +39,9 @@ struct PoolSettings {
 };
 SOCKSERV_EXPORT std::unique_ptr<Runner> make_pool(std::function<PoolSettings()> settings, std::function<void()> wake);
 
-/// Runs tasks on fibers of a number of threads, which also accept. Asks for its settings once, when it starts them.
-/// Says that a request has kept its thread for that long without waiting.
+/// Reports that a request kept its thread for `length` without waiting.
 using ReportStall = std::function<void(const Address& client, Runner::duration length)>;
+/// Runs tasks on fibers of a number of threads, which also accept. Asks for its settings once, when it starts them.
 SOCKSERV_EXPORT std::unique_ptr<Runner> make_fibers(std::function<FibersSettings()> settings,
                                                     std::function<void()> wake, ReportStall report_stall);
 

@@ -32,8 +32,9 @@ namespace sockserv::inline abi_0 {
 /// not be held across a wait: another fiber of the same thread that wants it would block the thread that alone can
 /// release it.
 ///
-/// The loops accept requests themselves, one at a time: so `get_request`, `verify_request` and `process_request` are
-/// called by their threads, never by two at once, and must not wait. `service_actions` is called by the serving thread.
+/// Loops call `get_request`, `verify_request` and `process_request`. For the backlog of a draining server, and under
+/// `handle_request()`, the serving thread calls them. No two threads do so at once. They must not wait.
+/// `service_actions` is called by the serving thread.
 ///
 /// A subclass with members that its handlers use calls `server_close()` in its destructor, as for `ThreadingMixIn`.
 template <detail::ServerClass Server>
@@ -57,7 +58,7 @@ class FiberMixIn : public Server {
   std::size_t stack_size = 262144;
   /// A handler that keeps its thread for longer without waiting is reported in the log. Zero: none is.
   AbstractServer::duration stall_threshold = std::chrono::milliseconds(100);
-  /// For how long a loop that has nothing left to do keeps looking for more before it sleeps. Tens of microseconds make
+  /// How long an idle loop spins before it sleeps in `epoll_wait`. Tens of microseconds make
   /// a server of small requests faster where each loop has a core to itself: clients that come back soon are served at
   /// once, and need not wake it. The price is the processor's time, while clients come; whatever else handlers wait for
   /// (`sleep_for`, `await`, `offload`) may be noticed later by some times as much. At most 1 ms. Zero: it sleeps at

@@ -82,8 +82,8 @@ class SOCKSERV_EXPORT AbstractServer {
   /// @throws std::invalid_argument if there is no mixin and `count` is not 1.
   virtual void set_concurrency(std::size_t count);
 
-  /// Serves until told to stop. Calls `service_actions()` after each request and at least every `poll_interval`;
-  /// stopping does not wait for that.
+  /// Serves until told to stop. Calls `service_actions()` at least every `poll_interval`, and after each request that
+  /// this thread accepts; stopping does not wait for that.
   ///
   /// Returns at once if the server has been told to stop. Failures to accept do not end it: it logs them, and waits
   /// a little where the system lacks descriptors or memory. Hooks that run in this thread (`get_request`,
@@ -108,8 +108,9 @@ class SOCKSERV_EXPORT AbstractServer {
   void shutdown();
 
   /// Stops accepting, takes what the backlog still holds, and lets requests finish; after `limit` shuts down the
-  /// sockets of those that have not, which wakes their handlers with an ordinary error (child processes get SIGTERM
-  /// and, two seconds later, SIGKILL). From a handler of this server, only starts that and does not wait.
+  /// sockets of those that have not, which wakes their handlers with an ordinary error (children get SIGTERM,
+  /// workers the command to abort; two seconds later what is left gets SIGKILL). From a handler of this server, only
+  /// starts that and does not wait.
   ///
   /// If nobody serves, a new thread takes the backlog; the calling thread does where the server forks, and where there
   /// can be no thread.

@@ -21,16 +21,17 @@ namespace sockserv::inline abi_0 {
 ///
 /// For one good request the hooks are called in this order:
 ///
-/// 1. `get_request`, `verify_request`, `process_request`: in the thread that accepts. Under fibers that is one of the
-///    loops, one at a time. They must not wait for the client.
+/// 1. `get_request`, `verify_request`, `process_request`: in the thread that accepts. Under fibers those are the loops;
+///    for the backlog of a draining server, and under `handle_request()`, it is the serving thread. No two threads call
+///    them at once. They must not wait for the client.
 /// 2. `prepare_request`: in the thread or process, or on the fiber, that will run the handler. It may wait for the
 ///    client, for as long as `ServerOptions::prepare_timeout` says.
 /// 3. `finish_request`, which constructs the handler and calls its `setup`, `handle` and `finish`: in the same place.
 /// 4. `shutdown_request`, `close_request`: in the same place. They must not wait for the client.
-/// 5. `service_actions`: in the serving thread.
 ///
-/// Without a mixin, all of them are called in the serving thread. A rejected request is given to `request_rejected` and
-/// `shutdown_request` in the thread that accepts. What a hook throws goes to `handle_error`, and the request is closed.
+/// Without a mixin, all of them are called in the serving thread, and `service_actions` after them. A rejected request
+/// is given to `request_rejected` and `shutdown_request` in the thread that accepts. What a hook throws goes to
+/// `handle_error`, and the request is closed.
 ///
 /// @par Mixins and layers of your own
 /// Both are class templates that derive from their `Server` and override hooks; each override that extends a hook calls

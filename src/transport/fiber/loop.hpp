@@ -59,7 +59,7 @@ class Loop {
   static Loop* current() noexcept;
   /// What the loop can be asked to do.
   enum class Order : unsigned {
-    accept = 1,  ///< Look for requests, now and again after the next round.
+    accept = 1,  ///< Accepts requests.
     abort = 2,   ///< End what tasks wait for, if that is not their connection.
     end = 4,     ///< End the thread.
   };
