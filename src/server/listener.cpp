@@ -16,10 +16,7 @@ void Listener::own(std::shared_ptr<ServerSocket> socket) noexcept {
   socket_ = std::move(socket);
 }
 
-ServerSocket& Listener::open_socket() const {
-  if (!socket_) throw std::logic_error("the server is closed");
-  return *socket_;
-}
+void Listener::throw_closed() { throw std::logic_error("the server is closed"); }
 
 bool Listener::is_listening() const noexcept { return socket_ && socket_->is_listening(); }
 

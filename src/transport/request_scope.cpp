@@ -7,7 +7,7 @@
 namespace sockserv::inline abi_0::detail {
 namespace {
 
-thread_local RequestScope* innermost = nullptr;
+thread_local RequestScope* innermost_scope = nullptr;
 
 [[noreturn]] void throw_unbound() {
   throw std::logic_error(
@@ -25,46 +25,48 @@ RequestScope::RequestScope(Datagram& request, const Address& client_address, Abs
                            LiveRequests& live) noexcept
     : datagram_(&request), client_address_(&client_address), server_(&server), live_(&live) {}
 
-RequestScope*& RequestScope::current() noexcept { return innermost; }
+RequestScope*& RequestScope::current() noexcept { return innermost_scope; }
 
-RequestScope* RequestScope::enter(RequestScope* scope) noexcept { return std::exchange(innermost, scope); }
+RequestScope* RequestScope::enter(RequestScope* scope) noexcept { return std::exchange(innermost_scope, scope); }
 
 Scheduler& RequestScope::scheduler_outside() noexcept {
-  return innermost ? *innermost->scheduler_ : thread_scheduler();
+  return innermost_scope ? *innermost_scope->scheduler_ : thread_scheduler();
 }
 
-RequestScope::~RequestScope() { innermost = outer_; }
+RequestScope::~RequestScope() { innermost_scope = outer_; }
 
 RequestScope& RequestScope::of_request() {
-  if (!innermost || !innermost->has_request()) {
+  if (!innermost_scope || !innermost_scope->has_request()) {
     throw std::logic_error("this_request and await are for request handlers, and for what they hand to offload()");
   }
-  return *innermost;
+  return *innermost_scope;
 }
 
 bool RequestScope::inside(const AbstractServer& server) noexcept {
-  for (const RequestScope* scope = innermost; scope; scope = scope->outer_) {
+  for (const RequestScope* scope = innermost_scope; scope; scope = scope->outer_) {
     if (scope->server_ == &server) return true;
   }
   return false;
 }
 
-Scheduler& scheduler_of_caller() noexcept { return innermost ? innermost->scheduler() : thread_scheduler(); }
+Scheduler& scheduler_of_caller() noexcept {
+  return innermost_scope ? innermost_scope->scheduler() : thread_scheduler();
+}
 
 LiveRequests* requests_of_caller() noexcept {
-  return innermost && innermost->has_request() ? &innermost->live_requests() : nullptr;
+  return innermost_scope && innermost_scope->has_request() ? &innermost_scope->live_requests() : nullptr;
 }
 
 template <>
 SOCKSERV_EXPORT Binding<Connection> current_binding() {
-  if (!innermost || !innermost->binding_ || !innermost->stream_) throw_unbound();
-  return {*innermost->stream_, *innermost->client_address_, *innermost->server_};
+  if (!innermost_scope || !innermost_scope->binding_ || !innermost_scope->stream_) throw_unbound();
+  return {*innermost_scope->stream_, *innermost_scope->client_address_, *innermost_scope->server_};
 }
 
 template <>
 SOCKSERV_EXPORT Binding<Datagram> current_binding() {
-  if (!innermost || !innermost->binding_ || !innermost->datagram_) throw_unbound();
-  return {*innermost->datagram_, *innermost->client_address_, *innermost->server_};
+  if (!innermost_scope || !innermost_scope->binding_ || !innermost_scope->datagram_) throw_unbound();
+  return {*innermost_scope->datagram_, *innermost_scope->client_address_, *innermost_scope->server_};
 }
 
 }  // namespace sockserv::inline abi_0::detail

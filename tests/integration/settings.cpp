@@ -101,6 +101,32 @@ TEST_CASE("knobs of fibers at their ends") {
   try_values("busy_poll", &Server::busy_poll, {duration(-1), 1ms + 1ns, longest, most_negative}, {duration(0), 1ms});
 }
 
+TEST_CASE("set_concurrency sets what the mixin calls that, through any layer, and whatever the static type") {
+  const auto set = []<class Server, class Knob>(Knob Server::* knob) {
+    HmacAuthMixIn<Server> server(loopback());
+    static_cast<AbstractServer&>(server).set_concurrency(7);
+    return server.*knob == 7;
+  };
+  CHECK(set(&ThreadingTCPServer<Echo>::max_threads));
+  CHECK(set(&ThreadPoolTCPServer<Echo>::pool_size));
+  CHECK(set(&ForkingTCPServer<Echo>::max_children));
+  CHECK(set(&PreForkingTCPServer<Echo>::processes));
+  CHECK(set(&FiberTCPServer<Echo>::loops));
+
+  PreForkingMixIn<FiberTCPServer<Echo>> both(loopback());
+  both.set_concurrency(7);
+  CHECK(both.processes == 7);
+  CHECK(both.loops == 1);
+}
+
+TEST_CASE("a server without a mixin serves one request at a time, and says so if told otherwise") {
+  TCPServer<Echo> server(loopback());
+  CHECK_NOTHROW(server.set_concurrency(1));
+  CHECK_THROWS_WITH_AS(server.set_concurrency(2),
+                       "set_concurrency(2): a server without a mixin serves one request at a time",
+                       std::invalid_argument);
+}
+
 TEST_CASE_TEMPLATE("the limits of ServerOptions at their ends, under every mixin", Server, ThreadingTCPServer<Echo>,
                    ForkingTCPServer<Echo>, PreForkingTCPServer<Echo>, ThreadPoolTCPServer<Echo>, FiberTCPServer<Echo>) {
   expect_service<Server>([](Server&) {}, {.request_queue_size = std::numeric_limits<int>::max(),
@@ -108,6 +134,7 @@ TEST_CASE_TEMPLATE("the limits of ServerOptions at their ends, under every mixin
                                           .max_connections_per_address = largest,
                                           .idle_timeout = longest,
                                           .request_timeout = longest,
+                                          .prepare_timeout = longest,
                                           .min_receive_rate = largest});
   const auto set = [](Server& server) {
     if constexpr (requires { server.processes; }) server.processes = 1;

@@ -144,9 +144,9 @@ TEST_CASE("WaitLimit: a timeout begins when its deadline is first asked for") {
   CHECK(limit.is_deadline());
   CHECK_FALSE(limit.timeout());
 
-  WaitLimit longest(WaitLimit::duration::max());
-  CHECK(longest.timeout() == WaitLimit::duration::max());
-  CHECK(longest.deadline() == detail::no_deadline);
+  WaitLimit endless(WaitLimit::duration::max());
+  CHECK(endless.timeout() == WaitLimit::duration::max());
+  CHECK(endless.deadline() == detail::no_deadline);
 }
 
 }  // namespace

@@ -24,7 +24,10 @@ TEST_CASE("a value that makes no sense is refused by the field's name") {
     CHECK_THROWS_WITH_AS(detail::validate({.max_packet_size = size}), doctest::Contains("max_packet_size"),
                          std::invalid_argument);
   }
-  CHECK_NOTHROW(detail::validate({.idle_timeout = 1ns, .request_timeout = 1ns}));
+  CHECK_NOTHROW(detail::validate({.idle_timeout = 1ns, .request_timeout = 1ns, .prepare_timeout = 1ns}));
+  CHECK_NOTHROW(detail::validate({.prepare_timeout = std::nullopt}));
+  CHECK_THROWS_WITH_AS(detail::validate({.prepare_timeout = 0s}), doctest::Contains("prepare_timeout"),
+                       std::invalid_argument);
   CHECK_THROWS_WITH_AS(detail::validate({.idle_timeout = 0s}), doctest::Contains("idle_timeout"),
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(detail::validate({.idle_timeout = -1s}), doctest::Contains("idle_timeout"),
@@ -50,6 +53,7 @@ TEST_CASE("the defaults are those that the documentation gives") {
   CHECK(options.max_connections == 0);
   CHECK(options.max_connections_per_address == 0);
   CHECK(options.idle_timeout == std::nullopt);
+  CHECK(options.prepare_timeout == 10s);
   CHECK(options.request_timeout == std::nullopt);
   CHECK(options.min_receive_rate == 0);
 }

@@ -126,4 +126,34 @@ TEST_CASE("the first limit that is passed is noted, and stays") {
   CHECK(limits.passed(accepted + 10s) == errc::too_slow);
 }
 
+TEST_CASE("prepare_timeout: from the first wait of a preparation to its end, and not beyond") {
+  const ServerOptions options{.prepare_timeout = 10s};
+  ClientLimits limits;
+  limits.begin_preparation(options);
+  CHECK(limits);
+  CHECK(limits.passed(never - 1ns) == std::nullopt);  // nothing has waited yet
+  const auto first = limits.deadline(accepted + 50s, std::nullopt, 0);
+  CHECK(first.at == accepted + 60s);
+  CHECK(first.meaning == errc::prepare_too_long);
+  limits.has_sent(1, accepted + 55s);
+  CHECK(limits.deadline(accepted + 55s, std::nullopt, 0).at == accepted + 60s);
+  CHECK(limits.deadline(accepted + 55s, 1s, 0).meaning == errc::timed_out);
+  CHECK(limits.passed(accepted + 60s) == errc::prepare_too_long);
+  limits.end_preparation();
+  CHECK_FALSE(limits);
+}
+
+TEST_CASE("prepare_timeout: beside other limits, the first one counts, and the others stay") {
+  const ServerOptions options{.idle_timeout = 5s, .request_timeout = 20s, .prepare_timeout = 10s};
+  ClientLimits limits(options, accepted);
+  limits.begin_preparation(options);
+  CHECK(limits.deadline(accepted, std::nullopt, 0).meaning == errc::idle_too_long);
+  limits.has_sent(1, accepted + 9s);
+  CHECK(limits.deadline(accepted + 9s, std::nullopt, 0).meaning == errc::prepare_too_long);
+  limits.end_preparation();
+  CHECK(limits);
+  CHECK(limits.deadline(accepted + 18s, std::nullopt, 0).at == accepted + 20s);
+  CHECK(limits.passed(accepted + 15s) == std::nullopt);
+}
+
 }  // namespace
