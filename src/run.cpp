@@ -252,8 +252,7 @@ int run(AbstractServer& server, const RunOptions& options) {
   const auto failure = detail::error_of([&] {
     if (drainer) {
       result = drainer->result();
-    } else if (server.prefers_single_thread()) {  // if another thread held a lock during a fork, it would stay held in
-                                                  // the child
+    } else if (server.prefers_single_thread()) {  // and so has no second thread that could
       result = drain(server, signals, options.drain_limit);
     }
   });

@@ -58,11 +58,10 @@ class FiberMixIn : public Server {
   std::size_t stack_size = 262144;
   /// A handler that keeps its thread for longer without waiting is reported in the log. Zero: none is.
   AbstractServer::duration stall_threshold = std::chrono::milliseconds(100);
-  /// How long an idle loop spins before it sleeps in `epoll_wait`. Tens of microseconds make
-  /// a server of small requests faster where each loop has a core to itself: clients that come back soon are served at
-  /// once, and need not wake it. The price is the processor's time, while clients come; whatever else handlers wait for
-  /// (`sleep_for`, `await`, `offload`) may be noticed later by some times as much. At most 1 ms. Zero: it sleeps at
-  /// once.
+  /// How long an idle loop spins before it sleeps in `epoll_wait`. Tens of microseconds make a server of small requests
+  /// faster if each loop has a core to itself: clients that come back soon are served at once, and need not wake the
+  /// loop. The price is processor time, while clients come; whatever else handlers wait for (`sleep_for`, `await`,
+  /// `offload`) may be noticed later by a few times as much. At most 1 ms. Zero: the loop sleeps at once.
   AbstractServer::duration busy_poll = AbstractServer::duration::zero();
   /// `server_close()` waits for the requests that are running.
   bool block_on_close = true;

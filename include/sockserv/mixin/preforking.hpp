@@ -23,9 +23,9 @@ namespace sockserv::inline abi_0 {
 ///     server.processes = 4;
 ///
 /// Each worker serves as the server within does: `PreForkingMixIn<TCPServer<H>>` one request at a time,
-/// `PreForkingMixIn<ThreadingMixIn<TCPServer<H>>>` many, each in a thread. Around a `FiberMixIn` there
-/// is one process for each processor, with one loop in each unless you set `loops`. The process that calls
-/// `serve_forever()` is the parent: it accepts nothing and supervises the workers. (`handle_request()` serves in the
+/// `PreForkingMixIn<ThreadingMixIn<TCPServer<H>>>` many, each in a thread. Around a `FiberMixIn` there is one
+/// process for each processor, with one loop in each unless you set `loops`. The process that calls `serve_forever()`
+/// is the parent: it accepts nothing and supervises the workers. (`handle_request()` serves in the
 /// process that calls it.)
 ///
 /// @par In a worker
