@@ -45,7 +45,7 @@
 ///     sockserv/client.hpp            the other side: connections and datagrams to servers
 ///     sockserv/options.hpp           what a server must know before it binds
 ///     sockserv/log.hpp               where messages go; writing lines without waiting for their reader
-///     sockserv/this_request.hpp      for handlers: sleeping, work for elsewhere, whether to stop
+///     sockserv/this_request.hpp      for handlers: sleeping, offloading work, whether to stop
 ///     sockserv/error.hpp             what can go wrong, as values and exceptions
 ///     sockserv/await.hpp             for handlers: awaiting Asio's asynchronous operations
 ///     sockserv/testing.hpp           trying a handler without a socket

@@ -211,7 +211,7 @@ class SOCKSERV_EXPORT Connection {
   void set_no_delay(bool on);
   void set_no_delay(bool on, error_code& error) noexcept;
 
-  /// Ends one or both directions: `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR` (shutdown(2)). Wakes whoever waits on them.
+  /// Ends one or both directions: `SHUT_RD`, `SHUT_WR` or `SHUT_RDWR` (shutdown(2)). Wakes those that wait on them.
   void shutdown(int how);
   void shutdown(int how, error_code& error) noexcept;
 

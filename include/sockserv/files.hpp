@@ -68,7 +68,7 @@ class SOCKSERV_EXPORT InputFile {
   std::string_view peek() { return peek(1); }
 
   /// Reads over the first `count` of the bytes at hand. What `peek()` has shown stays valid until the next read.
-  /// @throws std::invalid_argument if there are not so many at hand; none is read then.
+  /// @throws std::invalid_argument if fewer are at hand; none is read then.
   void skip(std::size_t count);
 
   /// While one exists, all that its file reads is a single item to `ServerOptions::min_receive_rate`: for what a client

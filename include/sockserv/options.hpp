@@ -45,8 +45,8 @@ struct ServerOptions {
   /// default is more than UDP can carry.
   std::size_t max_packet_size = 65535;
 
-  /// The most connections (or datagrams) that are served at a time, besides the limits that a mixin has. While there
-  /// are so many, nothing is accepted, and the backlog holds what comes. 0: no limit.
+  /// The most connections (or datagrams) that are served at a time, besides the limits that a mixin has. At the limit
+  /// nothing is accepted, and the backlog holds what comes. 0: no limit.
   std::size_t max_connections = 0;
 
   /// The most connections from one IP address at a time. One more is accepted and closed at once, after

@@ -1,7 +1,7 @@
 #pragma once
 
 /// What a handler may do besides talking to its client, whichever mixin runs it. To be called from handlers (and from
-/// what they hand to `offload`); elsewhere each throws std::logic_error.
+/// what they hand to `offload`); outside of them each throws std::logic_error.
 
 #include <chrono>
 #include <concepts>

@@ -18,7 +18,7 @@ constexpr std::size_t largest_buffer = std::size_t{1} << 30;
 /// How much of `wbufsize` is taken at once. What is collected beyond that takes memory as it comes.
 constexpr std::size_t most_reserved = std::size_t{1} << 20;
 
-// A function of its own, lest its strings enlarge the frame of every read.
+// A function of its own, so that its strings do not enlarge the frame of every read.
 [[noreturn, gnu::noinline]] void throw_line_too_long(std::size_t limit) {
   detail::throw_error(errc::line_too_long, "rfile: " + std::to_string(limit) + " bytes without a delimiter");
 }

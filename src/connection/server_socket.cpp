@@ -35,7 +35,7 @@ void change_flags(int descriptor, int get, int set, int add, int remove) {
   if (old < 0 || ::fcntl(descriptor, set, (old | add) & ~remove) < 0) throw_error(last_system_error(), "fcntl");
 }
 
-/// How long a reply may wait for room at a Unix peer that does not read, lest it hold up everyone else.
+/// How long a reply may wait for room at a Unix peer that does not read: meanwhile it holds up all others.
 constexpr timeval longest_reply_wait{5, 0};
 
 /// Connections are accepted without blocking: one that poll() announced may have gone. A datagram socket is shared with
@@ -125,7 +125,7 @@ Address ServerSocket::bind(const Address& address, const ServerOptions& options)
   if (address.is_unix() && address.path().front() != '\0') {
     struct stat file{};
     if (::lstat(address.path().c_str(), &file) == 0) {
-      path_ = std::filesystem::absolute(address.path());  // the program may go elsewhere
+      path_ = std::filesystem::absolute(address.path());  // the program may change its folder
       device_ = file.st_dev;
       inode_ = file.st_ino;
     }

@@ -14,7 +14,7 @@ namespace sockserv::inline abi_0::layer {
 using RandomSource = std::function<void(std::span<char>)>;
 
 /// One end of an authentication, without any connection: bytes in, bytes out. It knows beforehand how many bytes it
-/// wants, so that whoever drives it takes none that come after it.
+/// wants, so that its driver takes none that come after it.
 ///
 ///     for (;;) {
 ///       send(handshake.take_output());

@@ -60,7 +60,7 @@ bool FiberLoops::accept() {
 
 void FiberLoops::stop_accepting(bool /*to_drain*/) noexcept {
   accepting_ = false;
-  const std::scoped_lock lock(accepting_mutex_);  // whoever had begun has ended now
+  const std::scoped_lock lock(accepting_mutex_);  // a loop that had begun has ended now
 }
 
 /// A hook may throw the interruption of a thread, meaning its request; the thread is the loop's.
@@ -73,7 +73,7 @@ bool FiberLoops::accept_one() {
 }
 
 /// One loop accepts at a time, since servers' hooks expect no more. Those who come too late can go: every loop hears of
-/// every request, and whoever accepts goes on until there is none.
+/// every request, and the loop that accepts goes on until there is none.
 ///
 /// The listener is touched under the lock only: once `stop_accepting()` has had it, the listener may be closed.
 void FiberLoops::accept(fiber::Loop& loop) {

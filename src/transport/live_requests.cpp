@@ -49,7 +49,7 @@ void LiveRequest::leave() noexcept {
   if (next_) next_->previous_ = previous_;
   previous_ = next_ = nullptr;
   if (!std::exchange(counters_, nullptr)) return;
-  // Under the lock, because whoever waits for the last request may then destroy what on_room_ refers to.
+  // Under the lock, because a thread that waits for the last request may then destroy what on_room_ refers to.
   if (std::exchange(all.room_wanted_, false)) all.on_room_();
   if (--*all.size_ == 0 && all.waiting_ > 0) all.none_left_.notify_all();
 }

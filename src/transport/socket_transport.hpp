@@ -13,10 +13,10 @@
 namespace sockserv::inline abi_0::detail {
 
 /// Moves the bytes of a socket in blocking mode. Where the caller may block, the kernel waits, in one system call an
-/// operation; elsewhere, and until a deadline, an operation is tried, and a scheduler waits until it is worth trying
+/// operation. Otherwise, and until a deadline, an operation is tried, and a scheduler waits until it is worth trying
 /// again.
 ///
-/// `Callers::scheduler()` returns the scheduler of whoever is calling.
+/// `Callers::scheduler()` returns the scheduler of the caller.
 template <class Callers>
 class SocketTransport final : public Transport {
  public:

@@ -67,7 +67,7 @@ class Admission {
     withdraw();
   }
 
-  /// The request has been rejected after all, or is accounted for elsewhere: it does not count as completed.
+  /// The request was rejected after all, or another process accounts for it: it does not count as completed.
   void withdraw() noexcept {
     counters_ = nullptr;
     if (by_address_) std::exchange(by_address_, nullptr)->leave(*entry_);

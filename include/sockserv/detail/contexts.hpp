@@ -40,7 +40,7 @@ SOCKSERV_EXPORT void close_idle_contexts() noexcept;
 /// Held across fork(), so that the child's copy is free.
 std::mutex& contexts_mutex() noexcept;
 
-/// In a forked child: leaves all contexts to the parent, so that whoever awaits gets a new one. The copies share the
+/// In a forked child: leaves all contexts to the parent, so that the next to await gets a new one. The copies share the
 /// parent's epoll sets, eventfds and timerfds, so they are neither used nor destroyed; what has been made with them
 /// must not be awaited here. The descriptors stay open.
 void abandon_contexts() noexcept;

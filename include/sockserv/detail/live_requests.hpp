@@ -131,7 +131,7 @@ class SOCKSERV_EXPORT LiveRequests {
   /// come that has not been read, there is a request, and it may go on.
   void end_idle();
 
-  /// Shuts down the socket of each, which wakes whoever waits on it; returns how many requests there were.
+  /// Shuts down the socket of each, which wakes those that wait on it; returns how many requests there were.
   std::size_t shut_all_down();
   /// True once that has been called.
   bool are_aborted() const;

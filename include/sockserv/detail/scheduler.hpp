@@ -17,7 +17,7 @@ class LiveRequests;
 /// fiber parks, and its loop runs others meanwhile.
 ///
 /// A scheduler belongs to the place where code runs, a `Transport` to a connection: `testing::converse` serves a client
-/// in memory in a plain thread. `scheduler_of_caller()` finds the one of whoever is calling.
+/// in memory in a plain thread. `scheduler_of_caller()` finds that of its caller.
 class SOCKSERV_EXPORT Scheduler {
  public:
   /// Returns the time.

@@ -58,7 +58,7 @@ class SOCKSERV_EXPORT ServerSocket {
   bool is_stream() const noexcept { return type_ == SOCK_STREAM; }
   /// True once it is bound, and for a stream, listening.
   bool is_listening() const noexcept;
-  /// Leaves the descriptor to the caller, whoever else owns this.
+  /// Leaves the descriptor to the caller, even if others own this too.
   int release() noexcept { return socket_.release(); }
   int fileno() const noexcept { return socket_.get(); }
 
@@ -86,7 +86,7 @@ class SOCKSERV_EXPORT ServerSocket {
   Descriptor socket_;
   int type_;
   bool has_packet_info_ = false;  // the kernel says where datagrams arrive
-  std::unique_ptr<Inbox> inbox_;  // where datagrams land; used by whoever accepts
+  std::unique_ptr<Inbox> inbox_;  // where datagrams land; used by the thread that accepts
   std::string path_;
   dev_t device_ = 0;
   ino_t inode_ = 0;

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Challenge and response with a key that both ends share: whoever connects must prove, before any handler sees it,
-/// that it knows the key, and the server proves the same. *Start at `HmacAuthMixIn`.* docs/wire_formats.md has the
+/// Challenge and response with a key that both ends share: a client that connects must prove, before any handler sees
+/// it, that it knows the key, and the server proves the same. *Start at `HmacAuthMixIn`.* docs/wire_formats.md has the
 /// protocols byte by byte.
 ///
 /// This header belongs to the component `sockserv::auth`, which links OpenSSL: `find_package(sockserv COMPONENTS
@@ -22,14 +22,14 @@
 
 namespace sockserv::inline abi_0 {
 
-/// A key: any bytes. Take 32 random ones where you can choose; what people can remember can be guessed by whoever has
-/// watched one handshake. Copies of it in this class are wiped when they go.
+/// A key: any bytes. Take 32 random ones where you can choose: a word that people can remember can be guessed by those
+/// who have watched one handshake. Copies of it in this class are wiped when they go.
 ///
 /// @par Thread safety
 /// Distinct objects: safe. Shared objects: unsafe, except for const members.
 class SOCKSERV_EXPORT SecretKey {
  public:
-  /// No key; whoever needs one refuses it.
+  /// No key; what needs one refuses it.
   SecretKey() noexcept = default;
   /// @throws std::invalid_argument if there is not a single byte.
   SecretKey(std::string_view bytes);  // NOLINT(google-explicit-constructor): bytes are a key
@@ -64,7 +64,8 @@ enum class AuthenticationProtocol {
   /// pass proofs on from one connection to another. For those who have to talk to Python.
   multiprocessing,
   /// The server sends 32 random bytes, and the client answers with their HMAC-SHA-256. Only the client proves anything:
-  /// it cannot tell whom it talks to, and its answers are of use to whoever passes on another server's challenges.
+  /// it cannot tell whom it talks to, and its answers are of use to a server that passes on another server's
+  /// challenges.
   simple,
 };
 

@@ -42,7 +42,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
     this->begin_destruction(typeid(ForkingMixIn));
   }
 
-  /// The most children at a time; while so many run, nothing is accepted and the backlog holds what comes. At least 1.
+  /// The most children at a time; at the limit nothing is accepted, and the backlog holds what comes. At least 1.
   std::size_t max_children = 40;
   /// `server_close()` waits for the children that are running. If false, those that are still running when the server
   /// is destroyed are nobody's: they stay zombies after their end until this program ends.

@@ -33,7 +33,7 @@ class ThreadingMixIn : public detail::ThreadedRequests<Server> {
   bool daemon_threads = false;
   /// `server_close()` waits for the threads that are running (not for daemons).
   bool block_on_close = true;
-  /// The most threads at a time; while so many run, nothing is accepted and the backlog holds what comes. 0: no limit.
+  /// The most threads at a time; at the limit nothing is accepted, and the backlog holds what comes. 0: no limit.
   std::size_t max_threads = 0;
   /// The size of each thread's stack, in bytes: at least 16 KiB, and no more than the system has memory for. 0: the
   /// system's default.

@@ -198,7 +198,8 @@ void Loop::make_ready(Fiber& fiber) noexcept {
   last_ready_ = &fiber;
 }
 
-/// Runs those that are ready now. Whoever gets ready meanwhile has its turn after the next look at the epoll set.
+/// Runs those that are ready now. A fiber that becomes ready meanwhile has its turn after the next look at the epoll
+/// set.
 void Loop::run_ready() {
   for (Fiber* fiber = std::exchange(first_ready_, nullptr); fiber;) {
     Fiber* const next = fiber->next_ready;

@@ -9,7 +9,7 @@ namespace sockserv::inline abi_0::fiber {
 /// Makes the current thread say which fiber's stack has overflowed, should one, before the program ends of it.
 ///
 /// It handles SIGSEGV and SIGBUS, for as long as some thread has such a watch, on a stack of its own. What is no
-/// overflow goes to whoever handled these signals before.
+/// overflow goes to the handler that these signals had before.
 class OverflowWatch {
  public:
   /// How large that stack has to be.

@@ -16,7 +16,7 @@
 namespace sockserv::inline abi_0::fiber {
 
 /// Has the memory of stacks, which is about to be given back, be like any other: fibers end in the middle of frames,
-/// and whoever gets the memory next would be told of those.
+/// and the next owner of the memory would be told of those.
 inline void forget_frames([[maybe_unused]] const void* memory, [[maybe_unused]] std::size_t size) noexcept {
 #ifdef SOCKSERV_ASAN
   __asan_unpoison_memory_region(memory, size);

@@ -166,7 +166,7 @@ void Fiber::take_turns() noexcept {
 }
 
 /// What is known of the fiber's own connection stays as it is. An event of either counts for both: at worst it makes
-/// for one attempt in vain.
+/// for one attempt that finds nothing.
 void Fiber::wait_for_descriptor(int descriptor, short events, time_point deadline, error_code& error) noexcept {
   if (!runs_here()) return detail::thread_scheduler().wait_for_descriptor(descriptor, events, deadline, error);
   error =
