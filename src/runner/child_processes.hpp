@@ -129,16 +129,16 @@ class ChildProcesses {
 
   const OnEnd on_end_;
   ExitFlags* const exit_flags_;
+  // What is written around each fork lies together, because each page of it is then copied.
   mutable std::mutex mutex_;  // guards what follows
-  // In a child, which is to see none of its siblings, `table_` points to the empty one. The other stays as it is: each
-  // page that the child writes to has to be copied first.
-  Table of_parent_;
-  Table of_child_;
+  // In a child, which is to see none of its siblings, it points to the empty table. The other stays as it is.
   Table* table_ = &of_parent_;
   int own_exit_flag_ = -1;  // of a child
   Descriptor ended_;        // an epoll set of the children's descriptors
   Descriptor none_left_;    // an eventfd for those threads: another one may have reaped the last child
   std::atomic<bool> stop_waiting_ = false;
+  Table of_parent_;
+  Table of_child_;
 };
 
 /// A descriptor that becomes readable when the process ends (pidfd_open(2)); none where the system has none.

@@ -31,7 +31,7 @@ Fork::Fork(std::mutex& first, std::mutex& second) {
   sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &mask_);
   {
-    const std::scoped_lock lock(first, second, contexts_mutex());
+    const std::scoped_lock lock(first, second);
     child_ = ::fork();
   }
   if (child_ < 0) {

@@ -7,8 +7,8 @@
 
 namespace sockserv::inline abi_0::detail {
 
-/// fork(), with two locks (and that of `contexts.hpp`) held across it, so that no thread that the child does not have
-/// holds them there. As long as this object lives, signals are blocked: a child uses the time to become one.
+/// fork(), with two locks held across it, so that no thread that the child does not have holds them there. As long as
+/// this object lives, signals are blocked: a child uses the time to become one.
 ///
 /// In the child, SIGTERM is deadly, blocked or not in the parent; SIGINT is ignored where the parent handles it; what
 /// the parent's threads awaited with is forgotten.

@@ -19,7 +19,7 @@ constinit std::mutex idle_mutex;  // guards what follows
 /// Contexts that nobody has. Never destroyed, since threads may end after main() has returned.
 constinit std::vector<io_context*>* idle_contexts = nullptr;
 constinit std::size_t contexts_made = 0;
-constinit std::atomic<bool> ever_used = false;  // there may be something to abandon
+constinit std::atomic<bool> ever_used = false;  // set before the mutex is first taken
 
 /// A plain thread's context, given back when the thread ends.
 class ThreadContext final : public ThreadEnding {
@@ -80,10 +80,10 @@ void close_idle_contexts() noexcept {
   idle_contexts->clear();
 }
 
-std::mutex& contexts_mutex() noexcept { return idle_mutex; }
-
 void abandon_contexts() noexcept {
   if (!ever_used) return;  // a child touches no memory without need
+  // A thread that is not here may have held it. To lock it across each fork instead would have a page copied each time.
+  std::construct_at(&idle_mutex);
   idle_contexts = nullptr;
   contexts_made = 0;
   if (of_this_thread) of_this_thread->lease.abandon();

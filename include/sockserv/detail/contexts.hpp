@@ -1,6 +1,5 @@
 #pragma once
 
-#include <mutex>
 #include <sockserv/export.hpp>
 
 namespace boost::asio {
@@ -36,9 +35,6 @@ boost::asio::io_context& context_of_this_thread();
 /// Destroys the contexts that nobody has; to be called when no operation that has been awaited with them can still be
 /// running.
 SOCKSERV_EXPORT void close_idle_contexts() noexcept;
-
-/// Held across fork(), so that the child's copy is free.
-std::mutex& contexts_mutex() noexcept;
 
 /// In a forked child: leaves all contexts to the parent, so that the next to await gets a new one. The copies share the
 /// parent's epoll sets, eventfds and timerfds, so they are neither used nor destroyed; what has been made with them
