@@ -30,7 +30,7 @@ class SOCKSERV_EXPORT Acceptor {
   virtual bool accept() = 0;
 };
 
-/// The processes of a runner that has requests served in processes.
+/// The processes of a runner that serves requests in other processes than its own.
 ///
 /// @par Thread safety
 /// Safe, except that the thread that serves calls `take_backlog`.
@@ -43,7 +43,7 @@ class SOCKSERV_EXPORT Processes {
   virtual std::size_t requests(std::size_t here) const = 0;
   /// Waits until no process is left, or until the deadline; returns true if none is.
   virtual bool wait_until_none(std::chrono::steady_clock::time_point deadline) = 0;
-  /// Makes `Runner::wait_until_idle()` return at once, now and from now on. Async-signal-safe.
+  /// Makes `wait_until_none()` return at once, now and from now on. Async-signal-safe.
   virtual void stop_waiting() noexcept = 0;
 
   /// @name For processes that serve one request each
@@ -111,8 +111,7 @@ class SOCKSERV_EXPORT Runner {
 
   /// The number of tasks that this process runs or has queued.
   virtual std::size_t running() const = 0;
-  /// Waits until none is left, or until the deadline; returns true if none is. Processes that serve one request each
-  /// are tasks of their parent here; worker processes are not.
+  /// Waits until none is left, or until the deadline; returns true if none is.
   virtual bool wait_until_idle(time_point deadline) = 0;
   /// Called after the server has shut down its connections. Wakes tasks that wait for something else, and tells
   /// processes to stop; `last_resort` kills the processes. Returns how many requests that aborts besides those in the

@@ -54,7 +54,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
   /// Reaps the children that have ended, or waits for all of them. The serving loop does the former as they end.
   void collect_children(bool blocking = false) {
     if (blocking) {
-      this->wait_for_runner();
+      this->wait_for_processes();
     } else {
       this->runner().watch();  // it finds every exited child only once all are watched
       this->runner().collect();
@@ -71,7 +71,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
 
   void server_close() override {
     Server::server_close();
-    if (block_on_close) this->wait_for_runner();
+    if (block_on_close) this->wait_for_processes();
   }
 
  protected:

@@ -208,7 +208,7 @@ class SOCKSERV_EXPORT AbstractServer {
   bool called_from_within() const noexcept;
   /// Counts the error and calls `handle_error()`. What that throws is logged.
   void report_error(const Address& client_address, const std::exception_ptr& error) noexcept;
-  /// Waits until the mixin runs nothing any more, unless called from within.
+  /// Waits until the runner runs nothing in this process any more, unless called from within.
   void wait_for_runner();
   /// Aborts the requests of this process, and waits until none is left.
   void abort_and_wait() noexcept;

@@ -112,12 +112,18 @@ std::size_t running(Runner& runner) {
   return processes ? processes->requests(runner.running()) : runner.running();
 }
 
+/// Waits until no task runs, in this process and in others.
+bool wait_until_idle(Runner& runner, time_point deadline) {
+  sockserv::detail::Processes* const processes = runner.processes();
+  return runner.wait_until_idle(deadline) && (!processes || processes->wait_until_none(deadline));
+}
+
 TEST_CASE_TEMPLATE("runner: each task runs once, and the runner is idle when all have finished", Kind, RUNNERS) {
   const Shared<Done> done;
   const std::unique_ptr<Runner> runner = Kind::make([] {});
-  CHECK(runner->wait_until_idle(no_deadline));
+  CHECK(wait_until_idle(*runner, no_deadline));
   for (int i = 0; i < 20; ++i) CHECK(submit(*runner, *done) == !std::is_same_v<Kind, ForksRunner>);
-  CHECK(runner->wait_until_idle(no_deadline));
+  CHECK(wait_until_idle(*runner, no_deadline));
   CHECK(running(*runner) == 0);
   CHECK(done->runs == 20);
   CHECK(done->finished == 20);
@@ -131,9 +137,9 @@ TEST_CASE_TEMPLATE("runner: what runs is counted, and waiting for it ends at the
   submit(*runner, *done);
   CHECK(eventually([&] { return done->runs == 1; }));
   CHECK(running(*runner) == 1);
-  CHECK(!runner->wait_until_idle(now() + 5ms));
+  CHECK(!wait_until_idle(*runner, now() + 5ms));
   done->may_finish = true;
-  CHECK(runner->wait_until_idle(no_deadline));
+  CHECK(wait_until_idle(*runner, no_deadline));
   CHECK(running(*runner) == 0);
 }
 
@@ -147,7 +153,7 @@ TEST_CASE_TEMPLATE("runner: at its limit it has no room, and wakes the server wh
   submit(*runner, *done);
   CHECK(!runner->has_room());
   done->may_finish = true;
-  CHECK(runner->wait_until_idle(no_deadline));
+  CHECK(wait_until_idle(*runner, no_deadline));
   CHECK(runner->has_room());
   // A server learns of a child's exit by the descriptor that it watches.
   if (!std::is_same_v<Kind, ForksRunner>) CHECK(wakes > 0);
@@ -162,7 +168,7 @@ TEST_CASE("runner: a pool that rejects leaves a task to the caller when it has n
   CHECK(pool->has_room());  // the server is to accept, in order to reject
   CHECK(!submit(*pool, *done));
   done->may_finish = true;
-  CHECK(pool->wait_until_idle(no_deadline));
+  CHECK(wait_until_idle(*pool, no_deadline));
   CHECK(done->runs == 1);
 }
 
@@ -184,7 +190,7 @@ TEST_CASE("runner: an abort ends the children of a forking runner") {
   submit(*forks, *done);
   CHECK(eventually([&] { return done->runs == 1; }));
   CHECK(forks->abort(false) == 1);
-  CHECK(forks->wait_until_idle(no_deadline));
+  CHECK(wait_until_idle(*forks, no_deadline));
   CHECK(done->finished == 0);
 }
 
@@ -193,7 +199,7 @@ TEST_CASE_TEMPLATE("runner: nothing is left behind", Kind, RUNNERS) {
   const auto live_and_end = [&] {
     const std::unique_ptr<Runner> runner = Kind::make([] {});
     submit(*runner, *done);
-    CHECK(runner->wait_until_idle(no_deadline));
+    CHECK(wait_until_idle(*runner, no_deadline));
     if (sockserv::detail::Processes* const processes = runner->processes()) CHECK(processes->ids().empty());
   };
   live_and_end();  // acquires what a process acquires once, and keeps
