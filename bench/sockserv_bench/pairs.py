@@ -40,7 +40,7 @@ class Row:
 
 
 def measure_pairs(laboratory, row, arguments):
-    """Figures of (server, yardstick). Every second pair begins with the yardstick, lest order matter."""
+    """Figures of (server, yardstick). Every second pair begins with the yardstick, in case order matters."""
     for i in range(arguments.rounds):
         pair = [row.server, row.yardstick]
         order = pair if i % 2 == 0 else pair[::-1]
@@ -103,8 +103,9 @@ def report_all(laboratory, arguments, rows, headings, report):
     return status
 
 
-def parse_arguments(description, rows):
+def parse_arguments(description, rows, extend=lambda parser: None):
     parser = argument_parser(description)
+    extend(parser)
     parser.add_argument("--rounds", type=int, default=5, help="pairs for each row (default: 5)")
     parser.add_argument("--seconds", type=float, default=2, help="length of each measurement (default: 2)")
     parser.add_argument("--only", default="", help="only the rows whose name contains this")
