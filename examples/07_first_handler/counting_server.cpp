@@ -1,4 +1,4 @@
-// Handlers that share a counter: each client is told how many clients came before it.
+// A server whose handlers share a counter. It tells each client how many clients came before it.
 //
 //     07_counting_server     and, more than once,     nc 127.0.0.1 9000
 //

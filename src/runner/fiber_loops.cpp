@@ -60,7 +60,7 @@ bool FiberLoops::accept() {
 
 void FiberLoops::stop_accepting(bool /*to_drain*/) noexcept {
   accepting_ = false;
-  const std::scoped_lock lock(accepting_mutex_);  // a loop that had begun has ended now
+  const std::scoped_lock lock(accepting_mutex_);  // waits for the loop that is accepting
 }
 
 /// A hook may throw the interruption of a thread, meaning its request; the thread is the loop's.

@@ -11,7 +11,7 @@
 
 namespace sockserv::inline abi_0::detail {
 
-/// A worker's way to its parent: a slot in memory that they share, and a channel by which the parent sends commands.
+/// Connects a worker with its parent, by a slot in memory that they share and by a channel for the parent's commands.
 ///
 /// A worker exits as soon as its parent does, for whatever reason: the thread that waits for commands also waits for
 /// the parent's exit.

@@ -1,4 +1,4 @@
-/// What a server runs, by which runner, and what it counts.
+/// The runner of a server, and the account of its requests.
 
 #include <algorithm>
 #include <sockserv/detail/request_scope.hpp>

@@ -71,7 +71,7 @@ class SOCKSERV_EXPORT RequestScope {
   static RequestScope* enter(RequestScope* scope) noexcept;
 };
 
-/// Returns the scheduler by which the current thread or fiber waits, in handlers and outside of them.
+/// Returns the scheduler by which the current thread or fiber waits, whether it runs a handler or not.
 SOCKSERV_EXPORT Scheduler& scheduler_of_caller() noexcept;
 
 /// Returns the requests of the server whose handler is calling; null outside of handlers.

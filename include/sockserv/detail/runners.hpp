@@ -51,7 +51,7 @@ struct ForksSettings {
   std::function<std::size_t()> max_children;
   /// The server's fork(), as `AbstractServer::fork_process()`.
   std::function<pid_t(ClosedTogether& unneeded)> fork;
-  /// Is told of each fork, before and after.
+  /// Called before each fork, and after it in the parent and in the child.
   std::function<void(boost::asio::execution_context::fork_event)> notify;
   /// In a child: ends the requests that are idle.
   std::function<void()> end_idle;
@@ -60,7 +60,7 @@ struct ForksSettings {
 };
 SOCKSERV_EXPORT std::unique_ptr<Runner> make_forks(ForksSettings settings);
 
-/// Has requests served in worker processes, which accept them themselves.
+/// Leaves requests to worker processes, which accept them.
 struct WorkersSettings {
   std::size_t processes = 1;
   std::size_t max_requests = 0;     ///< After accepting this many a worker is replaced. 0: no limit.
@@ -72,10 +72,11 @@ struct WorkersHooks {
   std::function<WorkersSettings()> settings;
   /// The server's fork(), as `AbstractServer::fork_worker()`.
   std::function<pid_t()> fork;
-  /// Is told of each fork, before and after.
+  /// Called before each fork, and after it in the parent and in the child.
   std::function<void(boost::asio::execution_context::fork_event)> notify;
-  /// In a worker: calls `started`, and serves until it is told to stop.
+  /// Called in a worker: serves until the worker is told to stop.
   std::function<void(const WorkerRole&)> serve;
+  /// Called in a worker before it serves: the user's `worker_started()`.
   std::function<void()> started;
   std::function<void(LogLevel, const std::function<std::string()>&)> log;
 };

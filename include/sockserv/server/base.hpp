@@ -258,7 +258,7 @@ void BaseServer<Handler>::prepare(request_type& request, const Address& client_a
   if (address == client_address) {
     if (error) std::rethrow_exception(error);
   } else {
-    // Also if a layer refused the request: the error is that of the client which the layers before it found.
+    // Kept even if a layer refused the request, because the error names the client that earlier layers found.
     const auto without_memory = detail::error_of([&] { request.replace_client_address(client_address, address); });
     if (error || without_memory) std::rethrow_exception(error ? error : without_memory);
   }

@@ -136,7 +136,7 @@ TEST_CASE_TEMPLATE("prepare_request: a client that is slow with it is aborted in
   StreamClient client(server.server_address());
   client.send("a");
   CHECK(client.read_line().starts_with("for "));
-  std::this_thread::sleep_for(60ms);
+  std::this_thread::sleep_for(60ms);  // longer than the timeout, which must not matter any more
   client.send("late\n");
   CHECK(client.read_line() == "late\n");
 }
@@ -273,7 +273,7 @@ TEST_CASE_TEMPLATE("prepare_request: datagrams have it too", Server, UDPServer<E
   CHECK(eventually([&] { return server.stats().handler_errors == 1; }));
 }
 
-TEST_CASE("prepare_request: the answer to a datagram goes to its sender, whoever a layer says the client is") {
+TEST_CASE("prepare_request: the answer to a datagram goes to its sender, even if a layer names another client") {
   struct Introduced : DatagramRequestHandler {
     void handle() override { wfile.write(client_address.to_string()); }
   };

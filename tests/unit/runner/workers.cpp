@@ -104,7 +104,7 @@ class Team {
   std::unique_ptr<Runner> runner_;
 };
 
-TEST_CASE("workers: as many as asked for start, share the connections, and are told to stop or to drain") {
+TEST_CASE("workers: the number that was asked for starts, shares the connections, and is told to stop or to drain") {
   for (const bool to_drain : {false, true}) {
     const Shared<Said> said;
     Team team(*said);

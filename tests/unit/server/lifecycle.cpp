@@ -118,7 +118,7 @@ TEST_CASE("lifecycle: a backlog that was left may be wanted again, and is gone w
   CHECK_FALSE(subject.lifecycle.is_backlog_wanted());
 }
 
-TEST_CASE("lifecycle: whoever waits for the serving thread is woken by its end, or by the deadline") {
+TEST_CASE("lifecycle: a wait for the serving thread ends when that thread ends, or at the deadline") {
   Subject subject;
   CHECK(subject.lifecycle.wait_for_serving_thread(detail::now()));
   CHECK(subject.begin());
