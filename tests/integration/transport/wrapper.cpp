@@ -93,6 +93,26 @@ TEST_CASE_TEMPLATE("wrapper: files read and write through it", Server, SERVERS_O
   CHECK(masked(client.read_all()) == "one\ntwo\n");
 }
 
+TEST_CASE_TEMPLATE("wrapper: a layer puts it around the transport before the handler exists", Server,
+                   SERVERS_OF_ACTORS) {
+  struct Layered : Acting<Server> {
+    using Acting<Server>::Acting;
+    ~Layered() override { this->server_close(); }
+    void prepare_request(Connection& request, Address& client_address) override {
+      Acting<Server>::prepare_request(request, client_address);
+      mask(request);
+    }
+  };
+  Layered server([](StreamRequestHandler& handler) {
+    for (const std::string_view line : handler.rfile) handler.wfile.write(line);
+  });
+  const ServerThread background(server);
+  StreamClient client(server.server_address());
+  client.send(masked("one\ntwo\n"));
+  client.shutdown_write();
+  CHECK(masked(client.read_all()) == "one\ntwo\n");
+}
+
 TEST_CASE_TEMPLATE("wrapper: a handler may put it around its own transport, and another around that", Server,
                    SERVERS_OF_ACTORS) {
   Acting<Server> server([](StreamRequestHandler& handler) {
