@@ -13,8 +13,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cctype>
 #include <cerrno>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
 #include <string>
 #include <system_error>
@@ -242,9 +244,8 @@ std::vector<int> numbers_in(const char* folder) {
   DIR* const directory = ::opendir(folder);
   check(directory != nullptr, folder);
   while (const dirent* entry = ::readdir(directory)) {
-    if (entry->d_name[0] != '.') numbers.push_back(std::stoi(entry->d_name));
+    if (std::isdigit(static_cast<unsigned char>(entry->d_name[0])) != 0) numbers.push_back(std::stoi(entry->d_name));
   }
-  std::erase(numbers, ::dirfd(directory));
   ::closedir(directory);
   std::sort(numbers.begin(), numbers.end());
   return numbers;
@@ -252,10 +253,30 @@ std::vector<int> numbers_in(const char* folder) {
 
 }  // namespace
 
-std::vector<int> open_descriptors() { return numbers_in("/proc/self/fd"); }
+std::vector<int> open_descriptors() {
+  std::vector<int> descriptors = numbers_in("/proc/self/fd");
+  std::erase_if(descriptors, [](int descriptor) { return ::fcntl(descriptor, F_GETFD) < 0; });  // that of the folder
+  return descriptors;
+}
 
 std::size_t thread_count() { return numbers_in("/proc/self/task").size(); }
 
-bool has_children() { return ::waitid(P_ALL, 0, nullptr, WEXITED | WNOHANG | WNOWAIT) == 0; }
+std::vector<std::string> children() {
+  std::vector<std::string> found;
+  for (const int process : numbers_in("/proc")) {
+    // "123 (a name) S 1 ...": the name may contain any character, and the number of the parent comes after the state.
+    std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+    std::string line;
+    if (!std::getline(file, line)) continue;  // it has ended since
+    const std::size_t name = line.find('(') + 1;
+    const std::size_t name_end = line.rfind(')');
+    if (std::stoi(line.substr(name_end + 4)) != ::getpid()) continue;
+    const std::string child = line.substr(name, name_end - name);
+    if (!child.starts_with("llvm-symbolizer")) found.push_back(child);
+  }
+  return found;
+}
+
+bool has_children() { return !children().empty(); }
 
 }  // namespace support

@@ -148,7 +148,10 @@ std::pair<int, std::string> in_child(const std::function<void()>& body);
 std::vector<int> open_descriptors();
 /// How many threads this process has.
 std::size_t thread_count();
-/// True if this process has a child, ended or not.
+/// The names of this process's children, whether they still run or not. A sanitizer's own process, which looks up names
+/// for its reports, is not among them.
+std::vector<std::string> children();
+/// True if `children()` has any.
 bool has_children();
 
 }  // namespace support
