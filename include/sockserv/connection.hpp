@@ -299,11 +299,11 @@ class SOCKSERV_EXPORT Connection {
   detail::Admission admission_;
   detail::ClientLimits limits_;
   detail::Descriptor socket_;
+  bool is_prepared_ = false;  // by the layers
   detail::Transport* transport_;
   std::unique_ptr<detail::TransportWrapper> wrapper_;  // null, or what `transport_` points to
   detail::Timeouts timeouts_;
   Address peer_;
-  bool is_prepared_ = false;
   std::unique_ptr<const Address> client_address_;  // null, or that which a layer gave the request
 };
 

@@ -27,8 +27,9 @@ ClientLimits::Deadline ClientLimits::deadline(time_point begun, std::optional<du
     consider(deadline_after(*options_->idle_timeout, std::max(begun, progress)), errc::idle_too_long);
   }
   if (options_->min_receive_rate > 0 && item) {
-    const std::uint64_t at = one_item_at_.value_or(received_ - *item);
-    const std::uint64_t size = received_ - at - (one_item_at_ ? not_counted_ : 0);
+    const bool is_one_item = one_item_at_ != no_item;
+    const std::uint64_t at = is_one_item ? one_item_at_ : received_ - *item;
+    const std::uint64_t size = received_ - at - (is_one_item ? not_counted_ : 0);
     if (received_ > at) consider(rate_deadline(begun, at, size), errc::too_slow);
   }
   if (timeout) consider(deadline_after(*timeout, begun), errc::timed_out);

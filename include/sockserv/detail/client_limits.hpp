@@ -63,7 +63,7 @@ class SOCKSERV_EXPORT ClientLimits {
   }
   /// Excludes this many bytes of the item from its rate.
   void leave_out(std::size_t count) noexcept { not_counted_ += count; }
-  void end_item() noexcept { one_item_at_.reset(); }
+  void end_item() noexcept { one_item_at_ = no_item; }
 
   /// The client has sent something at that time, or taken something.
   void has_sent(std::size_t bytes, time_point now) noexcept;
@@ -75,25 +75,28 @@ class SOCKSERV_EXPORT ClientLimits {
   bool note_passed(errc limit) noexcept;
 
  private:
+  static constexpr std::uint64_t no_item = std::numeric_limits<std::uint64_t>::max();
+
   time_point rate_deadline(time_point begun, std::uint64_t at, std::uint64_t size) noexcept;
 
   const ServerOptions* options_ = nullptr;
   time_point end_ = time_point::max();
   time_point prepared_by_ = time_point::max();
-  bool is_preparing_ = false;
-  bool is_limited_otherwise_ = false;
 
   // The receiving thread's. Where in the stream the item begins tells it from the one before, however often the handler
   // begins to wait for it.
   std::uint64_t received_ = 0;
-  std::uint64_t item_at_ = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t item_at_ = no_item;
   time_point item_begun_{};
-  std::optional<std::uint64_t> one_item_at_;
+  std::uint64_t one_item_at_ = no_item;
   std::uint64_t not_counted_ = 0;
 
   // Of both threads, as atomic_ref.
   time_point::rep last_progress_ = std::numeric_limits<time_point::rep>::min();
   errc passed_{};
+
+  bool is_preparing_ = false;
+  bool is_limited_otherwise_ = false;
 };
 
 }  // namespace sockserv::inline abi_0::detail
