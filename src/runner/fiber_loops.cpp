@@ -5,7 +5,11 @@
 #include <algorithm>
 #include <boost/thread/exceptions.hpp>
 #include <limits>
+#include <sockserv/address.hpp>
 #include <sockserv/detail/processors.hpp>
+#include <sockserv/detail/settings.hpp>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "../transport/fiber/loop.hpp"
@@ -25,6 +29,8 @@ constexpr int requests_of_a_burst = 8;
 /// A request moves to another loop only if that loop has this many requests fewer.
 constexpr std::size_t clearly_less = 8;
 
+constexpr Runner::duration longest_busy_poll = std::chrono::milliseconds(1);
+
 /// Work for `offload`, shared by all loops of a server. A queue without a limit: each fiber waits for one item at most.
 ThreadPool::Limits offload_limits() {
   return {std::min<std::size_t>(processors() + 4, 32), std::numeric_limits<std::size_t>::max(), 0};
@@ -32,8 +38,8 @@ ThreadPool::Limits offload_limits() {
 
 }  // namespace
 
-FiberLoops::FiberLoops(std::function<FibersSettings()> settings, std::function<void()> wake, ReportStall report_stall)
-    : get_settings_(std::move(settings)), wake_(std::move(wake)), report_stall_(std::move(report_stall)) {}
+FiberLoops::FiberLoops(std::function<FibersSettings()> settings, std::function<void()> wake, LogFunction log)
+    : get_settings_(std::move(settings)), wake_(std::move(wake)), log_(std::move(log)) {}
 
 void FiberLoops::start_loops() {
   if (!loops_.empty()) return;
@@ -162,16 +168,35 @@ void FiberLoops::collect() {
       observation = {snapshot.turn, now, snapshot.running, false};
     } else if (!observation.reported && now - observation.since >= settings_.stall_threshold) {
       const auto client = loops_[i]->client_of(snapshot.turn);
-      if (client) report_stall_(*client, now - observation.since);
+      if (client) report_stall(*client, now - observation.since);
       observation.reported = true;
     }
   }
   last_look_ = watching_.exchange(anything) && !anything;
 }
 
+void FiberLoops::report_stall(const Address& client, duration length) const {
+  log_(LogLevel::warning, [&] {
+    const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(length).count();
+    return settings_.handler + ", serving " + client.to_string() + ", has kept its thread for " +
+           std::to_string(milliseconds) +
+           " ms without waiting, and holds up all other requests there; hand such work to "
+           "sockserv::this_request::offload()";
+  });
+}
+
 std::unique_ptr<Runner> make_fibers(std::function<FibersSettings()> settings, std::function<void()> wake,
-                                    ReportStall report_stall) {
-  return std::make_unique<FiberLoops>(std::move(settings), std::move(wake), std::move(report_stall));
+                                    LogFunction log) {
+  return std::make_unique<FiberLoops>(std::move(settings), std::move(wake), std::move(log));
+}
+
+void check(const FibersSettings& settings) {
+  require_within("loops", settings.loops, 1, most_processors);
+  check_fiber_stack(settings.stack_size);
+  require_not_negative("stall_threshold", settings.stall_threshold);
+  if (settings.busy_poll < Runner::duration::zero() || settings.busy_poll > longest_busy_poll) {
+    throw std::invalid_argument("busy_poll is negative, or more than a millisecond");
+  }
 }
 
 }  // namespace sockserv::inline abi_0::detail

@@ -18,7 +18,7 @@ namespace sockserv::inline abi_0::detail {
 /// The loops of one server: threads that run its requests on fibers and accept them.
 class FiberLoops final : public Runner, public fiber::LoopOwner {
  public:
-  FiberLoops(std::function<FibersSettings()> settings, std::function<void()> wake, ReportStall report_stall);
+  FiberLoops(std::function<FibersSettings()> settings, std::function<void()> wake, LogFunction log);
   /// Waits until all tasks are done.
   ~FiberLoops() override;
 
@@ -62,10 +62,11 @@ class FiberLoops final : public Runner, public fiber::LoopOwner {
 
   void start_loops();
   bool accept_one();
+  void report_stall(const Address& client, duration length) const;
 
   const std::function<FibersSettings()> get_settings_;
   const std::function<void()> wake_;
-  const ReportStall report_stall_;
+  const LogFunction log_;
   FibersSettings settings_;
   Acceptor* acceptor_ = nullptr;
   std::mutex loops_mutex_;  // for those who may come while the loops are being started

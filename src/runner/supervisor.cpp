@@ -74,7 +74,7 @@ std::string describe_exit(const std::optional<int>& status) {
 
 }  // namespace
 
-Supervisor::Supervisor(Log log)
+Supervisor::Supervisor(LogFunction log)
     : log_(std::move(log)),
       children_([this](pid_t worker, std::optional<int> status) { has_exited(worker, status); }) {}
 

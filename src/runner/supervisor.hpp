@@ -12,8 +12,8 @@
 #include <random>
 #include <set>
 #include <sockserv/detail/descriptor.hpp>
+#include <sockserv/detail/runners.hpp>
 #include <sockserv/detail/shared_memory.hpp>
-#include <sockserv/log.hpp>
 #include <string>
 #include <vector>
 
@@ -33,9 +33,7 @@ class Supervisor {
  public:
   using duration = std::chrono::steady_clock::duration;
   using time_point = std::chrono::steady_clock::time_point;
-  using Log = std::function<void(LogLevel, const std::function<std::string()>&)>;
-
-  explicit Supervisor(Log log);
+  explicit Supervisor(LogFunction log);
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
   /// Kills the workers that are left.
@@ -109,7 +107,7 @@ class Supervisor {
   void died_early(const std::function<std::string()>& how);
   std::optional<std::size_t> free_slot() const;
 
-  const Log log_;
+  const LogFunction log_;
   ChildProcesses children_;
   Descriptor parent_;  // the parent's own pidfd, for the workers
 

@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <sockserv/detail/clock.hpp>
 #include <sockserv/detail/runners.hpp>
+#include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "../base/exit_child.hpp"
@@ -132,6 +135,16 @@ class Workers final : public Runner, public Processes {
 
 std::unique_ptr<Runner> make_workers(WorkersHooks hooks, std::unique_ptr<Runner> inner) {
   return std::make_unique<Workers>(std::move(hooks), std::move(inner));
+}
+
+void check(const WorkersSettings& settings) {
+  require_within("processes", settings.processes, 1, most_processors);
+  require_at_least_one("max_early_deaths", settings.max_early_deaths);
+  require_positive("boot_timeout", settings.boot_timeout);
+  if (settings.max_connections > 0 && settings.max_connections < settings.processes) {
+    throw std::invalid_argument("ServerOptions::max_connections is " + std::to_string(settings.max_connections) +
+                                ", and each of the " + std::to_string(settings.processes) + " processes needs one");
+  }
 }
 
 }  // namespace sockserv::inline abi_0::detail

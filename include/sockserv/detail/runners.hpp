@@ -18,6 +18,9 @@
 
 namespace sockserv::inline abi_0::detail {
 
+/// Logs the message that `make` returns.
+using LogFunction = std::function<void(LogLevel, const std::function<std::string()>& make)>;
+
 class ClosedTogether;
 struct Counters;
 struct WorkerRole;
@@ -39,11 +42,11 @@ struct PoolSettings {
 };
 SOCKSERV_EXPORT std::unique_ptr<Runner> make_pool(std::function<PoolSettings()> settings, std::function<void()> wake);
 
-/// Reports that a request kept its thread for `length` without waiting.
-using ReportStall = std::function<void(const Address& client, Runner::duration length)>;
 /// Runs tasks on fibers of a number of threads, which also accept. Asks for its settings once, when it starts them.
 SOCKSERV_EXPORT std::unique_ptr<Runner> make_fibers(std::function<FibersSettings()> settings,
-                                                    std::function<void()> wake, ReportStall report_stall);
+                                                    std::function<void()> wake, LogFunction log);
+/// @throws std::invalid_argument for a setting that makes no sense.
+SOCKSERV_EXPORT void check(const FibersSettings& settings);
 
 /// Runs each task in a new process, and leaves the caller its own copy.
 struct ForksSettings {
@@ -78,9 +81,11 @@ struct WorkersHooks {
   std::function<void(const WorkerRole&)> serve;
   /// Called in a worker before it serves: the user's `worker_started()`.
   std::function<void()> started;
-  std::function<void(LogLevel, const std::function<std::string()>&)> log;
+  LogFunction log;
 };
 /// `inner` runs the tasks of the parent itself; null: it runs them in the thread that calls.
 SOCKSERV_EXPORT std::unique_ptr<Runner> make_workers(WorkersHooks hooks, std::unique_ptr<Runner> inner);
+/// @throws std::invalid_argument for a setting that makes no sense.
+SOCKSERV_EXPORT void check(const WorkersSettings& settings);
 
 }  // namespace sockserv::inline abi_0::detail

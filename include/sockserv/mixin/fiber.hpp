@@ -7,11 +7,7 @@
 #include <sockserv/detail/processors.hpp>
 #include <sockserv/detail/runners.hpp>
 #include <sockserv/detail/server_class.hpp>
-#include <sockserv/detail/settings.hpp>
 #include <sockserv/detail/text.hpp>
-#include <sockserv/error.hpp>
-#include <stdexcept>
-#include <string>
 #include <type_traits>
 #include <typeinfo>
 
@@ -87,45 +83,25 @@ class FiberMixIn : public Server {
 
  protected:
   void check_settings() const override {
-    detail::require_within("loops", loops, 1, detail::most_processors);
-    detail::check_fiber_stack(stack_size);
-    detail::require_not_negative("stall_threshold", stall_threshold);
-    if (busy_poll < AbstractServer::duration::zero() || busy_poll > longest_busy_poll) {
-      throw std::invalid_argument("busy_poll is negative, or more than a millisecond");
-    }
+    detail::check(settings());
     Server::check_settings();
   }
 
  private:
-  static constexpr AbstractServer::duration longest_busy_poll = std::chrono::milliseconds(1);
-
-  static std::string handler_name() { return detail::type_name(typeid(typename Server::RequestHandlerClass)); }
-
-  void report_stall(const Address& client, AbstractServer::duration length) const {
-    const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(length).count();
-    this->log(LogLevel::warning, [&] {
-      return handler_name() + ", serving " + client.to_string() + ", has kept its thread for " +
-             std::to_string(milliseconds) +
-             " ms without waiting, and holds up all other requests there; hand such work to "
-             "sockserv::this_request::offload()";
-    });
-  }
-
   detail::FibersSettings settings() const {
     return {.loops = loops,
             .stack_size = stack_size,
             .stall_threshold = stall_threshold,
             .busy_poll = busy_poll,
-            .handler = handler_name(),
+            .handler = detail::type_name(typeid(typename Server::RequestHandlerClass)),
             .short_read_empties = std::is_same_v<request_type, Connection> && this->server_address().is_ip()};
   }
 
-  AbstractServer::UsesRunner uses_runner_{
-      *this, [this] {
-        return detail::make_fibers(
-            [this] { return settings(); }, [this] { this->wake(); },
-            [this](const Address& client, AbstractServer::duration length) { report_stall(client, length); });
-      }};
+  AbstractServer::UsesRunner uses_runner_{*this, [this] {
+                                            return detail::make_fibers(
+                                                [this] { return settings(); }, [this] { this->wake(); },
+                                                [this](LogLevel level, const auto& make) { this->log(level, make); });
+                                          }};
 };
 
 }  // namespace sockserv::inline abi_0

@@ -5,14 +5,10 @@
 #include <boost/asio/execution_context.hpp>
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <set>
 #include <sockserv/detail/forking_server.hpp>
 #include <sockserv/detail/processors.hpp>
 #include <sockserv/detail/runners.hpp>
-#include <sockserv/detail/settings.hpp>
-#include <stdexcept>
-#include <string>
 
 namespace sockserv::inline abi_0 {
 
@@ -91,32 +87,26 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
 
  protected:
   void check_settings() const override {
-    detail::require_within("processes", processes, 1, detail::most_processors);
-    detail::require_at_least_one("max_early_deaths", max_early_deaths);
-    detail::require_positive("boot_timeout", boot_timeout);
-    const std::size_t max_connections = this->options().max_connections;
-    if (max_connections > 0 && max_connections < processes) {
-      throw std::invalid_argument("ServerOptions::max_connections is " + std::to_string(max_connections) +
-                                  ", and each of the " + std::to_string(processes) + " processes needs one");
-    }
+    detail::check(settings());
     Server::check_settings();
   }
 
  private:
+  detail::WorkersSettings settings() const {
+    return {.processes = processes,
+            .max_requests = max_requests_per_child,
+            .max_connections = this->options().max_connections,
+            .boot_timeout = boot_timeout,
+            .max_early_deaths = max_early_deaths};
+  }
+
   detail::WorkersHooks hooks() {
-    return {.settings =
-                [this] {
-                  return detail::WorkersSettings{.processes = processes,
-                                                 .max_requests = max_requests_per_child,
-                                                 .max_connections = this->options().max_connections,
-                                                 .boot_timeout = boot_timeout,
-                                                 .max_early_deaths = max_early_deaths};
-                },
+    return {.settings = [this] { return settings(); },
             .fork = [this] { return this->fork_worker(make_inner_); },
             .notify = [this](boost::asio::execution_context::fork_event event) { this->notify_fork(event); },
             .serve = [this](const detail::WorkerRole& role) { this->serve_as_worker(role); },
             .started = [this] { worker_started(); },
-            .log = [this](LogLevel level, const std::function<std::string()>& make) { this->log(level, make); }};
+            .log = [this](LogLevel level, const auto& make) { this->log(level, make); }};
   }
 
   /// Inherited constructors leave it to the members to change a default of the base.
