@@ -13,6 +13,7 @@
 #include "support.hpp"
 
 /// Declared in <sanitizer/common_interface_defs.h>; there in programs that are built with a sanitizer.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" __attribute__((weak)) void __sanitizer_symbolize_pc(const void* pc, const char* format, char* text,
                                                                std::size_t size);
 
