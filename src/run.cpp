@@ -15,6 +15,7 @@
 #include <sockserv/detail/descriptor.hpp>
 #include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
+#include <sockserv/log.hpp>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -266,6 +267,12 @@ int run(AbstractServer& server, const RunOptions& options) {
   detail::report_lost_lines();
   if (error) return exit_error;
   return result.aborted > 0 ? exit_aborted : exit_clean;
+}
+
+int detail::not_started(const std::exception_ptr& error) noexcept {
+  const LastLines last_lines;
+  error_of([&] { log_to_stderr(LogLevel::error, "no server could be made: " + describe(error)); });
+  return exit_error;
 }
 
 ServerThread::ServerThread(AbstractServer& server)

@@ -10,8 +10,6 @@
 #include <sockserv.hpp>
 #include <string>
 
-#include "support/serve.hpp"
-
 // snippet: handler
 struct Visit : sockserv::StreamRequestHandler {
   explicit Visit(std::atomic<int>& visitors) : before(visitors++) {}
@@ -22,14 +20,11 @@ struct Visit : sockserv::StreamRequestHandler {
 };
 // snippet end
 
-int main(int argc, char** argv) {
-  const example::About about{.purpose = "Tells each client how many came before it.", .listen = "tcp://127.0.0.1:9000"};
-  return example::serve_by(argc, argv, about, [](const example::Options& options) {
-    // snippet: state
-    std::atomic<int> visitors = 0;  // before the server, so that it outlives the handlers
-    sockserv::ThreadingTCPServer<Visit> server(options.address);
-    server.construct_handlers_with(visitors);
-    // snippet end
-    return sockserv::run(server, options.announcing(server));
-  });
+// snippet: main
+int main() {
+  std::atomic<int> visitors = 0;  // before the server, so that it outlives the handlers
+  sockserv::ThreadingTCPServer<Visit> server({"127.0.0.1", 9000});
+  server.construct_handlers_with(visitors);
+  return sockserv::run(server);
 }
+// snippet end

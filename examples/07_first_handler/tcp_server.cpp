@@ -4,14 +4,11 @@
 //
 // In Python, a class derived from socketserver.BaseRequestHandler and handed to socketserver.TCPServer. `request` is
 // the client's socket; the calls on it are those of 01, with their checks. The library has done socket, bind, listen
-// and accept, and will do close. serve_by() is the rest of the program: it reads the command line (--help shows it) and
-// reports errors.
+// and accept, and will do close.
 
 #include <boost/algorithm/string/case_conv.hpp>
 #include <sockserv.hpp>
 #include <string>
-
-#include "support/serve.hpp"
 
 // snippet: handler
 struct Upper : sockserv::BaseRequestHandler<sockserv::Connection> {
@@ -22,11 +19,5 @@ struct Upper : sockserv::BaseRequestHandler<sockserv::Connection> {
 // snippet end
 
 // snippet: main
-int main(int argc, char** argv) {
-  const example::About about{.purpose = "Sends what comes back in upper case.", .listen = "tcp://127.0.0.1:9000"};
-  return example::serve_by(argc, argv, about, [](const example::Options& options) {
-    sockserv::TCPServer<Upper> server(options.address);
-    return sockserv::run(server, options.announcing(server));
-  });
-}
+int main() { return sockserv::run<sockserv::TCPServer<Upper>>({"127.0.0.1", 9000}); }
 // snippet end

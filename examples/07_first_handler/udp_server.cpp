@@ -11,8 +11,6 @@
 #include <sockserv.hpp>
 #include <string>
 
-#include "support/serve.hpp"
-
 // snippet: handler
 struct Upper : sockserv::DatagramRequestHandler {
   void handle() override {
@@ -22,11 +20,6 @@ struct Upper : sockserv::DatagramRequestHandler {
 };
 // snippet end
 
-int main(int argc, char** argv) {
-  const example::About about{.purpose = "Sends packets back in upper case, unless they are in upper case.",
-                             .listen = "udp://127.0.0.1:9000"};
-  return example::serve_by(argc, argv, about, [](const example::Options& options) {
-    sockserv::UDPServer<Upper> server(options.address);
-    return sockserv::run(server, options.announcing(server));
-  });
-}
+// snippet: main
+int main() { return sockserv::run<sockserv::UDPServer<Upper>>({"127.0.0.1", 9000}); }
+// snippet end

@@ -1,6 +1,6 @@
 // A handler with files, on a Unix socket: lines in, lines out.
 //
-//     07_unix_server     and     03_unix_stream_client     or     nc -U /tmp/by_hand.stream
+//     07_unix_server     and     03_unix_stream_client by_hand.stream     or     nc -U by_hand.stream
 //
 // `rfile` is the client's socket read through a buffer, so a line is a line however it arrived: no sticky packets (05).
 // The handler would serve TCP as well; what it says nothing about is up to the server. Watch the path go when the
@@ -11,8 +11,6 @@
 #include <string>
 #include <string_view>
 
-#include "support/serve.hpp"
-
 // snippet: handler
 struct Upper : sockserv::StreamRequestHandler {
   void handle() override {
@@ -21,10 +19,6 @@ struct Upper : sockserv::StreamRequestHandler {
 };
 // snippet end
 
-int main(int argc, char** argv) {
-  const example::About about{.purpose = "Sends every line back in upper case.", .listen = "unix:///tmp/by_hand.stream"};
-  return example::serve_by(argc, argv, about, [](const example::Options& options) {
-    sockserv::UnixStreamServer<Upper> server(options.address);
-    return sockserv::run(server, options.announcing(server));
-  });
-}
+// snippet: main
+int main() { return sockserv::run<sockserv::UnixStreamServer<Upper>>("by_hand.stream"); }
+// snippet end

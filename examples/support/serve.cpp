@@ -158,16 +158,16 @@ std::pair<const Choice&, Options> interpret(const Arguments& arguments, std::spa
   return {*chosen, options};
 }
 
-enum class Declared { everything, listen_and_drain };
+}  // namespace
 
-int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices, Declared declared) {
+int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices) {
   Arguments arguments;
   arguments.listen = about.listen;
   arguments.busy_poll = static_cast<int>(about.busy_poll.count());
   arguments.mixin = about.mixin.empty() ? choices.front().mixin : about.mixin;
   const auto declare = [&](CLI::App& app) {
     declare_listen(app, choices, arguments);
-    if (declared == Declared::everything) declare_server_options(app, choices, arguments);
+    declare_server_options(app, choices, arguments);
     declare_drain(app, arguments);
     if (about.declare_options) about.declare_options(app);
   };
@@ -177,8 +177,6 @@ int serve_choice(int argc, char** argv, const About& about, std::span<const Choi
   });
 }
 
-}  // namespace
-
 sockserv::RunOptions Options::announcing(const sockserv::AbstractServer& served) const {
   // A reader of the line may send a signal at once, so it is printed once signals are handled.
   const auto announce = [this, &served] {
@@ -186,15 +184,6 @@ sockserv::RunOptions Options::announcing(const sockserv::AbstractServer& served)
     sockserv::LineWriter(STDOUT_FILENO).write({"listening on ", url, "\n"});  // even if nobody reads it
   };
   return {.drain_limit = drain_limit, .on_ready = announce};
-}
-
-int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices) {
-  return serve_choice(argc, argv, about, choices, Declared::everything);
-}
-
-int serve_by(int argc, char** argv, const About& about, const std::function<int(const Options&)>& serve) {
-  const Choice only{scheme_of(about.listen), "", serve};
-  return serve_choice(argc, argv, about, {&only, 1}, Declared::listen_and_drain);
 }
 
 }  // namespace example

@@ -64,9 +64,6 @@ struct Choice {
 /// Reads the command line, serves what it chooses, and reports what goes wrong; returns the exit code.
 int serve_choice(int argc, char** argv, const About& about, std::span<const Choice> choices);
 
-/// A program that makes its server itself, at `Options::address`. Its command line has --listen and --drain.
-int serve_by(int argc, char** argv, const About& about, const std::function<int(const Options&)>& serve);
-
 /// Sets what the command line says of the server's mixin.
 template <class Server>
 void set_knobs(Server& server, const Options& options) {

@@ -3,8 +3,12 @@
 /// Serving until told otherwise: in the foreground of a program, or behind a test.
 
 #include <chrono>
+#include <concepts>
 #include <exception>
 #include <functional>
+#include <optional>
+#include <sockserv/address.hpp>
+#include <sockserv/error.hpp>
 #include <sockserv/export.hpp>
 #include <sockserv/server/abstract.hpp>
 #include <thread>
@@ -28,6 +32,11 @@ enum ExitStatus : int {
   exit_aborted = 75,  ///< Requests had to be aborted.
 };
 
+namespace detail {
+/// Logs why there is no server to run; returns `exit_error`.
+SOCKSERV_EXPORT int not_started(const std::exception_ptr& error) noexcept;
+}  // namespace detail
+
 /// Serves until SIGINT or SIGTERM (or until something stops the server), then drains and closes it.
 ///
 /// A second signal ends the program at once with status 128 + its number. A server that forks kills its children first;
@@ -46,6 +55,19 @@ enum ExitStatus : int {
 /// @throws std::logic_error if the program is in `run()` already, in whichever thread.
 /// @throws boost::system::system_error if no descriptor is left.
 SOCKSERV_EXPORT int run(AbstractServer& server, const RunOptions& options = {});
+
+/// Makes a server at this address, and serves until SIGINT or SIGTERM as above: all that the main() of a simple program
+/// has to do.
+///
+///     int main() { return sockserv::run<sockserv::ThreadingTCPServer<Upper>>({"127.0.0.1", 9000}); }
+///
+/// If the server cannot be made, because its address is in use, say, the reason is logged, and `exit_error` returned.
+template <std::derived_from<AbstractServer> Server>
+int run(const Address& server_address, const RunOptions& options = {}) {
+  std::optional<Server> server;
+  if (const auto error = detail::error_of([&] { server.emplace(server_address); })) return detail::not_started(error);
+  return run(*server, options);
+}
 
 /// Serves in a background thread for as long as it lives: for tests, and for programs that do other things.
 ///

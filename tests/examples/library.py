@@ -8,43 +8,52 @@ import time
 import unittest
 
 from case import Case, one_at_a_time, port_of
+import own_network
 from server import PATIENCE, Server, program, run, scratch
 
+TCP = "tcp://127.0.0.1:9000"
 CLIENTS = 3
 ANSWER = r"process (\d+) thread (\d+) stack (0x[0-9a-f]+)"
 
 
 class FirstHandler(Case):
+    """The servers have fixed ports, and so a network of their own."""
+
+    @classmethod
+    def setUpClass(cls):
+        if missing := own_network.enter():
+            raise unittest.SkipTest(missing)
 
     def test_tcp(self):
-        with Server("07_tcp_server", "--listen", "tcp://127.0.0.1:0") as server:
+        with Server("07_tcp_server", silent_at=TCP) as server:
             self.assertEqual(self.run_client("01_tcp_client", port_of(server), input="hello\nworld\n"), "HELLO\nWORLD\n")
             one_at_a_time(self, server, b"first", b"FIRST")
             server.end(signal.SIGTERM)
 
     def test_udp(self):
-        with Server("07_udp_server", "--listen", "udp://127.0.0.1:0") as server:
+        with Server("07_udp_server", silent_at="udp://127.0.0.1:9000") as server:
             self.assertEqual(self.run_client("02_udp_client", port_of(server)),
                              f"127.0.0.1:{port_of(server)} says: HELLO\n")
             server.end(signal.SIGTERM)
 
     def test_unix(self):
-        with scratch() as folder, Server("07_unix_server", "--listen", f"unix://{folder}/s") as server:
+        with (scratch() as folder,
+              Server("07_unix_server", silent_at=f"unix://{folder}/by_hand.stream", cwd=folder) as server):
             self.assertEqual(self.run_client("03_unix_stream_client", server.path), "HELLO\n")
             server.end(signal.SIGTERM)
 
     def test_handlers_share_a_counter(self):
-        with Server("07_counting_server", "--listen", "tcp://127.0.0.1:0") as server:
+        with Server("07_counting_server", silent_at=TCP) as server:
             for number in range(CLIENTS):
                 with server.client() as client, client.makefile("rb") as file:
                     self.assertEqual(file.read(), b"visitors before you: %d\n" % number)
             server.end(signal.SIGTERM)
 
     def test_an_error_is_reported(self):
-        with Server("07_tcp_server", "--listen", "tcp://127.0.0.1:0") as server:
-            second = run(program("07_tcp_server"), "--listen", server.url)
+        with Server("07_tcp_server", silent_at=TCP) as server:
+            second = run(program("07_tcp_server"))
             self.assertEqual((second.returncode, second.stdout), (1, ""))
-            self.assertRegex(second.stderr, r"^07_tcp_server: cannot bind to \S+: Address already in use")
+            self.assertRegex(second.stderr, r"cannot bind to 127\.0\.0\.1:9000: Address already in use.*\n$")
             server.end(signal.SIGTERM)
 
 

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 
@@ -82,6 +81,45 @@ def reap(group):
             pass
 
 
+def sockets_of(pid):
+    """The inodes of a process's sockets."""
+    found = set()
+    with contextlib.suppress(FileNotFoundError):
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                target = os.readlink(f"/proc/{pid}/fd/{number}")
+                if target.startswith("socket:["):
+                    found.add(target[8:-1])
+    return found
+
+
+def port_of(pid, kind):
+    """The port that a process listens on, or receives at; None if it does not yet."""
+    inodes = sockets_of(pid)
+    with open(f"/proc/net/{kind}") as table:
+        for fields in map(str.split, list(table)[1:]):
+            if fields[9] in inodes and fields[3] == ("0A" if kind == "tcp" else "07"):
+                return int(fields[1].rpartition(":")[2], 16)
+    return None
+
+
+def address_of(process, place):
+    """Where a server can be reached, once it can: its path, or its port, found without its first line."""
+    if isinstance(place, str):
+        def reachable():
+            with socket.socket(socket.AF_UNIX) as client:
+                try:
+                    client.connect(place)
+                    return True
+                except OSError as error:
+                    return isinstance(error, PermissionError) or error.errno == 91  # EPROTOTYPE: a datagram socket
+        eventually(lambda: process.poll() is not None or reachable())
+        return place
+    kind = "tcp" if place == socket.SOCK_STREAM else "udp"
+    eventually(lambda: process.poll() is not None or port_of(process.pid, kind))
+    return "127.0.0.1", port_of(process.pid, kind)
+
+
 class Server:
     """A running server.
 
@@ -90,13 +128,13 @@ class Server:
             server.end(signal.SIGTERM)
     """
 
-    def __init__(self, name, *arguments):
+    def __init__(self, name, *arguments, silent_at=None, **settings):
+        """`silent_at` is the URL of a server that prints no line."""
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([program(name), *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=self.log, text=True, start_new_session=True)
+                                        stderr=self.log, text=True, start_new_session=True, **settings)
         try:
-            with time_limit():
-                line = self.process.stdout.readline()
+            line = self.wait_until_reachable(silent_at) if silent_at else self.first_line()
             announced = re.fullmatch(r"listening on ((tcp|udp|unix|unixgram)://(.+))\n", line)
             assert announced, f"the first line is {line!r}; standard error: {self.errors()!r}"
             self.url, self.scheme, where = announced.groups()
@@ -116,6 +154,17 @@ class Server:
             else:
                 self.path = where
         self.is_stream = self.scheme in ("tcp", "unix")
+
+    def first_line(self):
+        with time_limit():
+            return self.process.stdout.readline()
+
+    def wait_until_reachable(self, url):
+        scheme, _, where = url.partition("://")
+        place = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}.get(scheme, where)
+        address_of(self.process, place)
+        assert self.process.poll() is None, f"it ended; standard error: {self.errors()!r}"
+        return f"listening on {url}\n"
 
     def __enter__(self):
         return self
@@ -168,13 +217,11 @@ class Server:
         """Expects the server to end with an exit code, having said no more and left nothing behind."""
         assert self.process.wait(PATIENCE) == code, f"exit code {self.process.returncode}: {self.errors()}"
         left = members(self.process.pid)
-        # With ThreadSanitizer, about once in a thousand times, a process outlives the server, and is then this
-        # program's to collect. It is not known yet which, and why: this says the first.
-        if left and "TSAN_OPTIONS" in os.environ:
-            print(f"outlived the server: {left}", file=sys.stderr)
+        # A sanitizer's own process, which looks up names for reports, also those that are suppressed.
+        lookups = [process for process, name in left.items() if name == "llvm-symbolizer"]
+        assert len(lookups) == len(left), f"the server has left {left} behind"
+        if lookups:
             eventually(lambda: reap(self.process.pid) or is_empty(self.process.pid))
-        else:
-            assert not left, f"the server has left {left} behind"
         assert not (self.path and os.path.lexists(self.path)), f"{self.path} is left"
         rest = self.process.stdout.read()
         assert rest == "", f"standard output has more than one line: {rest!r}"
