@@ -8,6 +8,7 @@
 #include <sockserv/address.hpp>
 #include <sockserv/detail/processors.hpp>
 #include <sockserv/detail/settings.hpp>
+#include <sockserv/detail/text.hpp>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -178,7 +179,7 @@ void FiberLoops::collect() {
 void FiberLoops::report_stall(const Address& client, duration length) const {
   log_(LogLevel::warning, [&] {
     const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(length).count();
-    return settings_.handler + ", serving " + client.to_string() + ", has kept its thread for " +
+    return type_name(*settings_.handler) + ", serving " + client.to_string() + ", has kept its thread for " +
            std::to_string(milliseconds) +
            " ms without waiting, and holds up all other requests there; hand such work to "
            "sockserv::this_request::offload()";

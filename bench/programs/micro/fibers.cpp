@@ -40,8 +40,7 @@ class OneLoop {
 
  private:
   std::unique_ptr<sockserv::detail::Runner> loop_ = sockserv::detail::make_fibers(
-      [] { return sockserv::detail::FibersSettings{.loops = 1, .stack_size = 65536, .handler = "benchmark"}; }, [] {},
-      {});
+      [] { return sockserv::detail::FibersSettings{.loops = 1, .stack_size = 65536}; }, [] {}, {});
 };
 
 /// A turn that one fiber gives to another.

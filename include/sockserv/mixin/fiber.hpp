@@ -7,7 +7,6 @@
 #include <sockserv/detail/processors.hpp>
 #include <sockserv/detail/runners.hpp>
 #include <sockserv/detail/server_class.hpp>
-#include <sockserv/detail/text.hpp>
 #include <type_traits>
 #include <typeinfo>
 
@@ -93,7 +92,7 @@ class FiberMixIn : public Server {
             .stack_size = stack_size,
             .stall_threshold = stall_threshold,
             .busy_poll = busy_poll,
-            .handler = detail::type_name(typeid(typename Server::RequestHandlerClass)),
+            .handler = &typeid(typename Server::RequestHandlerClass),
             .short_read_empties = std::is_same_v<request_type, Connection> && this->server_address().is_ip()};
   }
 

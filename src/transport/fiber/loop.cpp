@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <exception>
 #include <sockserv/detail/clock.hpp>
+#include <sockserv/detail/text.hpp>
 #include <span>
 #include <utility>
 
@@ -34,7 +35,7 @@ Loop::Loop(LoopOwner& owner, const detail::FibersSettings& settings)
     : owner_(owner),
       settings_(settings),
       overflow_message_("sockserv: a fiber's stack of " + std::to_string(settings.stack_size) +
-                        " bytes has overflowed in " + settings.handler +
+                        " bytes has overflowed in " + detail::type_name(*settings.handler) +
                         "; raise FiberMixIn::stack_size, or keep large objects off the stack\n"),
       epoll_(make_epoll_set(context_)),
       stacks_(settings.stack_size),

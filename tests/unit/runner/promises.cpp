@@ -64,7 +64,7 @@ struct PoolRunner {
 };
 struct FibersRunner {
   static std::unique_ptr<Runner> make(const std::function<void()>& wake) {
-    return make_fibers([] { return FibersSettings{.loops = 2, .stack_size = 262144, .handler = "test"}; }, wake, {});
+    return make_fibers([] { return FibersSettings{.loops = 2, .stack_size = 262144}; }, wake, {});
   }
 };
 struct ForksRunner {
