@@ -16,7 +16,7 @@ import tempfile
 import unittest
 
 import own_network
-from server import PATIENCE, address_of, eventually, is_empty, program, reap, time_limit
+from server import PATIENCE, address_of, catches, eventually, is_empty, program, reap, time_limit
 
 SUBSETS = [frozenset(subset) for size in range(4) for subset in itertools.combinations((0, 1, 2), size)]
 BLOCKED = (frozenset(), frozenset({signal.SIGTERM}), frozenset({signal.SIGINT}))
@@ -238,6 +238,8 @@ class Others(Inheritance):
                 self.check_descriptors(process, row["closed"])
                 if kind:
                     self.assertTrue(ask(address, kind, question))
+                else:  # it can be reached before it serves, and nothing says since when it does
+                    eventually(lambda: process.poll() is not None or catches(process.pid, signal.SIGTERM))
                 self.ends(process, *(row["blocked"] - set(row["ignored"]) or {signal.SIGTERM}))
 
     def test_servers_by_hand_serve(self):

@@ -120,6 +120,13 @@ def address_of(process, place):
     return "127.0.0.1", port_of(process.pid, kind)
 
 
+def catches(pid, number):
+    """True once a process has a handler for a signal."""
+    with open(f"/proc/{pid}/status") as status:
+        caught = next(line.split()[1] for line in status if line.startswith("SigCgt:"))
+    return int(caught, 16) >> (number - 1) & 1 == 1
+
+
 class Server:
     """A running server.
 
@@ -163,6 +170,7 @@ class Server:
         scheme, _, where = url.partition("://")
         place = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}.get(scheme, where)
         address_of(self.process, place)
+        eventually(lambda: self.process.poll() is not None or catches(self.process.pid, signal.SIGTERM))
         assert self.process.poll() is None, f"it ended; standard error: {self.errors()!r}"
         return f"listening on {url}\n"
 
