@@ -54,7 +54,11 @@ def none_running(mark):
 
 
 def children_of(process):
-    return b"".join(task.read_bytes() for task in pathlib.Path(f"/proc/{process}/task").glob("*/children")).split()
+    children = []
+    for task in pathlib.Path(f"/proc/{process}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # that thread has ended since
+            children += task.read_bytes().split()
+    return children
 
 
 def count_of_descriptors(process):
