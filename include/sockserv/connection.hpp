@@ -27,6 +27,8 @@
 namespace sockserv::inline abi_0 {
 
 namespace detail {
+class Lingering;
+
 /// Asio's requirement of that name.
 template <class Type>
 concept ConstBufferSequence = boost::asio::is_const_buffer_sequence<Type>::value;
@@ -234,6 +236,7 @@ class SOCKSERV_EXPORT Connection {
  private:
   friend class ClientConnection;
   friend class InputFile;
+  friend class detail::Lingering;
   friend class StreamRequestHandler;
   friend void detail::wrap(Connection& connection, std::unique_ptr<detail::TransportWrapper> wrapper) noexcept;
   template <class Handler>
@@ -285,7 +288,9 @@ class SOCKSERV_EXPORT Connection {
   // All that waits comes down to these five. `item`: how much there is already of what is waited for; see
   // ClientLimits.
   std::size_t receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept;
-  std::size_t receive_more(detail::InputBuffer& buffer, std::size_t item, bool is_idle, error_code& error);
+  std::size_t receive_more(detail::InputBuffer& buffer, std::size_t item, detail::WaitsFor awaited, error_code& error);
+  std::size_t receive_first(detail::InputBuffer& buffer, error_code& error);
+  void note_end() noexcept;
   std::size_t send_some(std::span<const iovec> buffers, error_code& error) noexcept;
   std::size_t send_some_unless_input(std::span<const iovec> buffers, error_code& error) noexcept;
   std::size_t send_some_of_file(int file, std::uint64_t offset, std::size_t count, error_code& error) noexcept;
@@ -300,6 +305,9 @@ class SOCKSERV_EXPORT Connection {
   detail::ClientLimits limits_;
   detail::Descriptor socket_;
   bool is_prepared_ = false;  // by the layers
+  bool has_ended_ = false;    // the client has: all that it sent was received
+  bool left_unread_ = false;  // the handler has ended, and its rfile held something
+  bool may_linger_ = true;
   detail::Transport* transport_;
   std::unique_ptr<detail::TransportWrapper> wrapper_;  // null, or what `transport_` points to
   detail::Timeouts timeouts_;

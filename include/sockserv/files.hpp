@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <iterator>
 #include <optional>
+#include <sockserv/detail/idle.hpp>
 #include <sockserv/detail/input_buffer.hpp>
 #include <sockserv/detail/view_iterator.hpp>
 #include <sockserv/error.hpp>
@@ -102,7 +103,7 @@ class SOCKSERV_EXPORT InputFile {
   friend class MessageStream;
   friend class StreamRequestHandler;
 
-  bool receive_more(std::size_t item, bool is_idle = false);
+  bool receive_more(std::size_t item, detail::WaitsFor awaited = detail::WaitsFor::more);
 
   Connection* request_ = nullptr;
   OutputFile* writer_ = nullptr;

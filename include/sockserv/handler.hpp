@@ -127,19 +127,24 @@ class SOCKSERV_EXPORT StreamRequestHandler : public BaseRequestHandler<Connectio
   ///
   /// A server that stops ends connections that wait here, or begin to; those that wait anywhere else, in `readline`
   /// say, are in the middle of something and are waited for. So it is not to be called while the handler holds a part
-  /// of a request. A client that has asked nothing yet when its connection is taken from the backlog is idle, too. What
-  /// has come before the stop is served; what comes at the same moment may be met by the end of the stream, as it may
-  /// be wherever a server ends connections.
+  /// of a request. A client that has not been served yet has `ServerOptions::first_request_grace` to begin its first
+  /// request, unless the server is stopped by `shutdown()`. What has come before the stop is served; what comes at the
+  /// same moment may be met by the end of the stream, as it may be wherever a server ends connections.
   ///
   /// @par Errors
   /// Those of reading from `rfile` and of sending what `wfile` has collected; `timeout_error` is a client that had
   /// nothing to ask for too long.
   bool wait_for_next_request();
 
+  ~StreamRequestHandler() override;
+
   /// Applies the settings. An override calls this first.
   void setup() override;
   /// Flushes `wfile`. An override calls this last.
   void finish() override;
+
+ private:
+  bool has_waited_ = false;  // for a request
 };
 
 /// Serves a datagram through files: read the packet from `rfile`, write the reply to `wfile`. The reply is sent to

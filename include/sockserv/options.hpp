@@ -66,11 +66,26 @@ struct ServerOptions {
   /// handshake, say. Must be positive; no value: indefinitely.
   std::optional<std::chrono::steady_clock::duration> prepare_timeout = std::chrono::seconds(10);
 
+  /// How long a client that is new may take to begin its first request when the server drains, or when a pre-forked
+  /// worker is replaced; counted from when the handler waits for it in `StreamRequestHandler::wait_for_next_request()`.
+  /// From then on, and once it has been served, the connection is idle, and ends. Zero: it is idle from the beginning.
+  std::chrono::steady_clock::duration first_request_grace = std::chrono::seconds(1);
+
   /// How fast an item must arrive that a handler waits for and that has begun to: a line, say, or the bytes that
   /// `read(n)` or `recv_exactly` wants. On average since the item's first byte, in bytes per second, after a second's
   /// grace. Clients that wait between items are not concerned. What arrives in pieces is one item where the handler
   /// reads it under an `InputFile::OneItem`. 0: no limit.
   std::size_t min_receive_rate = 0;
+
+  /// How long a connection may linger: when its handler has ended and something that its client sent is unread, the
+  /// server discards what still comes, until the client ends the connection too, so that the client gets the whole
+  /// answer. (To close at once would reset the connection, and so destroy what is on its way.) A client that neither
+  /// sends nor takes anything for two seconds is given up before. A connection that lingers takes no thread, process of
+  /// a pool, or fiber, but it counts; a child of `ForkingMixIn` waits for it itself. What comes after the connection
+  /// has been closed resets it all the same. Must be positive; no value: none lingers.
+  std::optional<std::chrono::steady_clock::duration> linger_timeout = std::chrono::seconds(30);
+  /// How much is discarded at most of what one client sends meanwhile, in bytes.
+  std::size_t linger_limit = std::size_t{64} << 20;
 
   /// Where messages go. Must not be empty.
   LogSink log = log_to_stderr;

@@ -28,6 +28,8 @@ void detail::validate(const ServerOptions& options) {
   check_limit(options.idle_timeout, "idle_timeout");
   check_limit(options.request_timeout, "request_timeout");
   check_limit(options.prepare_timeout, "prepare_timeout");
+  check_limit(options.linger_timeout, "linger_timeout");
+  require_not_negative("ServerOptions::first_request_grace", options.first_request_grace);
   if (!options.log) {
     throw std::invalid_argument("ServerOptions::log is empty; to drop all messages, give it a function that does");
   }

@@ -69,17 +69,52 @@ void Connection::abort(errc limit, error_code& error) noexcept {
   ::shutdown(fileno(), SHUT_RDWR);
 }
 
+/// Something was to be received, and nothing was, though there was no error.
+void Connection::note_end() noexcept {
+  if (!live_.has_ended_receiving()) has_ended_ = true;
+}
+
 std::size_t Connection::receive_some(std::span<const iovec> buffers, std::size_t item, error_code& error) noexcept {
   const auto receive = [&](auto limit) { return transport_->receive(fileno(), buffers, limit, error); };
+  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(timeouts_.receive);
+  live_.received(count);
+  if (count == 0 && !error &&
+      std::any_of(buffers.begin(), buffers.end(), [](const iovec& each) { return each.iov_len > 0; }))
+    note_end();
+  return count;
+}
+
+std::size_t Connection::receive_more(detail::InputBuffer& buffer, std::size_t item, detail::WaitsFor awaited,
+                                     error_code& error) {
+  const bool is_idle = awaited != detail::WaitsFor::more && live_.counters();
+  if (is_idle && awaited == detail::WaitsFor::first_request && live_.grace() > duration::zero()) {
+    return receive_first(buffer, error);
+  }
+  detail::LiveRequest* const idle = is_idle ? &live_ : nullptr;
+  const auto receive = [&](auto limit) { return transport_->receive_more(fileno(), buffer, idle, limit, error); };
   const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(timeouts_.receive);
   live_.received(count);
   return count;
 }
 
-std::size_t Connection::receive_more(detail::InputBuffer& buffer, std::size_t item, bool is_idle, error_code& error) {
-  detail::LiveRequest* const idle = is_idle && live_.counters() ? &live_ : nullptr;
-  const auto receive = [&](auto limit) { return transport_->receive_more(fileno(), buffer, idle, limit, error); };
-  const std::size_t count = limits_ ? within_limits(item, receive, error) : receive(timeouts_.receive);
+/// The connection is a new one until its grace is over, and an idle one from then on.
+std::size_t Connection::receive_first(detail::InputBuffer& buffer, error_code& error) {
+  const auto grace_end = detail::deadline_after(live_.grace());
+  live_.set_new(true);
+  const auto receive = [&](detail::WaitLimit limit) {
+    const auto attempt = [&](auto until) {
+      return transport_->receive_more(fileno(), buffer, &live_, detail::WaitLimit(until), error);
+    };
+    const auto end = limit.deadline();
+    if (live_.is_new()) {
+      const std::size_t count = attempt(std::min(end, grace_end));
+      if (error != errc::timed_out || end <= grace_end) return count;
+      live_.set_new(false);
+    }
+    return attempt(end);
+  };
+  const std::size_t count = limits_ ? within_limits(0, receive, error) : receive(timeouts_.receive);
+  live_.set_new(false);
   live_.received(count);
   return count;
 }
@@ -271,12 +306,13 @@ void Connection::shutdown(int how) {
 
 void Connection::shutdown(int how, error_code& error) noexcept {
   error.clear();
+  if (how != SHUT_WR) live_.note_receiving_ended();
   if (::shutdown(fileno(), how) != 0) error = detail::last_system_error();
 }
 
 void Connection::close() noexcept {
+  admission_.end();  // before: once none is registered, the process may exit, and it must have counted
   live_.leave();
-  admission_.end();
   limits_ = {};  // what follows is refused as on any closed socket
   socket_.reset();
 }

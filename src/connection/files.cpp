@@ -32,13 +32,15 @@ void InputFile::set_buffer_size(std::size_t size) {
 }
 
 /// Waits for more, of which the reader has `item` bytes already; false at the end of the stream.
-bool InputFile::receive_more(std::size_t item, bool is_idle) {
+bool InputFile::receive_more(std::size_t item, detail::WaitsFor awaited) {
   if (!request_) return false;
   writer_->flush();
   error_code error;
-  const std::size_t count = request_->receive_more(buffer_, item, is_idle, error);
+  const std::size_t count = request_->receive_more(buffer_, item, awaited, error);
   detail::check(error, "rfile");
-  return count > 0;
+  if (count > 0) return true;
+  request_->note_end();
+  return false;
 }
 
 std::optional<std::string_view> InputFile::read_until(std::string_view delimiter, std::size_t limit) {

@@ -53,9 +53,9 @@ class Forks final : public Runner, public Processes {
   std::size_t requests(std::size_t here) const override { return std::max(here, children_.size()); }
   bool wait_until_none(time_point deadline) override { return children_.wait_until_none(deadline); }
   void stop_waiting() noexcept override { children_.stop_waiting(); }
-  void stop() noexcept override {
+  void stop(EndIdle when) noexcept override {
     shared().stopping = true;
-    stopped_.set();
+    stopped_.set(when);
   }
   bool stop_requested() const noexcept override { return shared().stopping; }
   void expect_stop(int descriptor) override {

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdint>
 #include <exception>
 #include <sockserv/error.hpp>
@@ -14,22 +15,26 @@
 
 namespace sockserv::inline abi_0::detail {
 
-StopEvent::StopEvent() : event_(::eventfd(0, EFD_CLOEXEC)) {
-  if (!event_) throw_error(last_system_error(), "an eventfd to stop children");
+StopEvent::StopEvent() : after_grace_(::eventfd(0, EFD_CLOEXEC)), at_once_(::eventfd(0, EFD_CLOEXEC)) {
+  if (!after_grace_ || !at_once_) throw_error(last_system_error(), "an eventfd to stop children");
 }
 
-void StopEvent::set() noexcept {
+void StopEvent::set(EndIdle when) noexcept {
   const std::uint64_t one = 1;
-  [[maybe_unused]] const ssize_t result = ::write(event_.get(), &one, sizeof one);
+  const int event = (when == EndIdle::at_once ? at_once_ : after_grace_).get();
+  [[maybe_unused]] const ssize_t result = ::write(event, &one, sizeof one);
 }
 
-void StopEvent::call_when_set(std::function<void()> action) const {
+void StopEvent::call_when_set(std::function<void(EndIdle)> action) const {
   const SignalsBlocked blocked;
   try {
-    std::thread([event = event_.get(), action = std::move(action)] {
-      pollfd watched{event, POLLIN, 0};
-      while (::poll(&watched, 1, -1) <= 0) continue;  // the process was stopped and continued
-      action();
+    std::thread([after_grace = after_grace_.get(), at_once = at_once_.get(), action = std::move(action)] {
+      std::array<pollfd, 2> watched{{{at_once, POLLIN, 0}, {after_grace, POLLIN, 0}}};
+      while (watched[0].revents == 0) {
+        if (::poll(watched.data(), watched.size(), -1) <= 0) continue;  // the process was stopped and continued
+        action(watched[0].revents != 0 ? EndIdle::at_once : EndIdle::after_grace);
+        watched[1].fd = -1;
+      }
     }).detach();
   } catch (const std::exception&) {
     return;  // as documented

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <sockserv/detail/descriptor.hpp>
+#include <sockserv/detail/idle.hpp>
 
 namespace sockserv::inline abi_0::detail {
 
@@ -11,14 +12,16 @@ class StopEvent {
   /// @throws boost::system::system_error if the system has no room for it.
   StopEvent();
 
-  /// From now on it has happened, for all who share it.
-  void set() noexcept;
-  /// Calls `action` in a thread of its own when it has happened, once; never if there can be no thread. For a process
-  /// that ends by `_exit()`: the thread is not waited for.
-  void call_when_set(std::function<void()> action) const;
+  /// From now on the server stops, for all who share this. `at_once` may follow `after_grace`.
+  void set(EndIdle when) noexcept;
+  /// Calls `action` in a thread of its own, once for each way in which the server is told to stop; never if there can
+  /// be no thread. For a process that ends by `_exit()`: the thread is not waited for.
+  void call_when_set(std::function<void(EndIdle)> action) const;
 
  private:
-  Descriptor event_;  // an eventfd that nobody reads: it stays readable
+  // Eventfds that nobody reads: they stay readable.
+  Descriptor after_grace_;
+  Descriptor at_once_;
 };
 
 }  // namespace sockserv::inline abi_0::detail

@@ -31,7 +31,7 @@ class Workers final : public Runner, public Processes {
   bool accept() override { return true; }
   void stop_accepting(bool to_drain) noexcept override {
     replacing_ = false;
-    supervisor_.notify(to_drain ? WorkerCommand::drain : WorkerCommand::stop);
+    supervisor_.notify(to_drain ? WorkerCommand::drain : WorkerCommand::finish);
   }
 
   void run(std::unique_ptr<Task>& task) override { inner_->run(task); }
@@ -42,9 +42,7 @@ class Workers final : public Runner, public Processes {
     return inner_->abort(last_resort) + (last_resort ? supervisor_.kill() : supervisor_.abort());
   }
 
-  Watch watch() override {
-    return {supervisor_.descriptor(), supervisor_.look_interval(hooks_.settings().boot_timeout)};
-  }
+  Watch watch() override { return {supervisor_.descriptor(), supervisor_.look_interval(hooks_.settings().boot_timeout)}; }
   void collect() override {
     inner_->collect();
     supervisor_.collect();
@@ -60,6 +58,9 @@ class Workers final : public Runner, public Processes {
   std::size_t requests(std::size_t here) const override { return here + supervisor_.requests(); }
   bool wait_until_none(time_point deadline) override { return supervisor_.wait_until_none(deadline); }
   void stop_waiting() noexcept override { supervisor_.stop_waiting(); }
+  void stop(EndIdle when) noexcept override {
+    if (when == EndIdle::at_once) supervisor_.notify(WorkerCommand::stop);
+  }
   bool is_ready() const override { return supervisor_.is_one_ready_since(time_point::min()); }
   void add_to(ServerStats& stats) const override { supervisor_.add_to(stats); }
 

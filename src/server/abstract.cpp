@@ -19,6 +19,7 @@ namespace sockserv::inline abi_0 {
 AbstractServer::Core::Core(AbstractServer& server, MakeRunner make_runner)
     : server_(server), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), runner_(&detail::inline_runner()) {
   if (!wake_) detail::throw_error(detail::last_system_error(), "eventfd");  // nobody could stop the server
+  live_requests_.set_grace(server.options().first_request_grace);
   if (make_runner) use_runner(std::move(make_runner));
 }
 
@@ -44,7 +45,10 @@ void AbstractServer::expect_drain(duration limit) noexcept { core_->expect_drain
 DrainResult AbstractServer::drain(duration limit) { return core_->drain(limit); }
 void AbstractServer::hurry_drain() noexcept { core_->hurry_drain(); }
 void AbstractServer::kill_requests() noexcept { core_->abort_requests(true); }
-void AbstractServer::server_close() { core_->server_close(); }
+void AbstractServer::server_close() {
+  core_->server_close();
+  if (!core_->make_runner()) wait_for_runner();  // a mixin does it, if it is told to
+}
 ServerState AbstractServer::state() const { return core_->state(); }
 bool AbstractServer::called_from_within() const noexcept { return core_->called_from_within(); }
 
@@ -74,13 +78,18 @@ void AbstractServer::expect_stop(int descriptor) {
   if (detail::Processes* const processes = runner().processes()) processes->expect_stop(descriptor);
 }
 
+void AbstractServer::end_connection(Connection& request) noexcept { core_->end_connection(request); }
+
 void AbstractServer::wait_for_runner() {
-  if (!called_from_within()) runner().wait_until_idle(time_point::max());
+  if (called_from_within()) return;
+  runner().wait_until_idle(time_point::max());
+  core_->finish_lingering();
 }
 
 void AbstractServer::wait_for_processes() {
-  detail::Processes* const processes = runner().processes();
-  if (processes && !called_from_within()) processes->wait_until_none(time_point::max());
+  if (called_from_within()) return;
+  if (detail::Processes* const processes = runner().processes()) processes->wait_until_none(time_point::max());
+  core_->finish_lingering();
 }
 
 void AbstractServer::abort_and_wait() noexcept {
@@ -101,7 +110,7 @@ void AbstractServer::check_settings() const {
 void AbstractServer::begin_destruction(const std::type_info& destructor_of) noexcept {
   const Lifecycle& lifecycle = core_->lifecycle();
   const std::type_info* const served_as = lifecycle.served_as();
-  const bool runs = core_->requests_here() > 0 || lifecycle.is_serving();
+  const bool runs = core_->handlers_here() > 0 || lifecycle.is_serving();
   if (runs && served_as && *served_as != destructor_of) {
     log(LogLevel::error, [&] {
       return "a " + detail::type_name(*served_as) +

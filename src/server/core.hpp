@@ -17,6 +17,7 @@
 
 #include "accept_pause.hpp"
 #include "lifecycle.hpp"
+#include "linger_set.hpp"
 #include "worker_role.hpp"
 
 namespace sockserv::inline abi_0 {
@@ -66,7 +67,7 @@ class AbstractServer::Core final : public detail::Acceptor {
   void hurry_drain() noexcept;
   void server_close();
   /// Ends the requests that wait for nothing but their clients' next one, now and from now on.
-  void end_idle() noexcept;
+  void end_idle(detail::EndIdle when) noexcept;
   /// Aborts what runs: `last_resort` is false at the deadline and true when that did not help. Returns the count.
   std::size_t abort_requests(bool last_resort) noexcept;
   ServerState state() const;
@@ -95,6 +96,11 @@ class AbstractServer::Core final : public detail::Acceptor {
   std::size_t requests_here() const;
   std::size_t requests_running() const;
   bool wait_for_requests(time_point deadline);
+  /// Of the requests here, those whose handlers have not ended.
+  std::size_t handlers_here() const;
+  void end_connection(Connection& request) noexcept;
+  /// Waits until no connection lingers.
+  void finish_lingering() noexcept { linger_.serve_until_empty(); }
   /// @}
 
   /// @name Counting
@@ -140,8 +146,9 @@ class AbstractServer::Core final : public detail::Acceptor {
 
   bool has_room() const;
   bool is_worn_out() const noexcept;
+  bool wait_for_connections(time_point deadline);
 
-  void begin_stop() noexcept;
+  void begin_stop(detail::EndIdle when) noexcept;
   void begin_drain();
   std::size_t end_drain() noexcept;
   bool wait_until_done(time_point deadline);
@@ -166,6 +173,8 @@ class AbstractServer::Core final : public detail::Acceptor {
   detail::Counters* counters_ = &own_counters_;
   detail::AcceptPause accept_pause_;  // used by each thread that accepts
   detail::OnceASecond may_log_rejection_;
+  detail::LingerSet linger_{[this] { wake(); }};
+  bool is_child_ = false;  // it serves one request
 
   MakeRunner make_runner_;                      // empty: there is no mixin
   std::unique_ptr<detail::Runner> own_runner_;  // null: the one that all servers without a mixin share

@@ -59,7 +59,7 @@ void AbstractServer::become_worker(const MakeRunner& make_runner) {
 void AbstractServer::serve_as_worker(const detail::WorkerRole& role) { core_->serve_as_worker(role); }
 
 pid_t AbstractServer::Core::fork(const std::function<void()>& in_child) {
-  const std::scoped_lock lock(connections_by_address_.mutex());  // together with those below
+  const std::scoped_lock lock(connections_by_address_.mutex(), linger_.mutex());  // together with those below
   const detail::Fork fork(lifecycle_.mutex(), live_requests_.mutex());
   if (fork.child() == 0) in_child();
   return fork.child();
@@ -67,7 +67,9 @@ pid_t AbstractServer::Core::fork(const std::function<void()>& in_child) {
 
 /// Of a process that serves one request, and so goes on with this core.
 void AbstractServer::Core::become_child(detail::ClosedTogether& unneeded) noexcept {
+  is_child_ = true;
   unneeded.add(wake_.release());
+  linger_.become_child(unneeded);
   detail::InputBuffer::use_memory_of_child();
 }
 
@@ -80,6 +82,7 @@ std::unique_ptr<AbstractServer::Core> AbstractServer::Core::make_for_worker(cons
 void AbstractServer::Core::close_in_worker() noexcept {
   wake_.reset();
   live_requests_.close_in_child();
+  linger_.close_in_child();
 }
 
 void AbstractServer::Core::serve_as_worker(const detail::WorkerRole& role) {
@@ -96,8 +99,11 @@ void AbstractServer::Core::serve_as_worker(const detail::WorkerRole& role) {
 /// Called in the worker's thread that receives the commands of its parent.
 std::size_t AbstractServer::Core::handle_command(detail::WorkerCommand command) {
   switch (command) {
+    case detail::WorkerCommand::finish:
+      begin_stop(detail::EndIdle::after_grace);
+      return 0;
     case detail::WorkerCommand::stop:
-      begin_stop();
+      begin_stop(detail::EndIdle::at_once);
       return 0;
     case detail::WorkerCommand::drain:
       begin_drain();

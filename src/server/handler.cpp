@@ -2,6 +2,7 @@
 
 #include <sockserv/detail/text.hpp>
 #include <sockserv/server/abstract.hpp>
+#include <utility>
 
 namespace sockserv::inline abi_0 {
 
@@ -37,14 +38,17 @@ void BaseRequestHandler<Request>::run() {
 template class BaseRequestHandler<Connection>;
 template class BaseRequestHandler<Datagram>;
 
+StreamRequestHandler::~StreamRequestHandler() { request.left_unread_ = !rfile.buffer_.unread().empty(); }
+
 void StreamRequestHandler::setup() { detail::apply(*this, request, rfile, wfile); }
 
 void StreamRequestHandler::finish() { wfile.flush(); }
 
 bool StreamRequestHandler::wait_for_next_request() {
+  const bool is_first = !std::exchange(has_waited_, true);
   if (!rfile.peek(0).empty()) return true;
   if (!request.transport_->has_buffered()) server.expect_stop(request.fileno());
-  return rfile.receive_more(0, true);
+  return rfile.receive_more(0, is_first ? detail::WaitsFor::first_request : detail::WaitsFor::next_request);
 }
 
 void DatagramRequestHandler::finish() {

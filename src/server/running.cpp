@@ -1,12 +1,22 @@
 /// The runner of a server, and the account of its requests.
 
 #include <algorithm>
+#include <sockserv/detail/clock.hpp>
 #include <sockserv/detail/request_scope.hpp>
+#include <sockserv/error.hpp>
+#include <utility>
 
 #include "core.hpp"
 #include "inline_runner.hpp"
 
 namespace sockserv::inline abi_0 {
+namespace {
+
+/// How often to look after the connections that linger, and whether there are any, where no serving loop does.
+constexpr std::chrono::milliseconds linger_interval(10);
+constexpr std::chrono::milliseconds no_linger_interval(100);
+
+}  // namespace
 
 void AbstractServer::Core::use_runner(MakeRunner make) {
   make_runner_ = std::move(make);
@@ -15,8 +25,10 @@ void AbstractServer::Core::use_runner(MakeRunner make) {
 }
 
 void AbstractServer::Core::end_runner() noexcept {
+  linger_.close();      // what lingers may count in the runner's memory
   own_runner_.reset();  // what still runs uses both pointers
   runner_ = &detail::inline_runner();
+  linger_.close();             // those of the last tasks
   counters_ = &own_counters_;  // they may have been the runner's
 }
 
@@ -29,10 +41,35 @@ std::size_t AbstractServer::Core::requests_running() const {
   return processes ? processes->requests(requests_here()) : requests_here();
 }
 
+std::size_t AbstractServer::Core::handlers_here() const {
+  const std::size_t requests = live_requests_.size();
+  return std::max(requests - std::min(requests, linger_.size()), runner().running());
+}
+
+/// For when there is no serving loop any more, which would look after the connections that linger.
+bool AbstractServer::Core::wait_for_connections(time_point deadline) {
+  for (;;) {
+    linger_.serve();
+    const auto next_look = detail::now() + (linger_.size() > 0 ? linger_interval : no_linger_interval);
+    if (live_requests_.wait_until_none(std::min(deadline, next_look))) return true;
+    if (detail::now() >= deadline || drain_hurried_) return false;
+  }
+}
+
 bool AbstractServer::Core::wait_for_requests(time_point deadline) {
   detail::Processes* const processes = runner().processes();
-  return live_requests_.wait_until_none(deadline) && runner().wait_until_idle(deadline) &&
+  return wait_for_connections(deadline) && runner().wait_until_idle(deadline) &&
          (!processes || processes->wait_until_none(deadline));
+}
+
+void AbstractServer::Core::end_connection(Connection& request) noexcept {
+  const ServerOptions& options = server_.options();
+  if (!detail::Lingering::begins_with(request) || !options.linger_timeout) return;
+  if (is_child_) {
+    detail::Lingering(std::move(request), options, detail::now()).finish();
+  } else if (const auto error = detail::error_of([&] { linger_.add(request, options); })) {
+    server_.log(LogLevel::error, [&] { return "a connection is closed at once: " + detail::describe(error); });
+  }
 }
 
 std::size_t AbstractServer::Core::abort_requests(bool last_resort) noexcept {
@@ -41,9 +78,9 @@ std::size_t AbstractServer::Core::abort_requests(bool last_resort) noexcept {
   return aborted + runner().abort(last_resort);
 }
 
-void AbstractServer::Core::end_idle() noexcept {
-  live_requests_.end_idle();
-  if (detail::Processes* const processes = runner().processes()) processes->stop();
+void AbstractServer::Core::end_idle(detail::EndIdle when) noexcept {
+  live_requests_.end_idle(when);
+  if (detail::Processes* const processes = runner().processes()) processes->stop(when);
 }
 
 ServerStats AbstractServer::Core::stats() const {

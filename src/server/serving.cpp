@@ -37,7 +37,7 @@ void AbstractServer::Core::serve_forever(duration poll_interval) {
   const ServingRole role(*this);
   poll_interval_ = poll_interval;
   serve_until_stopped();
-  end_idle();
+  end_idle(detail::EndIdle::after_grace);
   if (drain_expected_) begin_expected_drain();
   take_backlog();
   throw_fatal_error();
@@ -47,7 +47,7 @@ void AbstractServer::Core::serve_until_stopped() {
   const auto stop_accepting = [this] {
     takes_requests_ahead_ = false;
     runner().stop_accepting(is_drain_wanted());
-    max_requests_ = 0;  // a drain goes on to the end of the backlog
+    max_requests_ = 0;            // a drain goes on to the end of the backlog
   };
   bool has_begun = false;
   try {
@@ -112,6 +112,7 @@ void AbstractServer::Core::handle_request() {
   const auto deadline = server_.timeout ? std::optional(deadline_after(*server_.timeout)) : std::nullopt;
   while (!lifecycle_.stop_requested()) {
     const ReadyDescriptors ready = wait(deadline, may_accept());
+    linger_.serve();
     if (ready.request) {
       server_.handle_request_noblock();
       break;
@@ -123,7 +124,7 @@ void AbstractServer::Core::handle_request() {
       break;
     }
   }
-  if (lifecycle_.stop_requested()) end_idle();
+  if (lifecycle_.stop_requested()) end_idle(detail::EndIdle::after_grace);
   throw_fatal_error();
 }
 
@@ -138,6 +139,7 @@ void AbstractServer::Core::throw_fatal_error() {
 
 void AbstractServer::Core::collect() {
   if (const auto error = detail::error_of([this] { runner().collect(); })) stop_with(error);
+  linger_.serve();
   if (is_worn_out()) request_stop();
 }
 
@@ -160,8 +162,10 @@ AbstractServer::Core::ReadyDescriptors AbstractServer::Core::wait(std::optional<
     return {.request = !lifecycle_.stop_requested(), .anything = true};
   }
   const detail::Runner::Watch runner = this->runner().watch();
-  pollfd watched[3] = {{wake_.get(), POLLIN, 0}, {runner.descriptor, POLLIN, 0}, {-1, POLLIN, 0}};
-  time_point deadline = limit.value_or(time_point::max());
+  const detail::LingerSet::Watch lingering = linger_.watch();
+  pollfd watched[4] = {
+      {wake_.get(), POLLIN, 0}, {runner.descriptor, POLLIN, 0}, {-1, POLLIN, 0}, {lingering.descriptor, POLLIN, 0}};
+  time_point deadline = std::min(limit.value_or(time_point::max()), lingering.deadline);
   if (runner.interval) deadline = std::min(deadline, deadline_after(*runner.interval));
   if (when_ready_ && is_booting()) deadline = std::min(deadline, deadline_after(readiness_interval));
   if (for_requests) {
@@ -170,7 +174,7 @@ AbstractServer::Core::ReadyDescriptors AbstractServer::Core::wait(std::optional<
     deadline = std::min(deadline, *pause_end);
   }
   // If nothing comes, or a signal does, the caller looks again.
-  if (::poll(watched, 3, detail::milliseconds_until(deadline)) <= 0) return {};
+  if (::poll(watched, 4, detail::milliseconds_until(deadline)) <= 0) return {};
   if (watched[0].revents != 0) {
     std::uint64_t count = 0;
     [[maybe_unused]] const ssize_t result = ::read(wake_.get(), &count, sizeof count);

@@ -29,13 +29,13 @@ bool AbstractServer::Core::stop_requested() const noexcept {
   return processes && processes->stop_requested();
 }
 
-void AbstractServer::Core::begin_stop() noexcept {
+void AbstractServer::Core::begin_stop(detail::EndIdle when) noexcept {
   request_stop();
-  end_idle();
+  end_idle(when);
 }
 
 void AbstractServer::Core::shutdown() {
-  begin_stop();
+  begin_stop(detail::EndIdle::at_once);
   if (!called_from_within()) lifecycle_.wait_for_serving_thread(time_point::max());
 }
 
@@ -67,10 +67,10 @@ DrainResult AbstractServer::Core::drain(duration limit) {
   return result;
 }
 
-/// As `begin_stop()`, and the serving thread takes the backlog before it ends.
+/// The serving thread takes the backlog before it ends.
 void AbstractServer::Core::begin_drain() {
   lifecycle_.want_backlog();
-  begin_stop();
+  begin_stop(detail::EndIdle::after_grace);
 }
 
 /// Leaves what is in the backlog, and aborts what runs. Returns how many requests that are.

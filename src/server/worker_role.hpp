@@ -11,9 +11,10 @@ namespace sockserv::inline abi_0::detail {
 
 /// What a parent tells its workers.
 enum class WorkerCommand : char {
-  stop = 's',   ///< Accept no more, finish, exit.
-  drain = 'd',  ///< Take the backlog, then do the same.
-  abort = 'a',  ///< Abort what still runs, and answer how many requests that was.
+  finish = 'f',  ///< Accept no more, finish, exit. Idle connections end, new ones after their grace.
+  stop = 's',    ///< The same, and new ones end at once.
+  drain = 'd',   ///< Take the backlog, then `finish`.
+  abort = 'a',   ///< Abort what still runs, and answer how many requests that was.
 };
 
 /// What a server in a worker process has from its parent: its share of the limits, and the ways to reach the parent.

@@ -57,23 +57,28 @@ void LiveRequest::leave() noexcept {
 // It sees that idle requests are to end, or end_idle() sees that it is one.
 LiveRequest::Idle::Idle(LiveRequest* request) noexcept : request_(request) {
   if (!request) return;
-  request->idle_ = true;
-  if (request->all_ && request->all_->ends_idle_) request->end_if_silent();
+  request->idle_ = request->is_new_ ? IdleState::is_new : IdleState::idle;
+  LiveRequests* const all = request->all_;
+  if (all && (request->is_new_ ? all->ends_new_ : all->ends_idle_)) request->end_if_silent();
 }
 
-void LiveRequest::end_if_silent() const noexcept {
-  if (descriptor_ >= 0 && !is_readable(descriptor_)) ::shutdown(descriptor_, SHUT_RD);
+std::chrono::steady_clock::duration LiveRequest::grace() const noexcept { return all_->grace_; }
+
+void LiveRequest::end_if_silent() noexcept {
+  if (descriptor_ < 0 || is_readable(descriptor_)) return;
+  note_receiving_ended();
+  ::shutdown(descriptor_, SHUT_RD);
 }
 
-void LiveRequest::fold(Count& own, Count Counters::* total) noexcept {
+void LiveRequest::fold(Count& own, Total total) noexcept {
   if (!all_) return;
   const std::scoped_lock lock(all_->mutex_);
   hand_in(own, total);
 }
 
 /// With the lock held, so that nobody who adds up all bytes finds these in both places, or in neither.
-void LiveRequest::hand_in(Count& own, Count Counters::* total) noexcept {
-  const std::uint64_t bytes = own.load(std::memory_order_relaxed);
+void LiveRequest::hand_in(Count& own, Total total) noexcept {
+  const std::uint32_t bytes = own.load(std::memory_order_relaxed);
   if (bytes == 0) return;
   if (counters_) count(counters_->*total, bytes);
   own.store(0, std::memory_order_relaxed);
@@ -129,11 +134,17 @@ LiveRequests::AbortAction::~AbortAction() {
   all_.abort_actions_.erase(place_);
 }
 
-void LiveRequests::end_idle() {
+void LiveRequests::end_idle(EndIdle when) {
   const std::scoped_lock lock(mutex_);
-  if (ends_idle_.exchange(true)) return;  // those that have become idle since have seen it
-  for (const LiveRequest* request = first_; request; request = request->next_) {
-    if (request->idle_) request->end_if_silent();
+  const bool at_once = when == EndIdle::at_once;
+  // Those that have become idle since have seen it.
+  if (ends_idle_.exchange(true) && (!at_once || ends_new_)) return;
+  if (at_once) ends_new_ = true;
+  for (LiveRequest* request = first_; request; request = request->next_) {
+    const LiveRequest::IdleState state = request->idle_;
+    if (state == LiveRequest::IdleState::idle || (at_once && state == LiveRequest::IdleState::is_new)) {
+      request->end_if_silent();
+    }
   }
 }
 

@@ -22,7 +22,7 @@ PLACES = {
     "base": """
         error export fwd log options version detail/clock detail/counters detail/deadline detail/descriptor
         detail/input_buffer detail/once_a_second detail/processors detail/settings detail/shared_memory detail/text
-        detail/view_iterator detail/wait_limit""",
+        detail/idle detail/view_iterator detail/wait_limit""",
     "socket": "address detail/packet_info",
     "transport": """
         await detail/admission detail/contexts detail/fibers_settings detail/live_requests detail/request_scope

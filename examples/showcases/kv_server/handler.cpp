@@ -70,11 +70,8 @@ void Handler::wait_for_reader() {
   while (replies_.size() > limits.unread / 2) {
     sockserv::error_code error;
     replies_.remove_prefix(request.write_some(replies_.buffers(), error));
-    if (error == sockserv::errc::timed_out) {
-      give_up();
-    } else {
-      sockserv::detail::check(error, "kv_server");
-    }
+    if (error == sockserv::errc::timed_out) return give_up();
+    sockserv::detail::check(error, "kv_server");
   }
   request.settimeout(timeout);
   send_at_ = replies_.size() + enough_replies;
@@ -90,6 +87,7 @@ void Handler::give_up() {
                           " bytes of them wait; --max-unread allows " + std::to_string(limits.unread));
   session_.ended = true;
   replies_.clear();
+  request.close();  // here, or it would linger until the client has sent all
 }
 
 /// Sends all replies. What the client still sends is dropped: it may read only when it has sent everything.

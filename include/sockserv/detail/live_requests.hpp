@@ -9,6 +9,7 @@
 #include <list>
 #include <mutex>
 #include <sockserv/detail/counters.hpp>
+#include <sockserv/detail/idle.hpp>
 #include <sockserv/export.hpp>
 #include <utility>
 
@@ -23,7 +24,7 @@ class SOCKSERV_EXPORT LiveRequest {
  public:
   /// At how many bytes a live request adds what it has to the server's counters: those of a process may be read by
   /// another, which does not see its requests.
-  static constexpr std::uint64_t fold_size = 65536;
+  static constexpr std::uint32_t fold_size = 65536;
 
   LiveRequest() noexcept = default;
   LiveRequest(const LiveRequest&) = delete;
@@ -31,8 +32,8 @@ class SOCKSERV_EXPORT LiveRequest {
   LiveRequest& operator=(LiveRequest&& other) noexcept;
   ~LiveRequest() { leave(); }
 
-  /// Enters `all`, which must outlive this, as must `counters`, where the request's bytes count. `descriptor` is what a
-  /// abort shuts down; -1: nothing.
+  /// Enters `all`, which must outlive this, as must `counters`, where the request's bytes count. `descriptor` is what
+  /// an abort shuts down; -1: nothing.
   void enter(LiveRequests& all, Counters& counters, int descriptor);
   /// The same for what is no request, such as a connection that a handler has made itself: it is shut down with the
   /// requests, and counts as none.
@@ -44,6 +45,16 @@ class SOCKSERV_EXPORT LiveRequest {
   void received(std::size_t bytes) noexcept { add(bytes_in_, bytes, &Counters::bytes_in); }
   void sent(std::size_t bytes) noexcept { add(bytes_out_, bytes, &Counters::bytes_out); }
 
+  /// From now on, its client's first request is waited for; or no longer, because the grace for that is over.
+  void set_new(bool is_new) noexcept { is_new_ = is_new; }
+  bool is_new() const noexcept { return is_new_; }
+  /// Returns that grace. Only of a request that has entered.
+  std::chrono::steady_clock::duration grace() const noexcept;
+
+  /// Notes that this side has ended what can be received, so that the end of it says nothing of the client.
+  void note_receiving_ended() noexcept { receiving_ended_.store(true, std::memory_order_relaxed); }
+  bool has_ended_receiving() const noexcept { return receiving_ended_.load(std::memory_order_relaxed); }
+
   /// For as long as this lives, nothing has been asked that is not answered: `end_idle()` ends the connection, unless
   /// there is something to read.
   class Idle {
@@ -53,7 +64,7 @@ class SOCKSERV_EXPORT LiveRequest {
     Idle(const Idle&) = delete;
     Idle& operator=(const Idle&) = delete;
     ~Idle() {
-      if (request_) request_->idle_.store(false, std::memory_order_relaxed);
+      if (request_) request_->idle_.store(IdleState::none, std::memory_order_relaxed);
     }
 
    private:
@@ -65,18 +76,23 @@ class SOCKSERV_EXPORT LiveRequest {
 
  private:
   friend class LiveRequests;
-  using Count = std::atomic<std::uint64_t>;
+  // Less than `fold_size`, and what one system call moves: less than 2 GiB.
+  using Count = std::atomic<std::uint32_t>;
+  enum class IdleState : unsigned char { none, is_new, idle };
 
-  void add(Count& own, std::size_t bytes, Count Counters::* total) noexcept {
-    const std::uint64_t sum = own.load(std::memory_order_relaxed) + bytes;  // not atomic as a whole: one thread adds
+  using Total = std::atomic<std::uint64_t> Counters::*;
+
+  void add(Count& own, std::size_t bytes, Total total) noexcept {
+    // Not atomic as a whole: one thread adds.
+    const std::uint32_t sum = own.load(std::memory_order_relaxed) + static_cast<std::uint32_t>(bytes);
     own.store(sum, std::memory_order_relaxed);
     if (sum >= fold_size) [[unlikely]]
       fold(own, total);
   }
-  void fold(Count& own, Count Counters::* total) noexcept;
-  void hand_in(Count& own, Count Counters::* total) noexcept;
+  void fold(Count& own, Total total) noexcept;
+  void hand_in(Count& own, Total total) noexcept;
   void take_place_of(LiveRequest& other) noexcept;
-  void end_if_silent() const noexcept;
+  void end_if_silent() noexcept;
   void link_to(LiveRequests& all, int descriptor) noexcept;
 
   LiveRequests* all_ = nullptr;
@@ -84,7 +100,9 @@ class SOCKSERV_EXPORT LiveRequest {
   LiveRequest* previous_ = nullptr;
   LiveRequest* next_ = nullptr;
   int descriptor_ = -1;
-  std::atomic<bool> idle_ = false;
+  std::atomic<IdleState> idle_ = IdleState::none;
+  std::atomic<bool> receiving_ended_ = false;
+  bool is_new_ = false;  // the handler's thread's
   Count bytes_in_ = 0;
   Count bytes_out_ = 0;
 };
@@ -129,7 +147,9 @@ class SOCKSERV_EXPORT LiveRequests {
 
   /// From now on, ends what the clients of idle requests send, which wakes those who wait for it. Where something has
   /// come that has not been read, there is a request, and it may go on.
-  void end_idle();
+  void end_idle(EndIdle when);
+  /// Sets how long the first request of a client is waited for before the connection is idle.
+  void set_grace(std::chrono::steady_clock::duration grace) noexcept { grace_ = grace; }
 
   /// Shuts down the socket of each, which wakes those that wait on it; returns how many requests there were.
   std::size_t shut_all_down();
@@ -161,6 +181,8 @@ class SOCKSERV_EXPORT LiveRequests {
   mutable bool room_wanted_ = false;  // has_room() has said no
   bool aborted_ = false;
   std::atomic<bool> ends_idle_ = false;  // changed with the mutex held
+  std::atomic<bool> ends_new_ = false;   // as well
+  std::chrono::steady_clock::duration grace_{};
   std::list<std::function<void()>> abort_actions_;
 };
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <sockserv/detail/idle.hpp>
 #include <sockserv/detail/task.hpp>
 #include <sockserv/export.hpp>
 
@@ -46,11 +47,12 @@ class SOCKSERV_EXPORT Processes {
   /// Makes `wait_until_none()` return at once, now and from now on. Async-signal-safe.
   virtual void stop_waiting() noexcept = 0;
 
+  /// Tells the processes that the server stops, and which idle connections they are to end.
+  virtual void stop(EndIdle) noexcept {}
+
   /// @name For processes that serve one request each
   /// @{
 
-  /// Tells the processes that the server stops.
-  virtual void stop() noexcept {}
   /// In such a process: returns true once it has been told so.
   virtual bool stop_requested() const noexcept { return false; }
   /// Called in such a process when its handler is about to wait for the next request of this connection: from then on

@@ -57,7 +57,7 @@ struct ForksSettings {
   /// Called before each fork, and after it in the parent and in the child.
   std::function<void(boost::asio::execution_context::fork_event)> notify;
   /// In a child: ends the requests that are idle.
-  std::function<void()> end_idle;
+  std::function<void(EndIdle)> end_idle;
   /// Has the server count there from now on: in memory that it shares with the children.
   std::function<void(Counters&)> count_in;
 };

@@ -84,6 +84,9 @@ class SOCKSERV_EXPORT Transport {
   /// Returns true if there is something to receive (or the end of it), so that receiving need not wait.
   virtual bool has_input(int descriptor) noexcept;
 
+  /// Tells the transport that its connection uses the descriptor without it from now on.
+  virtual void release(int /*descriptor*/) noexcept {}
+
   /// Tells the transport which timeouts its connection has from now on. One that blocks in the kernel has the kernel
   /// know them too: an operation without a deadline is then still one system call.
   virtual void timeouts_changed(int descriptor, const Timeouts& timeouts, error_code& error) noexcept;

@@ -22,6 +22,7 @@ class TransportWrapper : public Transport {
   void wait_until_ready(int descriptor, short events, WaitLimit limit, error_code& error) noexcept final;
   bool has_buffered() const noexcept final { return holds_input() || inner_->has_buffered(); }
   bool has_input(int descriptor) noexcept final { return has_buffered() || inner_->has_input(descriptor); }
+  void release(int descriptor) noexcept final { inner_->release(descriptor); }
   void timeouts_changed(int descriptor, const Timeouts& timeouts, error_code& error) noexcept final;
 
   /// Puts this around the transport of a connection. `owned` is that transport, if it is a wrapper itself.

@@ -99,7 +99,7 @@ class ForkingMixIn : public detail::ForkingServer<Server> {
             {.max_children = [this] { return most_children(); },
              .fork = [this](detail::ClosedTogether& unneeded) { return this->fork_process(unneeded); },
              .notify = [this](boost::asio::execution_context::fork_event event) { this->notify_fork(event); },
-             .end_idle = [this] { this->live_requests().end_idle(); },
+             .end_idle = [this](detail::EndIdle when) { this->live_requests().end_idle(when); },
              .count_in = [this](detail::Counters& counters) { this->count_in(counters); }});
       }};
 };

@@ -268,6 +268,8 @@ class SOCKSERV_EXPORT AbstractServer {
   void accept_succeeded() noexcept;
   /// Accounts for a new request until it ends. No value: its address has as many connections as it may have.
   std::optional<detail::Admission> admit(const Address& client_address, bool is_connection);
+  /// Ends the sending direction of a connection. If it has to linger, takes it away: then it is closed here.
+  void end_connection(Connection& request) noexcept;
   void count_rejected(Rejection reason, const Address& client_address) noexcept;
   detail::Counters& counters() noexcept;
   /// @}

@@ -123,7 +123,9 @@ class BaseServer : public AbstractServer {
   /// constructor, needs `construct_handlers_with()` or a `handler_factory` too, for the check at the start.
   virtual void finish_request(request_type& request, const Address& client_address);
 
-  /// Ends a request: for a connection, ends the sending direction and then calls `close_request()`.
+  /// Ends a request: for a connection, ends the sending direction, and then calls `close_request()`. A connection that
+  /// has to linger (`ServerOptions::linger_timeout`) is taken away before that: `close_request()` gets one that is
+  /// closed.
   virtual void shutdown_request(request_type& request) { close_request(request); }
 
   /// Lets go of a request: closes a connection.
@@ -158,6 +160,10 @@ class BaseServer : public AbstractServer {
 
   /// Rejects a request: counts it, calls `request_rejected()`, and shuts it down.
   void reject(request_type& request, const Address& client_address, Rejection reason) {
+    if constexpr (std::is_same_v<request_type, Connection>) {
+      // It does not count for its address, so it must not stay.
+      if (reason == Rejection::per_address) request.may_linger_ = false;
+    }
     request.admission_.withdraw();
     this->count_rejected(reason, client_address);
     request_rejected(request, client_address, reason);
@@ -341,11 +347,10 @@ bool BaseServer<Handler>::serve_request(request_type& request, const Address& cl
 
 template <class Handler>
 void BaseServer<Handler>::end_request(request_type& request) noexcept {
-  // Before the registry lets the request go: then the process may exit at once, and the request must have counted.
-  request.admission_.end();
   if (const auto error = detail::error_of([&] { shutdown_request(request); })) {
     log(LogLevel::error, [&] { return "shutdown_request failed: " + detail::describe(error); });
   }
+  request.admission_.end();  // if it is still there: a connection's ends when that is closed
 }
 
 }  // namespace sockserv::inline abi_0

@@ -65,8 +65,7 @@ class TCPServer : public BaseServer<Handler> {
 
   void shutdown_request(request_type& request) override {
     if constexpr (serves_streams) {
-      error_code ignored;  // the peer may have gone, or the handler have closed it
-      request.shutdown(SHUT_WR, ignored);
+      this->end_connection(request);
     }
     this->close_request(request);
   }

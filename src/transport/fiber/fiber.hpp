@@ -85,6 +85,7 @@ class Fiber final : public detail::Transport, public detail::Scheduler {
                         error_code& error) noexcept override;
   void send_to(int descriptor, std::string_view packet, const Address& address, const detail::Host& source,
                error_code& error) noexcept override;
+  void release(int descriptor) noexcept override;
   void wait_until_ready(int descriptor, short events, detail::WaitLimit limit, error_code& error) noexcept override;
   bool has_input(int descriptor) noexcept override;
   /// @}

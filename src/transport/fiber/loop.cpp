@@ -173,6 +173,10 @@ error_code Loop::watch(int descriptor, Fiber& fiber) noexcept {
   return result == 0 ? error_code() : detail::last_system_error();
 }
 
+void Loop::stop_watching(int descriptor) noexcept {
+  ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_DEL, descriptor, nullptr);
+}
+
 void Loop::watch_listener(int listener) {
   listener_ = listener;
   if (const error_code error = resume_watching()) detail::throw_error(error, "epoll_ctl");

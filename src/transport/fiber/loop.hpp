@@ -95,6 +95,8 @@ class Loop {
 
   /// Tells the fiber of everything that happens to this descriptor, until that is closed.
   error_code watch(int descriptor, Fiber& fiber) noexcept;
+  /// Tells it no more. The descriptor is still open.
+  void stop_watching(int descriptor) noexcept;
   /// Has the fiber run when those before it have had their turn.
   void make_ready(Fiber& fiber) noexcept;
   /// Has the fiber told when the time has come; calling it again can only make that earlier, until it has come.

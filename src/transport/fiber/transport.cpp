@@ -136,6 +136,12 @@ std::size_t Fiber::send_file(int descriptor, int file, std::uint64_t offset, std
              : sent;
 }
 
+void Fiber::release(int descriptor) noexcept {
+  if (watched_ != descriptor) return;
+  loop_.stop_watching(descriptor);
+  watched_ = -1;
+}
+
 void Fiber::send_to(int descriptor, std::string_view packet, const Address& address, const detail::Host& source,
                     error_code& error) noexcept {
   if (!runs_here()) return detail::blocking().send_to(descriptor, packet, address, source, error);

@@ -26,6 +26,12 @@ TEST_CASE("a value that makes no sense is refused by the field's name") {
   }
   CHECK_NOTHROW(detail::validate({.idle_timeout = 1ns, .request_timeout = 1ns, .prepare_timeout = 1ns}));
   CHECK_NOTHROW(detail::validate({.prepare_timeout = std::nullopt}));
+  CHECK_NOTHROW(detail::validate({.first_request_grace = 0s, .linger_timeout = 1ns, .linger_limit = 0}));
+  CHECK_NOTHROW(detail::validate({.linger_timeout = std::nullopt}));
+  CHECK_THROWS_WITH_AS(detail::validate({.linger_timeout = 0s}), doctest::Contains("linger_timeout"),
+                       std::invalid_argument);
+  CHECK_THROWS_WITH_AS(detail::validate({.first_request_grace = -1s}), doctest::Contains("first_request_grace"),
+                       std::invalid_argument);
   CHECK_THROWS_WITH_AS(detail::validate({.prepare_timeout = 0s}), doctest::Contains("prepare_timeout"),
                        std::invalid_argument);
   CHECK_THROWS_WITH_AS(detail::validate({.idle_timeout = 0s}), doctest::Contains("idle_timeout"),
@@ -54,6 +60,9 @@ TEST_CASE("the defaults are those that the documentation gives") {
   CHECK(options.max_connections_per_address == 0);
   CHECK(options.idle_timeout == std::nullopt);
   CHECK(options.prepare_timeout == 10s);
+  CHECK(options.first_request_grace == 1s);
+  CHECK(options.linger_timeout == 30s);
+  CHECK(options.linger_limit == 64 << 20);
   CHECK(options.request_timeout == std::nullopt);
   CHECK(options.min_receive_rate == 0);
 }

@@ -77,7 +77,7 @@ struct ForksRunner {
                              return child;
                            },
                        .notify = [](boost::asio::execution_context::fork_event) {},
-                       .end_idle = [] {},
+                       .end_idle = [](sockserv::detail::EndIdle) {},
                        .count_in = [](Counters&) {}});
   }
 };
