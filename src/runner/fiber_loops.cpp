@@ -46,6 +46,7 @@ void FiberLoops::start_loops() {
   if (!loops_.empty()) return;
   settings_ = get_settings_();
   observations_.assign(settings_.loops, {});
+  turns_.assign(settings_.loops, 0);
   std::vector<std::unique_ptr<fiber::Loop>> loops;
   loops.reserve(settings_.loops);
   for (std::size_t i = 0; i < settings_.loops; ++i) loops.push_back(std::make_unique<fiber::Loop>(*this, settings_));
@@ -174,6 +175,15 @@ void FiberLoops::collect() {
     }
   }
   last_look_ = watching_.exchange(anything) && !anything;
+}
+
+bool FiberLoops::is_responsive() {
+  bool all = true;
+  for (std::size_t i = 0; i < loops_.size(); ++i) {
+    const auto snapshot = loops_[i]->snapshot();
+    if (std::exchange(turns_[i], snapshot.turn) == snapshot.turn && snapshot.running) all = false;
+  }
+  return all;
 }
 
 void FiberLoops::report_stall(const Address& client, duration length) const {

@@ -37,6 +37,8 @@ class FiberLoops final : public Runner, public fiber::LoopOwner {
   /// Ends what tasks wait for, if that is not their connection; also what later ones will wait for.
   std::size_t abort(bool last_resort) noexcept override;
 
+  bool is_responsive() override;
+
   /// Asks for a look at the loops now and then, while any of them is busy.
   Watch watch() override;
   /// Looks for tasks that keep their loop.
@@ -83,6 +85,7 @@ class FiberLoops final : public Runner, public fiber::LoopOwner {
   std::atomic<bool> watching_ = false;
   bool last_look_ = false;  // the serving thread's, as are the observations
   std::vector<Observation> observations_;
+  std::vector<std::uint64_t> turns_;  // the serving thread's: where each loop was when `is_responsive()` was called
 
   ThreadPool offloaded_{[] {}};
 };

@@ -34,6 +34,9 @@ constexpr Seconds longest_delay = std::chrono::seconds(5);
 /// While one worker is on trial, others wait for it; this is how often the parent looks.
 constexpr milliseconds trial_interval(20);
 
+/// How long a worker that was aborted because it gave no sign of life may take to exit.
+constexpr Supervisor::duration kill_delay = std::chrono::seconds(1);
+
 /// A worker's thread answers at once, whatever its handlers do; but somebody may have stopped the whole process.
 constexpr milliseconds answer_limit(500);
 
@@ -102,6 +105,7 @@ pid_t Supervisor::start(const std::function<pid_t()>& fork, std::optional<Parent
     Worker& worker = workers_[index];
     const std::uint64_t accepted_before = slot.counters.accepted;
     slot.ready = false;
+    slot.beats = 0;
     const pid_t child = fork();
     if (child == 0) {
       for (Worker& sibling : workers_) sibling.channel.reset();
@@ -158,20 +162,29 @@ void Supervisor::has_exited(pid_t worker, std::optional<int> status) {
   WorkerSlot& slot = slots_.values()[index];
   const bool early = !has_served_well(index);
   const bool well = slot.ready && ended_well(status);
-  exited_.push_back({.id = worker, .status = status, .early = early, .well = well, .overdue = found->overdue});
+  exited_.push_back({.id = worker,
+                     .status = status,
+                     .early = early,
+                     .well = well,
+                     .overdue = found->overdue,
+                     .silent = found->aborted != time_point()});
   slot.running = 0;
   *found = Worker();
 }
 
-void Supervisor::supervise(duration boot_timeout) {
+void Supervisor::supervise(const WorkersSettings& settings) {
   note_proven();
-  while (const auto worker = next_overdue(boot_timeout)) children_.signal(*worker, SIGKILL);
+  while (const auto worker = next_overdue(settings.boot_timeout)) children_.signal(*worker, SIGKILL);
+  if (settings.worker_timeout) end_silent(*settings.worker_timeout);
   while (const auto exited = next_exited()) {
     const auto how = [&] {
       return "worker " + std::to_string(exited->id) + " " +
-             (exited->overdue ? "was not ready within its boot_timeout and was killed" : describe_exit(exited->status));
+             (exited->overdue  ? "was not ready within its boot_timeout and was killed"
+              : exited->silent ? "gave no sign of life within its worker_timeout and was killed"
+                               : describe_exit(exited->status));
     };
     if (exited->early) {
+      lacks_processes_ = false;
       died_early(how);
     } else {
       early_deaths_ = 0;
@@ -205,6 +218,39 @@ std::optional<pid_t> Supervisor::next_overdue(duration boot_timeout) {
   return std::nullopt;
 }
 
+void Supervisor::end_silent(duration worker_timeout) {
+  const time_point now = detail::now();
+  const duration since_last_look = now - std::exchange(last_look_, now);
+  for (std::size_t index = 0;; ++index) {
+    pid_t worker = 0;
+    int signal = 0;
+    {
+      const std::scoped_lock lock(mutex_);
+      if (index >= workers_.size()) return;
+      worker = workers_[index].id;
+      signal = signal_for(workers_[index], slots_.values()[index], worker_timeout, since_last_look);
+    }
+    if (signal != 0) children_.signal(worker, signal);
+    if (signal == SIGABRT) children_.signal(worker, SIGCONT);  // or one that was stopped would not notice
+  }
+}
+
+/// Returns what to send a worker; 0: nothing. With the mutex held.
+int Supervisor::signal_for(Worker& worker, const WorkerSlot& slot, duration worker_timeout, duration since_last_look) {
+  if (worker.id == 0) return 0;
+  if (worker.aborted != time_point()) return detail::now() - worker.aborted > kill_delay ? SIGKILL : 0;
+  const std::uint64_t beats = slot.beats;
+  if (beats == 0 || std::exchange(worker.beats, beats) != beats) {
+    worker.silence = {};
+    return 0;
+  }
+  // If this process was stopped itself, its workers may have been, too, and need time.
+  worker.silence += std::min(since_last_look, 2 * look_interval_of(worker_timeout));
+  if (worker.silence < worker_timeout - 2 * look_interval_of(worker_timeout)) return 0;
+  worker.aborted = detail::now();
+  return SIGABRT;
+}
+
 std::optional<Supervisor::Exited> Supervisor::next_exited() {
   const std::scoped_lock lock(mutex_);
   if (exited_.empty()) return std::nullopt;
@@ -214,6 +260,7 @@ std::optional<Supervisor::Exited> Supervisor::next_exited() {
 }
 
 void Supervisor::not_started(const std::exception_ptr& error) {
+  lacks_processes_ = true;
   died_early([&] { return "a worker could not be started: " + detail::describe(error); });
 }
 
@@ -231,12 +278,15 @@ void Supervisor::died_early(const std::function<std::string()>& how) {
 
 std::exception_ptr Supervisor::early_deaths_error(std::size_t limit) const {
   if (early_deaths_ < limit) return nullptr;
+  const std::scoped_lock lock(mutex_);
+  const auto serves = [](const Worker& each) { return each.id != 0 && each.proven; };
+  if (lacks_processes_ && std::any_of(workers_.begin(), workers_.end(), serves)) return nullptr;
   return std::make_exception_ptr(std::runtime_error(
       std::to_string(early_deaths_) + " workers in a row ended before they had served; the last: " + last_early_death_ +
       ". See what worker_started() needs, and what has been logged"));
 }
 
-std::optional<Supervisor::duration> Supervisor::look_interval(duration boot_timeout) const {
+std::optional<Supervisor::duration> Supervisor::look_interval(const WorkersSettings& settings) const {
   std::optional<duration> interval = children_.look_interval();
   const auto at_most = [&](duration limit) { interval = std::min(interval.value_or(limit), limit); };
   const std::scoped_lock lock(mutex_);
@@ -247,8 +297,10 @@ std::optional<Supervisor::duration> Supervisor::look_interval(duration boot_time
     if (worker.id == 0) {
       at_most(std::max<duration>(next_start_ - now, trial_interval));
     } else if (!slots[index].ready && !worker.overdue) {
-      at_most(std::max(boot_timeout - (now - worker.started), duration::zero()));
+      at_most(std::max(settings.boot_timeout - (now - worker.started), duration::zero()));
     }
+    if (worker.aborted != time_point()) at_most(kill_delay);
+    if (worker.id != 0 && settings.worker_timeout) at_most(look_interval_of(*settings.worker_timeout));
   }
   return interval;
 }

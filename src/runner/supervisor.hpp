@@ -24,6 +24,9 @@
 
 namespace sockserv::inline abi_0::detail {
 
+/// How often a worker gives a sign of life, and its parent looks for it.
+inline Runner::duration look_interval_of(Runner::duration worker_timeout) noexcept { return worker_timeout / 8; }
+
 /// The worker processes of one server, as the parent has them: started, watched, sent commands, replaced, reaped.
 ///
 /// @par Thread safety
@@ -50,12 +53,13 @@ class Supervisor {
   /// Returns true if a slot is free and it is time to start a worker there.
   bool is_one_due() const;
 
-  /// Looks at the workers that exited, and kills those that take too long to be ready.
-  void supervise(duration boot_timeout);
+  /// Looks at the workers that exited, and kills those that take too long to be ready, or give no sign of life.
+  void supervise(const WorkersSettings& settings);
   /// Returns how soon to do so even if no worker exits. No value: it can wait for that.
-  std::optional<duration> look_interval(duration boot_timeout) const;
-  /// Returns an error if this many workers in a row ended early: before they were ready, or within a second and without
-  /// having accepted anything. Null if not.
+  std::optional<duration> look_interval(const WorkersSettings& settings) const;
+  /// Returns an error if this many workers in a row ended early (before they were ready, or within a second and without
+  /// having accepted anything) or could not be started. Null if not, or if the last one could not be forked and another
+  /// still serves.
   std::exception_ptr early_deaths_error(std::size_t limit) const;
 
   void notify(WorkerCommand command) noexcept;
@@ -89,6 +93,10 @@ class Supervisor {
     std::size_t running_before = 0;  // requests, when it was told to abort them
     bool proven = false;             // it has served well, which is looked at only until it has
     bool overdue = false;            // killed because it was not ready in time
+
+    std::uint64_t beats = 0;  // when it was last looked at
+    duration silence{};       // how long it has given no sign of life, as far as this process has looked
+    time_point aborted{};     // when it was, for that
   };
   struct Exited {
     pid_t id;
@@ -96,6 +104,7 @@ class Supervisor {
     bool early;
     bool well;
     bool overdue;
+    bool silent;
   };
 
   void has_exited(pid_t worker, std::optional<int> status);
@@ -103,6 +112,8 @@ class Supervisor {
   void send_all(WorkerCommand command) const noexcept;
   std::optional<Exited> next_exited();
   std::optional<pid_t> next_overdue(duration boot_timeout);
+  void end_silent(duration worker_timeout);
+  int signal_for(Worker& worker, const WorkerSlot& slot, duration worker_timeout, duration since_last_look);
   void note_proven();
   void died_early(const std::function<std::string()>& how);
   std::optional<std::size_t> free_slot() const;
@@ -120,7 +131,9 @@ class Supervisor {
   // The serving thread's:
   std::size_t early_deaths_ = 0;
   std::string last_early_death_;
+  bool lacks_processes_ = false;  // the last one could not be forked
   time_point next_start_{};
+  time_point last_look_{};
   std::minstd_rand random_{std::random_device()()};
 };
 

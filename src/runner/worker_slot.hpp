@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <sockserv/detail/counters.hpp>
 
 namespace sockserv::inline abi_0::detail {
@@ -12,6 +13,7 @@ struct alignas(64) WorkerSlot {  // a cache line or more, so that workers do not
   Counters counters;
   std::atomic<std::size_t> running = 0;  // requests
   std::atomic<bool> ready = false;
+  std::atomic<std::uint64_t> beats = 0;  // signs of life; 0: the worker does not serve, and so gives none
 };
 
 }  // namespace sockserv::inline abi_0::detail

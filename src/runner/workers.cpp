@@ -14,6 +14,8 @@
 namespace sockserv::inline abi_0::detail {
 namespace {
 
+constexpr std::chrono::milliseconds shortest_worker_timeout(100);
+
 /// The runner in the parent of worker processes. It supervises them, and accepts nothing. The tasks that it is given
 /// (by `handle_request()`) it passes to the inner runner.
 class Workers final : public Runner, public Processes {
@@ -42,13 +44,13 @@ class Workers final : public Runner, public Processes {
     return inner_->abort(last_resort) + (last_resort ? supervisor_.kill() : supervisor_.abort());
   }
 
-  Watch watch() override { return {supervisor_.descriptor(), supervisor_.look_interval(hooks_.settings().boot_timeout)}; }
+  Watch watch() override { return {supervisor_.descriptor(), supervisor_.look_interval(hooks_.settings())}; }
   void collect() override {
     inner_->collect();
     supervisor_.collect();
     if (!replacing_) return;
     const WorkersSettings settings = hooks_.settings();
-    supervisor_.supervise(settings.boot_timeout);
+    supervisor_.supervise(settings);
     if (const auto error = supervisor_.early_deaths_error(settings.max_early_deaths)) std::rethrow_exception(error);
     start_due_workers();
   }
@@ -72,7 +74,7 @@ class Workers final : public Runner, public Processes {
     const auto begun = now();
     // Once a new worker is ready, it has the listener, and clients who keep coming must not keep the parent.
     for (std::size_t attempts = settings.max_early_deaths; is_wanted() && !supervisor_.is_one_ready_since(begun);) {
-      supervisor_.supervise(settings.boot_timeout);
+      supervisor_.supervise(settings);
       if (supervisor_.has_free_slot()) {
         if (attempts-- == 0) break;
         while (supervisor_.has_free_slot() && start_worker()) continue;
@@ -120,6 +122,9 @@ class Workers final : public Runner, public Processes {
             .running = parent.own_slot().running,
             .max_connections = settings.max_connections / settings.processes + (parent.own_index() < left_over ? 1 : 0),
             .max_requests = settings.max_requests,
+            .beats = parent.own_slot().beats,
+            .beat_interval =
+                settings.worker_timeout ? std::optional(look_interval_of(*settings.worker_timeout)) : std::nullopt,
             .listen = [&parent](auto handle) { parent.listen(std::move(handle)); },
             .started = hooks_.started,
             .ready = [&parent] { parent.own_slot().ready = true; },
@@ -142,6 +147,10 @@ void check(const WorkersSettings& settings) {
   require_within("processes", settings.processes, 1, most_processors);
   require_at_least_one("max_early_deaths", settings.max_early_deaths);
   require_positive("boot_timeout", settings.boot_timeout);
+  if (settings.worker_timeout && *settings.worker_timeout < shortest_worker_timeout) {
+    throw std::invalid_argument(
+        "worker_timeout is less than 100 ms, in which a healthy worker may give no sign of life");
+  }
   if (settings.max_connections > 0 && settings.max_connections < settings.processes) {
     throw std::invalid_argument("ServerOptions::max_connections is " + std::to_string(settings.max_connections) +
                                 ", and each of the " + std::to_string(settings.processes) + " processes needs one");

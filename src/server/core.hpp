@@ -147,6 +147,7 @@ class AbstractServer::Core final : public detail::Acceptor {
   bool has_room() const;
   bool is_worn_out() const noexcept;
   bool wait_for_connections(time_point deadline);
+  void give_sign_of_life();
 
   void begin_stop(detail::EndIdle when) noexcept;
   void begin_drain();
@@ -185,6 +186,7 @@ class AbstractServer::Core final : public detail::Acceptor {
   std::uint64_t accepted_before_ = 0;
   std::uint64_t max_requests_ = 0;            // after accepting this many it stops; 0: no limit
   const detail::WorkerRole* role_ = nullptr;  // null: this is no worker
+  time_point next_beat_{};
 
   duration drain_limit_ = duration::max();  // set before serving, as are the two below
   bool drain_expected_ = false;

@@ -47,6 +47,7 @@ void AbstractServer::Core::serve_until_stopped() {
   const auto stop_accepting = [this] {
     takes_requests_ahead_ = false;
     runner().stop_accepting(is_drain_wanted());
+    if (role_) role_->beats = 0;  // how long the rest may take is not the parent's concern
     max_requests_ = 0;            // a drain goes on to the end of the backlog
   };
   bool has_begun = false;
@@ -70,7 +71,9 @@ void AbstractServer::Core::begin_accepting() {
     role_->started();
   }
   runner().start(*this);
-  if (role_) role_->ready();
+  if (!role_) return;
+  if (role_->beat_interval) ++role_->beats;  // the first request may already keep the loop
+  role_->ready();
 }
 
 void AbstractServer::Core::loop() {
@@ -140,7 +143,16 @@ void AbstractServer::Core::throw_fatal_error() {
 void AbstractServer::Core::collect() {
   if (const auto error = detail::error_of([this] { runner().collect(); })) stop_with(error);
   linger_.serve();
+  if (role_ && role_->beat_interval) give_sign_of_life();
   if (is_worn_out()) request_stop();
+}
+
+/// For the parent of a worker.
+void AbstractServer::Core::give_sign_of_life() {
+  const time_point now = detail::now();
+  if (now < next_beat_ || lifecycle_.stop_requested()) return;
+  next_beat_ = deadline_after(*role_->beat_interval, now);
+  if (runner().is_responsive()) ++role_->beats;
 }
 
 void AbstractServer::Core::service() {
@@ -167,6 +179,7 @@ AbstractServer::Core::ReadyDescriptors AbstractServer::Core::wait(std::optional<
       {wake_.get(), POLLIN, 0}, {runner.descriptor, POLLIN, 0}, {-1, POLLIN, 0}, {lingering.descriptor, POLLIN, 0}};
   time_point deadline = std::min(limit.value_or(time_point::max()), lingering.deadline);
   if (runner.interval) deadline = std::min(deadline, deadline_after(*runner.interval));
+  if (role_ && role_->beat_interval && !lifecycle_.stop_requested()) deadline = std::min(deadline, next_beat_);
   if (when_ready_ && is_booting()) deadline = std::min(deadline, deadline_after(readiness_interval));
   if (for_requests) {
     watched[2].fd = listener();

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <sockserv/detail/counters.hpp>
+#include <sockserv/server/abstract.hpp>
 #include <sockserv/server/stats.hpp>
 
 namespace sockserv::inline abi_0::detail {
@@ -23,6 +25,8 @@ struct WorkerRole {
   std::atomic<std::size_t>& running;  ///< Where it keeps the number of its requests.
   std::size_t max_connections;        ///< Its share; 0: no limit.
   std::uint64_t max_requests;         ///< After accepting this many it stops; 0: no limit.
+  std::atomic<std::uint64_t>& beats;  ///< Where it counts its signs of life while it serves; 0 when it does not.
+  std::optional<AbstractServer::duration> beat_interval;  ///< How often it gives one. No value: never.
 
   /// Called before the worker serves: from then on each command of the parent is passed to the function, in a thread of
   /// its own, and what it returns is the answer to `abort`.

@@ -6,10 +6,15 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <csignal>
 #include <cstddef>
 #include <sockserv.hpp>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "support/serving.hpp"
 #include "support/support.hpp"
@@ -90,6 +95,38 @@ TEST_CASE("fork that fails is tried again, and then given up by a pre-forking se
   CHECK(said.find("2 workers in a row") != std::string::npos);
   CHECK(said.find("could not be started") != std::string::npos);
   CHECK(said.find("fork") != std::string::npos);
+}
+
+TEST_CASE("fork that fails costs a pre-forking server no worker that serves") {
+  Lines lines;
+  PreForkingTCPServer<Greets> server({"127.0.0.1", 0}, {.log = lines.sink()});
+  server.processes = 2;
+  server.max_early_deaths = 2;
+  std::exception_ptr error;
+  std::atomic<bool> lacks_processes = false;
+  std::thread serving([&] {
+    error = detail::error_of([&] {
+      server.call_when_ready([&] {
+        let_fork_fail();
+        lacks_processes = true;
+      });
+      server.serve_forever();
+    });
+  });
+  CHECK(eventually([&] { return lacks_processes && server.active_children().size() == 2; }));
+  CHECK(StreamClient(server.server_address()).read_all() == "hello\n");
+  CHECK(eventually([&] { return server.stats().completed == 1; }));
+  ::kill(*server.active_children().begin(), SIGKILL);
+  const auto failures = [&] {
+    const std::vector<std::string> all = lines.all();
+    return std::count_if(all.begin(), all.end(),
+                         [](const std::string& line) { return line.find("could not be started") != line.npos; });
+  };
+  CHECK(eventually([&] { return failures() > 2; }));
+  CHECK(StreamClient(server.server_address()).read_all() == "hello\n");
+  server.shutdown();
+  serving.join();
+  CHECK_FALSE(error);
 }
 
 }  // namespace

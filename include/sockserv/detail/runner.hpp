@@ -111,6 +111,10 @@ class SOCKSERV_EXPORT Runner {
   /// Returns true if a task that came now would run, or could be queued.
   virtual bool has_room() const { return true; }
 
+  /// Returns false if a thread that all tasks need has been kept by one of them since the last call. Called by the
+  /// thread that serves, now and then.
+  virtual bool is_responsive() { return true; }
+
   /// The number of tasks that this process runs or has queued.
   virtual std::size_t running() const = 0;
   /// Waits until none is left, or until the deadline; returns true if none is.

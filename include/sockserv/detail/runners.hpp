@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <sockserv/detail/fibers_settings.hpp>
 #include <sockserv/detail/runner.hpp>
 #include <sockserv/export.hpp>
@@ -69,6 +70,7 @@ struct WorkersSettings {
   std::size_t max_requests = 0;     ///< After accepting this many a worker is replaced. 0: no limit.
   std::size_t max_connections = 0;  ///< Of all workers together. 0: no limit.
   Runner::duration boot_timeout{};
+  std::optional<Runner::duration> worker_timeout = {};  ///< No value: workers are not watched.
   std::size_t max_early_deaths = 1;
 };
 struct WorkersHooks {

@@ -5,6 +5,7 @@
 #include <boost/asio/execution_context.hpp>
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <set>
 #include <sockserv/detail/forking_server.hpp>
 #include <sockserv/detail/processors.hpp>
@@ -38,8 +39,9 @@ namespace sockserv::inline abi_0 {
 /// The parent starts another one at once if the worker had served well, whatever ended it. After a worker that ended
 /// early (before it was ready, or within a second and without a request) it waits for a while, 100 ms at the most and
 /// twice as long each time, up to 5 s. When too many workers in a row ended early, `serve_forever()` tells the others
-/// to finish and throws. SIGTERM makes a worker accept no more, finish, and exit. When the parent exits, for whatever
-/// reason, the workers exit at once.
+/// to finish and throws. If it is the system that lacks processes, it goes on with the workers that there are, and
+/// tries again. SIGTERM makes a worker accept no more, finish, and exit. When the parent exits, for whatever reason,
+/// the workers exit at once.
 ///
 /// @par Stopping
 /// `shutdown()` has all workers accept no more, finish what they serve, and exit. `drain()` has them take the backlog
@@ -65,7 +67,15 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
   std::size_t max_requests_per_child = 0;
   /// How long a worker may take from its start to the end of `worker_started()`; then it is killed. Must be positive.
   AbstractServer::duration boot_timeout = std::chrono::seconds(60);
-  /// `serve_forever()` gives up when this many workers in a row ended early. At least 1.
+  /// How long a worker that serves may give no sign of life; then it is killed (by SIGABRT, and a second later by
+  /// SIGKILL), and another one takes its place. It may hang, or have been stopped (SIGSTOP). It gives signs of life as
+  /// long as its serving loop goes round, and under fibers as long as no handler keeps a loop. So without a mixin
+  /// within, a handler must not take that long; in threads and pools it may. What the worker was serving is lost, so
+  /// leave room for a debugger, and for a machine that swaps: half of this time is never taken for death. At least 100
+  /// ms; no value: workers are not watched.
+  std::optional<AbstractServer::duration> worker_timeout = {};
+  /// `serve_forever()` gives up when this many workers in a row ended early. Where the system has no room for another
+  /// process, that counts too, unless a worker is left that serves. At least 1.
   std::size_t max_early_deaths = 10;
   /// `server_close()` waits for the workers, and so for what they serve. If false, those that are left are killed when
   /// the server is destroyed.
@@ -97,6 +107,7 @@ class PreForkingMixIn : public detail::ForkingServer<Server> {
             .max_requests = max_requests_per_child,
             .max_connections = this->options().max_connections,
             .boot_timeout = boot_timeout,
+            .worker_timeout = worker_timeout,
             .max_early_deaths = max_early_deaths};
   }
 

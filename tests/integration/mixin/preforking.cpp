@@ -188,6 +188,67 @@ TEST_CASE("when the server gives up, the workers that serve finish") {
   CHECK(visit.client.read_all().empty());
 }
 
+/// Pre-forks servers of that kind, and watches the workers.
+template <class Server>
+struct UnderWatch : PreForkingMixIn<Server> {
+  explicit UnderWatch(Lines& lines) : PreForkingMixIn<Server>(loopback(), {.log = lines.sink()}) {
+    this->processes = 2;
+    this->worker_timeout = 400ms;
+  }
+  ~UnderWatch() override { this->server_close(); }
+  void worker_started() override { std::signal(SIGABRT, SIG_DFL); }  // not what doctest makes of it
+
+  bool replaces(pid_t worker) const {
+    return eventually([&] {
+      const std::set<pid_t> workers = this->active_children();
+      return workers.size() == 2 && !workers.contains(worker);
+    });
+  }
+};
+
+TEST_CASE_TEMPLATE("a worker that was stopped is replaced within its worker_timeout", Server, TCPServer<Obeys>,
+                   ThreadingTCPServer<Obeys>, FiberTCPServer<Obeys>) {
+  Lines lines;
+  UnderWatch<Server> server(lines);
+  const ServerThread background(server);
+  const Visit visit(server.server_address());
+  ::kill(visit.worker, SIGSTOP);
+  CHECK(server.replaces(visit.worker));
+  CHECK(lines.mention("worker " + std::to_string(visit.worker) + " gave no sign of life within its worker_timeout"));
+}
+
+TEST_CASE_TEMPLATE("a worker whose handler computes without end is replaced, where that keeps others", Server,
+                   TCPServer<Obeys>, FiberTCPServer<Obeys>) {
+  Lines lines;
+  UnderWatch<Server> server(lines);
+  if constexpr (requires { server.stall_threshold; }) server.stall_threshold = {};
+  const ServerThread background(server);
+  Visit visit(server.server_address());
+  visit.client.send("compute\n");
+  CHECK(server.replaces(visit.worker));
+}
+
+TEST_CASE_TEMPLATE("a worker that is healthy, or paused for a while, is not taken for dead", Server,
+                   ThreadingTCPServer<Obeys>, ThreadPoolTCPServer<Obeys>, FiberTCPServer<Obeys>) {
+  Lines lines;
+  UnderWatch<Server> server(lines);
+  server.worker_timeout = 2s;
+  const ServerThread background(server);
+  Visit visit(server.server_address());
+  const std::set<pid_t> workers = server.active_children();
+  if constexpr (!requires { server.loops; }) {
+    Visit computes(server.server_address());
+    computes.client.send("compute\n");
+  }
+  ::kill(visit.worker, SIGSTOP);
+  std::this_thread::sleep_for(900ms);  // a pause that is no death
+  ::kill(visit.worker, SIGCONT);
+  CHECK(visit.ask("alive\n") == "alive\n");
+  std::this_thread::sleep_for(1500ms);
+  CHECK(server.active_children() == workers);
+  server.kill_requests();
+}
+
 TEST_CASE("a worker that takes too long to start is killed and replaced") {
   static const Shared<std::atomic<int>> starts;
   struct SlowAtFirst : PreForkingTCPServer<Obeys> {
@@ -538,6 +599,7 @@ TEST_CASE("knobs that make no sense are refused before serving") {
   refuses("processes", [](auto& server) { server.processes = 0; });
   refuses("max_early_deaths", [](auto& server) { server.max_early_deaths = 0; });
   refuses("boot_timeout", [](auto& server) { server.boot_timeout = 0s; });
+  refuses("worker_timeout", [](auto& server) { server.worker_timeout = 0s; });
 }
 
 TEST_CASE("a worker that fails may be asked for its statistics by the log") {
