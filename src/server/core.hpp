@@ -134,6 +134,7 @@ class AbstractServer::Core final : public detail::Acceptor {
   bool is_drain_wanted() const noexcept { return lifecycle_.is_backlog_wanted() || drain_expected_; }
   void serve_until_stopped();
   void begin_accepting();
+  void warn_of_few_descriptors() const;
   void loop();
   bool is_booting() const;
   void announce_end();

@@ -1,14 +1,17 @@
 /// The serving loop.
 
 #include <poll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <sockserv/detail/deadline.hpp>
 #include <sockserv/detail/request_scope.hpp>
+#include <sockserv/detail/server_socket.hpp>
 #include <sockserv/detail/settings.hpp>
 #include <sockserv/error.hpp>
+#include <string>
 #include <utility>
 
 #include "serving_role.hpp"
@@ -20,6 +23,10 @@ using detail::deadline_after;
 
 /// How many requests the loop takes before it looks at anything else.
 constexpr int requests_at_a_time = 64;
+
+/// How many descriptors a server needs besides those of its connections, at least: standard streams, the listener, and
+/// a few of its loop.
+constexpr std::size_t descriptors_besides = 8;
 
 /// How often the loop looks whether the first worker is ready, if somebody waits for that.
 constexpr std::chrono::milliseconds readiness_interval(5);
@@ -71,9 +78,26 @@ void AbstractServer::Core::begin_accepting() {
     role_->started();
   }
   runner().start(*this);
+  warn_of_few_descriptors();
   if (!role_) return;
   if (role_->beat_interval) ++role_->beats;  // the first request may already keep the loop
   role_->ready();
+}
+
+/// A server whose limit of connections is higher than what the system allows meets the system's first, and must pause.
+void AbstractServer::Core::warn_of_few_descriptors() const {
+  rlimit allowed{};
+  const bool has_connections = server_.listener_.open_socket().is_stream();
+  const bool serves_elsewhere = server_.runner().processes() != nullptr;  // a child has one connection
+  const bool has_been_said = role_ && accepted_before_ > 0;               // by an earlier worker
+  if (!has_connections || serves_elsewhere || has_been_said || ::getrlimit(RLIMIT_NOFILE, &allowed) != 0) return;
+  if (max_connections_ <= allowed.rlim_cur - std::min<rlim_t>(allowed.rlim_cur, descriptors_besides)) return;
+  server_.log(LogLevel::warning, [&] {
+    return "max_connections is " + std::to_string(max_connections_) + ", but this process may open only " +
+           std::to_string(allowed.rlim_cur) +
+           " descriptors (RLIMIT_NOFILE): raise that, by ulimit -n or LimitNOFILE= of systemd, or lower "
+           "max_connections";
+  });
 }
 
 void AbstractServer::Core::loop() {

@@ -4,6 +4,7 @@
 #include <sockserv/detail/settings.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <limits>
 #include <sockserv.hpp>
@@ -135,6 +136,7 @@ TEST_CASE_TEMPLATE("the limits of ServerOptions at their ends, under every mixin
                                           .idle_timeout = longest,
                                           .request_timeout = longest,
                                           .prepare_timeout = longest,
+                                          .first_request_grace = longest,
                                           .min_receive_rate = largest});
   const auto set = [](Server& server) {
     if constexpr (requires { server.processes; }) server.processes = 1;
@@ -335,6 +337,24 @@ TEST_CASE_TEMPLATE("a handler that cannot be made is noticed when serving starts
   server.handler_factory = [] { return std::make_unique<NeedsAnArgument>("hello\n"); };
   const ServerThread background(server);
   CHECK(StreamClient(server.server_address()).read_line() == "hello\n");
+}
+
+TEST_CASE_TEMPLATE("more connections than the process may have descriptors are warned of", Server, TCPServer<Greets>,
+                   ThreadingTCPServer<Greets>, FiberTCPServer<Greets>) {
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit few{256, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  for (const std::size_t max_connections : {100U, 10'000U}) {
+    Lines lines;
+    {
+      Server server(loopback(), {.max_connections = max_connections, .log = lines.sink()});
+      const ServerThread background(server);
+      CHECK(StreamClient(server.server_address()).read_all() == "hello\n");
+    }
+    CHECK(lines.mention("may open only 256 descriptors") == (max_connections > 256));
+  }
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
 }
 
 }  // namespace

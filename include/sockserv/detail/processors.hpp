@@ -5,8 +5,9 @@
 
 namespace sockserv::inline abi_0::detail {
 
-/// How many processors this program may use: fewer than there are, where somebody has confined it
-/// (sched_setaffinity(2), a container's set of processors). At least 1.
+/// Returns how many processors this program may use: fewer than there are, where it is confined by its affinity
+/// (sched_setaffinity(2), a container's set of processors), or by the CPU quota of its control group (cgroups(7), as
+/// containers and service managers set it), rounded up. At least 1.
 SOCKSERV_EXPORT std::size_t processors() noexcept;
 
 }  // namespace sockserv::inline abi_0::detail
