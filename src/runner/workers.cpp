@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <sockserv/detail/clock.hpp>
 #include <sockserv/detail/runners.hpp>
 #include <sockserv/detail/settings.hpp>
@@ -51,7 +52,9 @@ class Workers final : public Runner, public Processes {
     if (!replacing_) return;
     const WorkersSettings settings = hooks_.settings();
     supervisor_.supervise(settings);
-    if (const auto error = supervisor_.early_deaths_error(settings.max_early_deaths)) std::rethrow_exception(error);
+    const auto error = supervisor_.early_deaths_error(settings.max_early_deaths);
+    if (!replacing_) return;
+    if (error) std::rethrow_exception(error);
     start_due_workers();
   }
 
@@ -61,7 +64,9 @@ class Workers final : public Runner, public Processes {
   bool wait_until_none(time_point deadline) override { return supervisor_.wait_until_none(deadline); }
   void stop_waiting() noexcept override { supervisor_.stop_waiting(); }
   void stop(EndIdle when) noexcept override {
-    if (when == EndIdle::at_once) supervisor_.notify(WorkerCommand::stop);
+    if (when != EndIdle::at_once) return;
+    replacing_ = false;  // before: the serving thread may see them exit before it hears that it has to stop
+    supervisor_.notify(WorkerCommand::stop);
   }
   bool is_ready() const override { return supervisor_.is_one_ready_since(time_point::min()); }
   void add_to(ServerStats& stats) const override { supervisor_.add_to(stats); }
@@ -134,7 +139,7 @@ class Workers final : public Runner, public Processes {
   const WorkersHooks hooks_;
   const std::unique_ptr<Runner> inner_;
   Supervisor supervisor_;
-  bool replacing_ = false;  // the serving thread's: workers that exit are replaced
+  std::atomic<bool> replacing_ = false;  // workers that exit are replaced
 };
 
 }  // namespace

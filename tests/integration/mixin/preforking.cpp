@@ -166,6 +166,20 @@ TEST_CASE("workers that cannot start are tried again, more and more slowly, and 
   }
 }
 
+TEST_CASE("workers that exit because the server is shut down have not ended early") {
+  for (int round = 0; round < 20; ++round) {
+    PreForkingTCPServer<Obeys> server(loopback(), quiet());
+    server.processes = 4;
+    server.max_early_deaths = 1;
+    std::exception_ptr error;
+    std::thread serving([&] { error = detail::error_of([&] { server.serve_forever(); }); });
+    const Visit visit(server.server_address());
+    server.shutdown();
+    serving.join();
+    CHECK_FALSE(error);
+  }
+}
+
 TEST_CASE("when the server gives up, the workers that serve finish") {
   static const Shared<std::atomic<int>> starts;
   struct OnlyTheFirst : PreForkingTCPServer<Obeys> {
