@@ -139,7 +139,6 @@ void AbstractServer::Core::handle_request() {
   const auto deadline = server_.timeout ? std::optional(deadline_after(*server_.timeout)) : std::nullopt;
   while (!lifecycle_.stop_requested()) {
     const ReadyDescriptors ready = wait(deadline, may_accept());
-    linger_.serve();
     if (ready.request) {
       server_.handle_request_noblock();
       break;
@@ -166,7 +165,6 @@ void AbstractServer::Core::throw_fatal_error() {
 
 void AbstractServer::Core::collect() {
   if (const auto error = detail::error_of([this] { runner().collect(); })) stop_with(error);
-  linger_.serve();
   if (role_ && role_->beat_interval) give_sign_of_life();
   if (is_worn_out()) request_stop();
 }
@@ -210,8 +208,9 @@ AbstractServer::Core::ReadyDescriptors AbstractServer::Core::wait(std::optional<
   } else if (const auto pause_end = accept_pause_.end()) {
     deadline = std::min(deadline, *pause_end);
   }
-  // If nothing comes, or a signal does, the caller looks again.
-  if (::poll(watched, 4, detail::milliseconds_until(deadline)) <= 0) return {};
+  const int ready = ::poll(watched, 4, detail::milliseconds_until(deadline));
+  linger_.serve();            // here, and not with each request that is accepted
+  if (ready <= 0) return {};  // if nothing comes, or a signal does, the caller looks again
   if (watched[0].revents != 0) {
     std::uint64_t count = 0;
     [[maybe_unused]] const ssize_t result = ::read(wake_.get(), &count, sizeof count);
