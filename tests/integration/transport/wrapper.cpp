@@ -82,15 +82,23 @@ struct Masked : Acting<Server> {
   }
 };
 
-TEST_CASE_TEMPLATE("wrapper: files read and write through it", Server, SERVERS_OF_ACTORS) {
-  Masked<Server> server([](StreamRequestHandler& handler) {
-    for (const std::string_view line : handler.rfile) handler.wfile.write(line);
-  });
+/// Sends each line back.
+void echoes(StreamRequestHandler& handler) {
+  for (const std::string_view line : handler.rfile) handler.wfile.write(line);
+}
+
+/// Talks to a server that echoes, through the mask.
+void check_masked_echo(AbstractServer& server) {
   const ServerThread background(server);
   StreamClient client(server.server_address());
   client.send(masked("one\ntwo\n"));
   client.shutdown_write();
   CHECK(masked(client.read_all()) == "one\ntwo\n");
+}
+
+TEST_CASE_TEMPLATE("wrapper: files read and write through it", Server, SERVERS_OF_ACTORS) {
+  Masked<Server> server(echoes);
+  check_masked_echo(server);
 }
 
 TEST_CASE_TEMPLATE("wrapper: a layer puts it around the transport before the handler exists", Server,
@@ -103,14 +111,8 @@ TEST_CASE_TEMPLATE("wrapper: a layer puts it around the transport before the han
       mask(request);
     }
   };
-  Layered server([](StreamRequestHandler& handler) {
-    for (const std::string_view line : handler.rfile) handler.wfile.write(line);
-  });
-  const ServerThread background(server);
-  StreamClient client(server.server_address());
-  client.send(masked("one\ntwo\n"));
-  client.shutdown_write();
-  CHECK(masked(client.read_all()) == "one\ntwo\n");
+  Layered server(echoes);
+  check_masked_echo(server);
 }
 
 TEST_CASE_TEMPLATE("wrapper: a handler may put it around its own transport, and another around that", Server,
