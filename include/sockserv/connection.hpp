@@ -305,8 +305,8 @@ class SOCKSERV_EXPORT Connection {
   detail::ClientLimits limits_;
   detail::Descriptor socket_;
   bool is_prepared_ = false;  // by the layers
-  bool has_ended_ = false;    // the client has: all that it sent was received
-  bool left_unread_ = false;  // the handler has ended, and its rfile held something
+  bool has_ended_ = false;    // the end of what the client sends was read
+  bool left_unread_ = false;  // the handler returned with unread bytes in rfile
   bool may_linger_ = true;
   detail::Transport* transport_;
   std::unique_ptr<detail::TransportWrapper> wrapper_;  // null, or what `transport_` points to

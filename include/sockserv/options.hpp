@@ -77,14 +77,14 @@ struct ServerOptions {
   /// reads it under an `InputFile::OneItem`. 0: no limit.
   std::size_t min_receive_rate = 0;
 
-  /// How long a connection may linger: when its handler has ended and something that its client sent is unread, the
-  /// server discards what still comes, until the client ends the connection too, so that the client gets the whole
-  /// answer. (To close at once would reset the connection, and so destroy what is on its way.) A client that neither
-  /// sends nor takes anything for two seconds is given up before. A connection that lingers takes no thread, process of
-  /// a pool, or fiber, but it counts; a child of `ForkingMixIn` waits for it itself. What comes after the connection
-  /// has been closed resets it all the same. Must be positive; no value: none lingers.
+  /// How long a connection may linger. If its handler returns while bytes from the client are unread, the server ends
+  /// the sending direction and discards what arrives until the client closes too, so that the client gets the whole
+  /// answer: closing at once would reset the connection and destroy what is still on its way. A client that neither
+  /// sends nor takes anything for two seconds is closed earlier. A lingering connection needs no thread and no fiber,
+  /// but counts for the limits; under `ForkingMixIn`, the child waits for it. Bytes that arrive after an ordinary close
+  /// still reset the connection. Must be positive; no value: none lingers.
   std::optional<std::chrono::steady_clock::duration> linger_timeout = std::chrono::seconds(30);
-  /// How much is discarded at most of what one client sends meanwhile, in bytes.
+  /// How much is discarded of what one lingering client sends, in bytes. A client that sends more is closed.
   std::size_t linger_limit = std::size_t{64} << 20;
 
   /// Where messages go. Must not be empty.

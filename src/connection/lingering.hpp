@@ -8,9 +8,9 @@
 
 namespace sockserv::inline abi_0::detail {
 
-/// A connection whose handler has ended while something that its client sent was unread. To close it now would reset
-/// it, and a reset destroys what the client has not yet read of the answer. So what still comes is discarded until the
-/// client ends the connection as well, or until a limit is reached (RFC 9112, 9.6).
+/// A connection whose handler has returned while bytes from the client were unread. Closing it now would reset it, and
+/// a reset destroys the part of the answer that has not reached the client. So whatever arrives is discarded until the
+/// client closes too, or until a limit is reached (RFC 9112, section 9.6).
 class Lingering {
  public:
   using duration = std::chrono::steady_clock::duration;
@@ -19,8 +19,8 @@ class Lingering {
   /// How long the client may neither send nor take anything.
   static constexpr duration patience = std::chrono::seconds(2);
 
-  /// Ends the sending direction of a connection whose handler has ended; returns true if it has to linger. If its
-  /// client has ended the other direction, neither is needed: to close it says the same.
+  /// Ends the sending direction of a connection whose handler has returned; returns true if it has to linger. If the
+  /// end of what the client sends was read, it does neither, because closing has the same effect.
   static bool begins_with(Connection& connection) noexcept;
 
   /// `options.linger_timeout` has a value.

@@ -14,8 +14,8 @@ class StopEvent {
 
   /// From now on the server stops, for all who share this. `at_once` may follow `after_grace`.
   void set(EndIdle when) noexcept;
-  /// Calls `action` in a thread of its own, once for each way in which the server is told to stop; never if there can
-  /// be no thread. For a process that ends by `_exit()`: the thread is not waited for.
+  /// Calls `action` in a thread of its own, at most once for each way of stopping; never if there can be no thread. For
+  /// a process that ends by `_exit()`: the thread is not waited for.
   void call_when_set(std::function<void(EndIdle)> action) const;
 
  private:

@@ -47,7 +47,7 @@ void AbstractServer::hurry_drain() noexcept { core_->hurry_drain(); }
 void AbstractServer::kill_requests() noexcept { core_->abort_requests(true); }
 void AbstractServer::server_close() {
   core_->server_close();
-  if (!core_->make_runner()) wait_for_runner();  // a mixin does it, if it is told to
+  if (!core_->make_runner()) wait_for_runner();  // a mixin does that itself, unless its knobs say otherwise
 }
 ServerState AbstractServer::state() const { return core_->state(); }
 bool AbstractServer::called_from_within() const noexcept { return core_->called_from_within(); }

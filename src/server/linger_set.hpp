@@ -16,8 +16,8 @@ namespace sockserv::inline abi_0::detail {
 
 class ClosedTogether;
 
-/// The connections of one process that linger. They need no thread: whoever serves, or waits for the server to end,
-/// calls `serve()`.
+/// The lingering connections of one process. They need no thread of their own: the serving loop calls `serve()`, and
+/// once it has ended, so does each function that waits for requests.
 ///
 /// @par Thread safety
 /// Safe.

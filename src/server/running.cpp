@@ -12,7 +12,8 @@
 namespace sockserv::inline abi_0 {
 namespace {
 
-/// How often to look after the connections that linger, and whether there are any, where no serving loop does.
+/// How often to look after lingering connections when there is no serving loop: if there are any, and if there are
+/// none.
 constexpr std::chrono::milliseconds linger_interval(10);
 constexpr std::chrono::milliseconds no_linger_interval(100);
 
@@ -46,7 +47,7 @@ std::size_t AbstractServer::Core::handlers_here() const {
   return std::max(requests - std::min(requests, linger_.size()), runner().running());
 }
 
-/// For when there is no serving loop any more, which would look after the connections that linger.
+/// Looks after lingering connections as well, because the serving loop has ended.
 bool AbstractServer::Core::wait_for_connections(time_point deadline) {
   for (;;) {
     linger_.serve();

@@ -15,7 +15,7 @@ using namespace acting;
 using namespace std::chrono_literals;
 using namespace support;
 
-/// Reads a line, and answers by so many bytes, whatever else the client has sent.
+/// Reads one line and answers with that many bytes.
 Action answers(std::size_t bytes) {
   return [bytes](StreamRequestHandler& handler) {
     handler.rfile.readline();

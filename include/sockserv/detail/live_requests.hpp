@@ -51,7 +51,7 @@ class SOCKSERV_EXPORT LiveRequest {
   /// Returns that grace. Only of a request that has entered.
   std::chrono::steady_clock::duration grace() const noexcept;
 
-  /// Notes that this side has ended what can be received, so that the end of it says nothing of the client.
+  /// Notes that the server itself shut down receiving: the end of the stream then says nothing about the client.
   void note_receiving_ended() noexcept { receiving_ended_.store(true, std::memory_order_relaxed); }
   bool has_ended_receiving() const noexcept { return receiving_ended_.load(std::memory_order_relaxed); }
 

@@ -116,11 +116,12 @@ SOCKSERV_EXPORT void check_authentication(const Authentication& authentication);
 ///     HmacAuthMixIn<ThreadingTCPServer<Echo>> server({"127.0.0.1", 9000});
 ///     server.authentication = {.key = key};
 ///
-/// The handshake runs where the handler will: in its thread, process or on its fiber; a client that is slow with it
-/// holds up nobody, except where there is no mixin. It goes around a mixin or inside one, with the same effect. For
-/// servers of streams. A client that does not prove it is disconnected, with one line in the log that says why, and
-/// counted in `ServerStats::authentication_failures`; limits such as `ServerOptions::idle_timeout` hold during the
-/// handshake.
+/// The handshake runs where the handler will: in its thread or process, or on its fiber. A client that is slow with it
+/// holds up nobody under `ThreadingMixIn` and `FiberMixIn`. In a pool, in child processes and in workers it takes a
+/// place until its time is over, so enough of such clients keep others waiting; without a mixin, one does. The layer
+/// goes around a mixin or inside one, with the same effect. For servers of streams. A client that does not prove it is
+/// disconnected, with one line in the log that says why, and counted in `ServerStats::authentication_failures`; limits
+/// such as `ServerOptions::idle_timeout` hold during the handshake.
 ///
 /// Requests that still run when the server is destroyed (of daemon threads, say) are aborted.
 template <detail::ServerClass Server>

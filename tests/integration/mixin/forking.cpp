@@ -38,8 +38,8 @@ TEST_CASE("the child has only what it needs: no listener, and SIGTERM ends it") 
   ForkingTCPServer<Look> server(loopback());
   StreamClient client(server.server_address());
   server.handle_request();
-  // Besides what was open before the server: the client's end (it lives in this process too), the connection, and the
-  // two by which it hears that the server stops.
+  // Besides what was open before the server: the client's end (it lives in this process too), the connection, and two
+  // eventfds that tell it when the server stops.
   CHECK(client.read_all() == "-1 default " + std::to_string(outside + 4));
   ::sigaction(SIGTERM, &before, nullptr);
   server.server_close();
