@@ -102,7 +102,10 @@ void Part::complete(const std::string& name, const std::string& expected_sha256)
 
 /// Once only: after that the name may be that of another transfer's part.
 void Part::remove() noexcept {
-  if (std::exchange(has_name_, false)) ::unlinkat(folder_.descriptor(), file_.name().c_str(), 0);
+  if (!std::exchange(has_name_, false)) return;
+  ::unlinkat(folder_.descriptor(), file_.name().c_str(), 0);
+  // The room is free now, and not only when the file is closed: the client is told before that.
+  [[maybe_unused]] const int result = ::ftruncate(file_.descriptor(), 0);
 }
 
 }  // namespace transfer

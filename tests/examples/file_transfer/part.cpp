@@ -1,6 +1,7 @@
 #include <11_file_transfer/part.hpp>  // first, to test that it is self-contained
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -97,6 +98,20 @@ TEST_CASE("a part that could not be written to the disk is not kept, because the
     error_for_files = 0;
     CHECK(scene.names() == Names{});
   }
+}
+
+TEST_CASE("a part that is removed gives up its room at once, though its file is still open") {
+  const Scene scene;
+  Part part = scene.part();
+  part.append("content");
+  struct stat status{};
+  const int same_file = ::open((scene.path / ".file.part").c_str(), O_RDONLY | O_CLOEXEC);
+  REQUIRE(::fstat(same_file, &status) == 0);
+  CHECK(status.st_size == 7);
+  CHECK_THROWS_AS(part.complete("file", sha256("something else")), Failure);
+  REQUIRE(::fstat(same_file, &status) == 0);
+  CHECK(status.st_size == 0);
+  ::close(same_file);
 }
 
 TEST_CASE("a part stays if it holds a byte") {
