@@ -20,6 +20,7 @@
 #include <sockserv/error.hpp>
 #include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
+#include <sockserv/preparation.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,7 @@
 namespace sockserv::inline abi_0 {
 
 namespace detail {
+class AwaitedClient;
 class Lingering;
 
 /// Asio's requirement of that name.
@@ -236,6 +238,7 @@ class SOCKSERV_EXPORT Connection {
  private:
   friend class ClientConnection;
   friend class InputFile;
+  friend class detail::AwaitedClient;
   friend class detail::Lingering;
   friend class StreamRequestHandler;
   friend void detail::wrap(Connection& connection, std::unique_ptr<detail::TransportWrapper> wrapper) noexcept;
@@ -261,18 +264,23 @@ class SOCKSERV_EXPORT Connection {
   }
 
   /// For as long as it lives, the layers before the handler have the connection, within their timeout.
-  class Preparation {
+  class InPreparation {
    public:
-    Preparation(Connection& connection, const ServerOptions& options) noexcept : limits_(connection.limits_) {
+    InPreparation(Connection& connection, const ServerOptions& options) noexcept : limits_(connection.limits_) {
       limits_.begin_preparation(options);
     }
-    Preparation(const Preparation&) = delete;
-    Preparation& operator=(const Preparation&) = delete;
-    ~Preparation() { limits_.end_preparation(); }
+    InPreparation(const InPreparation&) = delete;
+    InPreparation& operator=(const InPreparation&) = delete;
+    ~InPreparation() { limits_.end_preparation(); }
 
    private:
     detail::ClientLimits& limits_;
   };
+
+  void begin_preparation(std::unique_ptr<Preparation> preparation, const ServerOptions& options) noexcept {
+    preparation_ = std::move(preparation);
+    limits_.begin_preparation(options);
+  }
 
   void replace_client_address(const Address&, const Address& address) {
     client_address_ = std::make_unique<const Address>(address);
@@ -313,6 +321,7 @@ class SOCKSERV_EXPORT Connection {
   detail::Timeouts timeouts_;
   Address peer_;
   std::unique_ptr<const Address> client_address_;  // null, or that which a layer gave the request
+  std::unique_ptr<Preparation> preparation_;       // null, or what a layer began
 };
 
 }  // namespace sockserv::inline abi_0

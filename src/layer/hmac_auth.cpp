@@ -42,6 +42,8 @@ class TimeLimit {
   std::optional<Connection::duration> before_;
 };
 
+constexpr const char* too_slow = "it was not done within the timeout";
+
 [[noreturn]] void fail(const std::string& reason) { throw authentication_error(reason); }
 
 void send(Connection& request, TimeLimit& limit, std::string_view bytes) {
@@ -50,6 +52,24 @@ void send(Connection& request, TimeLimit& limit, std::string_view bytes) {
     bytes.remove_prefix(request.send(boost::asio::buffer(bytes)));
   }
 }
+
+/// The part of the handshake that is done before its client is awaited.
+class Begun final : public Preparation {
+ public:
+  explicit Begun(const Authentication& authentication)
+      : handshake_(layer::make_handshake(authentication, AuthenticationRole::server, layer::fill_randomly)),
+        deadline_(detail::deadline_after(authentication.time_limit)) {}
+
+  bool has_enough(std::string_view received) const override { return received.size() >= handshake_->wanted(); }
+  time_point deadline() const override { return deadline_; }
+  std::exception_ptr error() const override { return std::make_exception_ptr(authentication_error(too_slow)); }
+
+  layer::Handshake& handshake() noexcept { return *handshake_; }
+
+ private:
+  std::unique_ptr<layer::Handshake> handshake_;
+  time_point deadline_;
+};
 
 /// Moves bytes between the two until the handshake has ended; true if the peer has not ended it before.
 bool drive(layer::Handshake& handshake, Connection& request, TimeLimit& limit) {
@@ -63,6 +83,24 @@ bool drive(layer::Handshake& handshake, Connection& request, TimeLimit& limit) {
     if (count == 0) return false;
     handshake.take({space.data(), count});
   }
+}
+
+/// Does something with the peer, and says in an `authentication_error` what went wrong with it.
+template <class Action>
+auto attempt(const Action& action) {
+  try {
+    return action();
+  } catch (const timeout_error&) {
+    fail(too_slow);
+  } catch (const peer_gone_error& gone) {
+    fail("the peer has gone: " + gone.code().message());
+  }
+}
+
+void finish(layer::Handshake& handshake, Connection& request, steady_clock::time_point deadline) {
+  TimeLimit limit(request, deadline);
+  if (!attempt([&] { return drive(handshake, request, limit); })) fail("the peer has closed the connection");
+  if (handshake.failure()) fail(handshake.failure());
 }
 
 }  // namespace
@@ -91,17 +129,21 @@ void detail::check_authentication(const Authentication& authentication) {
 
 void authenticate(Connection& request, const Authentication& authentication, AuthenticationRole role) {
   const auto handshake = layer::make_handshake(authentication, role, layer::fill_randomly);
-  TimeLimit limit(request, detail::deadline_after(authentication.time_limit));
-  bool finished = false;
-  try {
-    finished = drive(*handshake, request, limit);
-  } catch (const timeout_error&) {
-    fail("it was not done within the timeout");
-  } catch (const peer_gone_error& gone) {
-    fail("the peer has gone: " + gone.code().message());
-  }
-  if (!finished) fail("the peer has closed the connection");
-  if (handshake->failure()) fail(handshake->failure());
+  finish(*handshake, request, detail::deadline_after(authentication.time_limit));
+}
+
+/// A new connection has room for it, so this does not wait.
+std::unique_ptr<Preparation> detail::begin_authentication(Connection& request, const Authentication& authentication) {
+  auto begun = std::make_unique<Begun>(authentication);
+  attempt([&] { request.sendall(begun->handshake().take_output()); });
+  return begun;
+}
+
+void detail::finish_authentication(Connection& request, const Authentication& authentication,
+                                   std::unique_ptr<Preparation> begun) {
+  auto* const own = dynamic_cast<Begun*>(begun.get());
+  if (!own) return authenticate(request, authentication, AuthenticationRole::server);
+  finish(own->handshake(), request, own->deadline());
 }
 
 }  // namespace sockserv::inline abi_0

@@ -65,6 +65,10 @@ detail::Counters& AbstractServer::counters() noexcept { return core_->counters()
 
 bool AbstractServer::accept_failed(const std::exception_ptr& error) noexcept { return core_->accept_failed(error); }
 void AbstractServer::accept_succeeded() noexcept { core_->accept_succeeded(); }
+bool AbstractServer::awaits_clients() const noexcept { return core_->awaits_clients(); }
+bool AbstractServer::await_client(Connection& request, const Address& client_address) noexcept {
+  return core_->await_client(request, client_address);
+}
 std::optional<detail::Admission> AbstractServer::admit(const Address& client_address, bool is_connection) {
   return core_->admit(client_address, is_connection);
 }

@@ -1,5 +1,9 @@
-/// When a server accepts, and the account of what it accepts.
+/// When a server accepts, whom it waits for then, and the account of what it accepts.
 
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <sockserv/connection.hpp>
 #include <sockserv/detail/request_scope.hpp>
 #include <sockserv/error.hpp>
 
@@ -17,7 +21,7 @@ bool AbstractServer::Core::is_worn_out() const noexcept {
 
 /// Any thread that accepts may ask. Where the answer is false because of a limit, `wake()` is called when there is
 /// room.
-bool AbstractServer::Core::may_accept() { return has_room() && !accept_pause_.end(); }
+bool AbstractServer::Core::may_accept() { return has_room() && !accept_pause_.end() && awaited_.may_accept(); }
 
 bool AbstractServer::Core::accept() {
   const detail::RequestScope scope(server_);
@@ -49,6 +53,37 @@ std::optional<detail::Admission> AbstractServer::Core::admit(const Address& clie
   auto* const entry = connections_by_address_.enter(client_address, limit);
   if (!entry) return std::nullopt;
   return detail::Admission(*counters_, connections_by_address_, *entry);
+}
+
+/// Where waiting takes something from others. `handle_request()` does not await clients: nobody might come back to
+/// them.
+void AbstractServer::Core::begin_awaiting_clients() noexcept {
+  using Waiting = detail::Runner::Waiting;
+  const Waiting waiting = runner().waiting();
+  if (waiting == Waiting::takes_nothing) return;
+  std::size_t limit = max_connections_;
+  if (rlimit descriptors{}; limit == 0 && ::getrlimit(RLIMIT_NOFILE, &descriptors) == 0) limit = descriptors.rlim_cur;
+  awaited_.open(limit / 2, waiting == Waiting::takes_all);
+}
+
+bool AbstractServer::Core::await_client(Connection& request, const Address& client_address) noexcept {
+  return awaited_.add(request, client_address);
+}
+
+void AbstractServer::Core::serve_awaited_clients() {
+  if (awaited_.size() == 0) return;
+  awaited_.look();
+  while (auto next = awaited_.next(runner().has_room())) {
+    detail::AwaitedClient& client = next->client;
+    server_.client_was_awaited(client.connection(), client.client_address(), next->is_late ? client.error() : nullptr);
+  }
+}
+
+/// When the server stops, new clients have a little time yet, unless it stops at once.
+void AbstractServer::Core::finish_awaiting_clients() {
+  awaited_.hurry(server_.options().first_request_grace);
+  while (awaited_.size() > 0 && !live_requests_.ends_new() && !live_requests_.are_aborted()) poll_once();
+  awaited_.close();
 }
 
 }  // namespace sockserv::inline abi_0

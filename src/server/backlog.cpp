@@ -27,9 +27,10 @@ void AbstractServer::Core::begin_expected_drain() {
 
 /// Serves what was waiting to be accepted when the server was told to drain.
 void AbstractServer::Core::take_backlog() {
-  if (!lifecycle_.is_backlog_wanted()) return;
-  serve_backlog();
-  lifecycle_.backlog_taken();
+  const bool is_wanted = lifecycle_.is_backlog_wanted();
+  if (is_wanted) serve_backlog();
+  finish_awaiting_clients();
+  if (is_wanted) lifecycle_.backlog_taken();
 }
 
 /// No more than the backlog can hold, so that clients who keep coming do not keep the server from ending.
@@ -77,6 +78,7 @@ void AbstractServer::Core::take_backlog_in_this_thread() {
   const ServingRole role(*this);
   const auto error = detail::error_of([this] {
     server_.check_settings();
+    begin_awaiting_clients();
     take_backlog();
     throw_fatal_error();
   });

@@ -16,6 +16,7 @@
 #include <sockserv/server/abstract.hpp>
 
 #include "accept_pause.hpp"
+#include "awaited_clients.hpp"
 #include "lifecycle.hpp"
 #include "linger_set.hpp"
 #include "worker_role.hpp"
@@ -83,6 +84,8 @@ class AbstractServer::Core final : public detail::Acceptor {
   bool accept_failed(const std::exception_ptr& error) noexcept;
   void accept_succeeded() noexcept;
   std::optional<detail::Admission> admit(const Address& client_address, bool is_connection);
+  bool awaits_clients() const noexcept { return awaited_.is_open(); }
+  bool await_client(Connection& request, const Address& client_address) noexcept;
   /// @}
 
   /// @name What runs (running.cpp)
@@ -150,6 +153,10 @@ class AbstractServer::Core final : public detail::Acceptor {
   bool wait_for_connections(time_point deadline);
   void give_sign_of_life();
 
+  void begin_awaiting_clients() noexcept;
+  void serve_awaited_clients();
+  void finish_awaiting_clients();
+
   void begin_stop(detail::EndIdle when) noexcept;
   void begin_drain();
   std::size_t end_drain() noexcept;
@@ -176,6 +183,7 @@ class AbstractServer::Core final : public detail::Acceptor {
   detail::AcceptPause accept_pause_;  // used by each thread that accepts
   detail::OnceASecond may_log_rejection_;
   detail::LingerSet linger_{[this] { wake(); }};
+  detail::AwaitedClients awaited_;
   bool is_child_ = false;  // it serves one request
 
   MakeRunner make_runner_;                      // empty: there is no mixin

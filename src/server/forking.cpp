@@ -70,6 +70,7 @@ void AbstractServer::Core::become_child(detail::ClosedTogether& unneeded) noexce
   is_child_ = true;
   unneeded.add(wake_.release());
   linger_.become_child(unneeded);
+  awaited_.become_child(unneeded);
   detail::InputBuffer::use_memory_of_child();
 }
 
@@ -83,6 +84,7 @@ void AbstractServer::Core::close_in_worker() noexcept {
   wake_.reset();
   live_requests_.close_in_child();
   linger_.close_in_child();
+  awaited_.close_in_child();
 }
 
 void AbstractServer::Core::serve_as_worker(const detail::WorkerRole& role) {

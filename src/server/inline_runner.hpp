@@ -11,6 +11,7 @@ class Inline final : public Runner {
     const std::unique_ptr<Task> own = std::move(task);
     own->run();
   }
+  Waiting waiting() const noexcept override { return Waiting::takes_all; }
   std::size_t running() const override { return 0; }
   bool wait_until_idle(time_point) override { return true; }
   std::size_t abort(bool) noexcept override { return 0; }

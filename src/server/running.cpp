@@ -44,7 +44,8 @@ std::size_t AbstractServer::Core::requests_running() const {
 
 std::size_t AbstractServer::Core::handlers_here() const {
   const std::size_t requests = live_requests_.size();
-  return std::max(requests - std::min(requests, linger_.size()), runner().running());
+  const std::size_t without = linger_.size() + awaited_.size();
+  return std::max(requests - std::min(requests, without), runner().running());
 }
 
 /// Looks after lingering connections as well, because the serving loop has ended.

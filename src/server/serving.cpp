@@ -43,6 +43,7 @@ void AbstractServer::Core::serve_forever(duration poll_interval) {
   if (!begin_serving("serve_forever")) return;
   const ServingRole role(*this);
   poll_interval_ = poll_interval;
+  begin_awaiting_clients();
   serve_until_stopped();
   end_idle(detail::EndIdle::after_grace);
   if (drain_expected_) begin_expected_drain();
@@ -109,6 +110,7 @@ void AbstractServer::Core::loop() {
     } else {
       service();
     }
+    serve_awaited_clients();
   }
 }
 
@@ -186,10 +188,11 @@ void AbstractServer::Core::service() {
 void AbstractServer::Core::poll_once(std::optional<duration> limit) {
   wait(std::min(limit ? deadline_after(*limit) : time_point::max(), backlog_deadline_), false);
   service();
+  serve_awaited_clients();
 }
 
-/// Waits for the runner's descriptor, or to be woken, or for the end of a pause in accepting, and if asked for a
-/// request.
+/// Waits for the runner's descriptor, or to be woken, or for clients, or for the end of a pause in accepting, and if
+/// asked for a request.
 AbstractServer::Core::ReadyDescriptors AbstractServer::Core::wait(std::optional<time_point> limit, bool for_requests) {
   // Before the runner is asked, which then prepares for waiting.
   if (for_requests && server_.listener_.has_more()) {
@@ -197,9 +200,13 @@ AbstractServer::Core::ReadyDescriptors AbstractServer::Core::wait(std::optional<
   }
   const detail::Runner::Watch runner = this->runner().watch();
   const detail::LingerSet::Watch lingering = linger_.watch();
-  pollfd watched[4] = {
-      {wake_.get(), POLLIN, 0}, {runner.descriptor, POLLIN, 0}, {-1, POLLIN, 0}, {lingering.descriptor, POLLIN, 0}};
-  time_point deadline = std::min(limit.value_or(time_point::max()), lingering.deadline);
+  const detail::AwaitedClients::Watch awaited = awaited_.watch();
+  pollfd watched[5] = {{wake_.get(), POLLIN, 0},
+                       {runner.descriptor, POLLIN, 0},
+                       {-1, POLLIN, 0},
+                       {lingering.descriptor, POLLIN, 0},
+                       {awaited.descriptor, POLLIN, 0}};
+  time_point deadline = std::min({limit.value_or(time_point::max()), lingering.deadline, awaited.deadline});
   if (runner.interval) deadline = std::min(deadline, deadline_after(*runner.interval));
   if (role_ && role_->beat_interval && !lifecycle_.stop_requested()) deadline = std::min(deadline, next_beat_);
   if (when_ready_ && is_booting()) deadline = std::min(deadline, deadline_after(readiness_interval));
@@ -207,8 +214,10 @@ AbstractServer::Core::ReadyDescriptors AbstractServer::Core::wait(std::optional<
     watched[2].fd = listener();
   } else if (const auto pause_end = accept_pause_.end()) {
     deadline = std::min(deadline, *pause_end);
+  } else if (!awaited_.may_accept()) {
+    deadline = std::min(deadline, awaited_.opens_at());
   }
-  const int ready = ::poll(watched, 4, detail::milliseconds_until(deadline));
+  const int ready = ::poll(watched, 5, detail::milliseconds_until(deadline));
   linger_.serve();            // here, and not with each request that is accepted
   if (ready <= 0) return {};  // if nothing comes, or a signal does, the caller looks again
   if (watched[0].revents != 0) {

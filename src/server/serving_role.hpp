@@ -12,7 +12,10 @@ class AbstractServer::Core::ServingRole {
   explicit ServingRole(Core& core) : core_(core), scope_(core.server_) {}
   ServingRole(const ServingRole&) = delete;
   ServingRole& operator=(const ServingRole&) = delete;
-  ~ServingRole() { core_.lifecycle_.end_serving(); }
+  ~ServingRole() {
+    core_.awaited_.close();  // they are the serving thread's
+    core_.lifecycle_.end_serving();
+  }
 
  private:
   Core& core_;

@@ -32,6 +32,7 @@ bool AbstractServer::Core::stop_requested() const noexcept {
 void AbstractServer::Core::begin_stop(detail::EndIdle when) noexcept {
   request_stop();
   end_idle(when);
+  wake();  // the serving thread may have heard the first without the second
 }
 
 void AbstractServer::Core::shutdown() {

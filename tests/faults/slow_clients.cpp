@@ -1,7 +1,6 @@
 /// What a client notices of a thousand others that send a byte from time to time.
 
 #include <doctest/doctest.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -26,24 +25,6 @@ constexpr std::size_t crowd_size = 200;  // threads of a sanitizer are slow to m
 #else
 constexpr std::size_t crowd_size = 1000;
 #endif
-
-/// More descriptors than programs usually have, for as long as this lives.
-class ManyDescriptors {
- public:
-  ManyDescriptors() {
-    ::getrlimit(RLIMIT_NOFILE, &before_);
-    const rlimit all{before_.rlim_max, before_.rlim_max};
-    ::setrlimit(RLIMIT_NOFILE, &all);
-  }
-  ManyDescriptors(const ManyDescriptors&) = delete;
-  ManyDescriptors& operator=(const ManyDescriptors&) = delete;
-  ~ManyDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
-  bool enough() const { return before_.rlim_max >= 2 * crowd_size + 100; }
-
- private:
-  rlimit before_{};
-};
 
 /// Clients that send a line so slowly that it has no end: each a byte a second.
 class Crowd {
@@ -85,7 +66,7 @@ steady_clock::duration p99(StreamClient& client) {
 TEST_CASE_TEMPLATE("a thousand slow clients: a good one's p99 stays of the order that it had without them", Server,
                    ThreadingTCPServer<Echo>, FiberTCPServer<Echo>) {
   const ManyDescriptors descriptors;
-  if (!descriptors.enough()) return skip("this user may not open 2,100 descriptors (ulimit -n)");
+  if (!descriptors.enough_for(2 * crowd_size)) return skip("this user may not open 2,100 descriptors (ulimit -n)");
   Server server(loopback(), quiet());
   ServerThread background(server);
   {

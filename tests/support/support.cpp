@@ -210,6 +210,14 @@ bool Lines::mention(std::string_view text) const {
   return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(text) != line.npos; });
 }
 
+ManyDescriptors::ManyDescriptors() {
+  check(::getrlimit(RLIMIT_NOFILE, &before_) == 0, "getrlimit");
+  const rlimit all{before_.rlim_max, before_.rlim_max};
+  check(::setrlimit(RLIMIT_NOFILE, &all) == 0, "setrlimit");
+}
+
+ManyDescriptors::~ManyDescriptors() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
 void skip(std::string_view reason) { std::cout << "skipped: " << reason << "\n"; }
 
 std::pair<int, std::string> in_child(const std::function<void()>& body) {

@@ -4,6 +4,7 @@
 /// the file system, and waiting for conditions.
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <chrono>
 #include <filesystem>
@@ -135,6 +136,21 @@ class Lines {
  private:
   mutable std::mutex mutex_;
   std::vector<std::string> lines_;
+};
+
+/// More descriptors than programs usually have, for as long as this lives.
+class ManyDescriptors {
+ public:
+  ManyDescriptors();
+  ManyDescriptors(const ManyDescriptors&) = delete;
+  ManyDescriptors& operator=(const ManyDescriptors&) = delete;
+  ~ManyDescriptors();
+
+  /// Returns true if there are that many, and some for the test itself.
+  bool enough_for(std::size_t count) const { return before_.rlim_max >= count + 100; }
+
+ private:
+  rlimit before_{};
 };
 
 /// Says why a test cannot run here. CTest then reports the test as skipped.

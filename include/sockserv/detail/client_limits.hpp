@@ -44,8 +44,9 @@ class SOCKSERV_EXPORT ClientLimits {
   Deadline deadline(time_point begun, std::optional<duration> timeout, std::optional<std::size_t> item) noexcept;
 
   /// From here on, until `end_preparation()`, `ServerOptions::prepare_timeout` is one of the limits. It begins with the
-  /// first wait. `options` must outlive this.
+  /// first wait. `options` must outlive this. Nothing changes if it has begun.
   void begin_preparation(const ServerOptions& options) noexcept {
+    if (is_preparing_) return;
     is_limited_otherwise_ = options_ != nullptr;
     options_ = &options;
     is_preparing_ = true;

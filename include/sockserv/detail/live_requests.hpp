@@ -148,6 +148,8 @@ class SOCKSERV_EXPORT LiveRequests {
   /// From now on, ends what the clients of idle requests send, which wakes those who wait for it. Where something has
   /// come that has not been read, there is a request, and it may go on.
   void end_idle(EndIdle when);
+  /// Returns true once it is to end new requests at once as well.
+  bool ends_new() const noexcept { return ends_new_; }
   /// Sets how long the first request of a client is waited for before the connection is idle.
   void set_grace(std::chrono::steady_clock::duration grace) noexcept { grace_ = grace; }
 

@@ -111,6 +111,14 @@ class SOCKSERV_EXPORT Runner {
   /// Returns true if a task that came now would run, or could be queued.
   virtual bool has_room() const { return true; }
 
+  /// What it takes from the other tasks when one waits for its client.
+  enum class Waiting {
+    takes_nothing,
+    takes_a_place,  ///< Of those that there are, or at least a thread or a process.
+    takes_all,      ///< None runs meanwhile.
+  };
+  virtual Waiting waiting() const noexcept { return Waiting::takes_a_place; }
+
   /// Returns false if a thread that all tasks need has been kept by one of them since the last call. Called by the
   /// thread that serves, now and then.
   virtual bool is_responsive() { return true; }

@@ -8,11 +8,13 @@
 /// auth)`. `sockserv.hpp` does not include it.
 
 #include <chrono>
+#include <memory>
 #include <sockserv/address.hpp>
 #include <sockserv/connection.hpp>
 #include <sockserv/detail/server_class.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/export.hpp>
+#include <sockserv/preparation.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -109,6 +111,13 @@ SOCKSERV_EXPORT void authenticate(Connection& request, const Authentication& aut
 namespace detail {
 /// @throws std::invalid_argument that names the field whose value makes no sense.
 SOCKSERV_EXPORT void check_authentication(const Authentication& authentication);
+
+/// Sends what a server sends first, and returns what is needed to go on.
+SOCKSERV_EXPORT std::unique_ptr<Preparation> begin_authentication(Connection& request,
+                                                                  const Authentication& authentication);
+/// Goes on with that; if it is null, begins.
+SOCKSERV_EXPORT void finish_authentication(Connection& request, const Authentication& authentication,
+                                           std::unique_ptr<Preparation> begun);
 }  // namespace detail
 
 /// A server whose clients must prove that they know a key. Until one has, no handler is constructed for it.
@@ -116,12 +125,14 @@ SOCKSERV_EXPORT void check_authentication(const Authentication& authentication);
 ///     HmacAuthMixIn<ThreadingTCPServer<Echo>> server({"127.0.0.1", 9000});
 ///     server.authentication = {.key = key};
 ///
-/// The handshake runs where the handler will: in its thread or process, or on its fiber. A client that is slow with it
-/// holds up nobody under `ThreadingMixIn` and `FiberMixIn`. In a pool, in child processes and in workers it takes a
-/// place until its time is over, so enough of such clients keep others waiting; without a mixin, one does. The layer
-/// goes around a mixin or inside one, with the same effect. For servers of streams. A client that does not prove it is
-/// disconnected, with one line in the log that says why, and counted in `ServerStats::authentication_failures`; limits
-/// such as `ServerOptions::idle_timeout` hold during the handshake.
+/// The handshake runs where the handler will: in its thread or process, or on its fiber. A client that sends nothing
+/// holds up nobody, under any mixin: until it has answered, it takes no thread and no process
+/// (`BaseServer::begin_preparation()`). Only in the `multiprocessing` protocol, which goes back and forth, a client
+/// that stops after it has begun takes a place until its time is over. In a pool, in child processes and in workers,
+/// enough of such clients keep others waiting. The layer goes around a mixin or inside one, with the same effect. For
+/// servers of streams. A client that does not prove it is disconnected, with one line in the log that says why, and
+/// counted in `ServerStats::authentication_failures`; limits such as `ServerOptions::idle_timeout` hold during the
+/// handshake.
 ///
 /// Requests that still run when the server is destroyed (of daemon threads, say) are aborted.
 template <detail::ServerClass Server>
@@ -140,9 +151,18 @@ class HmacAuthMixIn : public Server {
   /// The key, and how it is proved. Without a key the server refuses to serve.
   Authentication authentication;
 
+  std::unique_ptr<Preparation> begin_preparation(request_type& request) override {
+    auto begun = Server::begin_preparation(request);
+    if constexpr (serves_streams) {
+      if (!begun) begun = detail::begin_authentication(request, authentication);
+    }
+    return begun;
+  }
   void prepare_request(request_type& request, Address& client_address) override {
     Server::prepare_request(request, client_address);
-    if constexpr (serves_streams) authenticate(request, authentication, AuthenticationRole::server);
+    if constexpr (serves_streams) {
+      detail::finish_authentication(request, authentication, this->take_preparation(request));
+    }
   }
   void finish_request(request_type& request, const Address& client_address) override {
     this->prepare(request, client_address);  // no override within may leave that out

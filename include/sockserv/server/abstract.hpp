@@ -258,6 +258,9 @@ class SOCKSERV_EXPORT AbstractServer {
 
   /// Accepts a request and has it served; returns false if there was none. A failure to accept counts as a request.
   virtual bool handle_request_noblock() = 0;
+  /// Goes on with a connection whose client was awaited: it can, or there is an error.
+  virtual void client_was_awaited(Connection& request, const Address& client_address,
+                                  const std::exception_ptr& error) = 0;
   detail::Listener& listener() noexcept { return listener_; }
   void set_server_address(const Address& address) { server_address_ = address; }
   /// Returns true while requests may be taken from the socket before they can be served.
@@ -266,6 +269,10 @@ class SOCKSERV_EXPORT AbstractServer {
   /// false if it would fail indefinitely.
   bool accept_failed(const std::exception_ptr& error) noexcept;
   void accept_succeeded() noexcept;
+  /// Returns true if clients that have to send something first are awaited where no request runs.
+  bool awaits_clients() const noexcept;
+  /// Has the client awaited, and then `client_was_awaited()` called; returns false if that is not possible.
+  bool await_client(Connection& request, const Address& client_address) noexcept;
   /// Accounts for a new request until it ends. No value: its address has as many connections as it may have.
   std::optional<detail::Admission> admit(const Address& client_address, bool is_connection);
   /// Ends the sending direction of a connection. If it has to linger, takes it away: then it is closed here.

@@ -24,6 +24,7 @@ namespace sockserv::inline abi_0 {
 /// 1. `get_request`, `verify_request`, `process_request`: in the thread that accepts. Under fibers those are the loops;
 ///    for the backlog of a draining server, and under `handle_request()`, it is the serving thread. No two threads call
 ///    them at once. They must not wait for the client.
+///    If a layer says by `begin_preparation` what the client has to send first, that is awaited between the last two.
 /// 2. `prepare_request`: in the thread or process, or on the fiber, that will run the handler. It may wait for the
 ///    client, for as long as `ServerOptions::prepare_timeout` says.
 /// 3. `finish_request`, which constructs the handler and calls its `setup`, `handle` and `finish`: in the same place.
@@ -110,6 +111,21 @@ class BaseServer : public AbstractServer {
     shutdown_request(request);
   }
 
+  /// For layers whose clients have to send something before `prepare_request()` has anything to do: called in the
+  /// thread that accepts, which must not wait. Returns what the client is to send, and what the layer keeps until
+  /// `prepare_request()` gets it by `take_preparation()`. An override may also send the client something short, such as
+  /// a challenge. It calls its `Server`'s first, and returns what that returns if there is anything.
+  ///
+  /// Until the client has sent it, the connection takes no thread, process or worker, but counts for the limits. Its
+  /// time ends by `Preparation::deadline()` and the limits of `ServerOptions`. At most half of `max_connections` may
+  /// wait, or without that limit half of the descriptors that the process may open; beyond that, a new client ends the
+  /// time of the one that has waited longest. A server that serves one request at a time does not look at them while
+  /// a handler runs.
+  ///
+  /// Not called under fibers, where a request that waits takes nothing from others, nor by `handle_request()`: there
+  /// `prepare_request()` waits. Null, as by default: the client need not send anything.
+  virtual std::unique_ptr<Preparation> begin_preparation(request_type&) { return nullptr; }
+
   /// The place for layers: called before the handler is constructed, where it will run. An override may read from the
   /// connection what comes before the handler's first byte, replace `client_address` for all that follows, or refuse
   /// the request by throwing: that goes to `handle_error()`, and the request is closed without a handler. It calls its
@@ -176,7 +192,13 @@ class BaseServer : public AbstractServer {
   template <class Serve>
   bool run_request(request_type& request, const Address& client_address, Serve serve);
 
+  /// What a layer began for this request in `begin_preparation()`; null: nothing, or somebody has taken it.
+  static std::unique_ptr<Preparation> take_preparation(request_type& request) noexcept {
+    return std::move(request.preparation_);
+  }
+
   bool handle_request_noblock() final;
+  void client_was_awaited(Connection& request, const Address& client_address, const std::exception_ptr& error) final;
 
   /// `shutdown_request`, whose errors are logged.
   void end_request(request_type& request) noexcept;
@@ -184,6 +206,12 @@ class BaseServer : public AbstractServer {
  private:
   template <class Serve>
   class BaseServerTask;
+
+  static constexpr bool serves_connections = std::is_same_v<request_type, Connection>;
+
+  bool await_client(request_type& request, const Address& client_address);
+  template <class Step>
+  void go_on_with(request_type& request, const Address& client_address, const Step& step);
 
   /// The address that a layer gave the request, or else the one where it came from.
   static const Address& address_of(const request_type& request, const Address& client_address) noexcept {
@@ -258,7 +286,7 @@ void BaseServer<Handler>::prepare(request_type& request, const Address& client_a
   scope.handler_is_bound();  // that comes later
   Address address = client_address;
   const auto error = detail::error_of([&] {
-    const typename request_type::Preparation preparation(request, options());
+    const typename request_type::InPreparation in_preparation(request, options());
     prepare_request(request, address);
   });
   if (address == client_address) {
@@ -310,22 +338,52 @@ bool BaseServer<Handler>::handle_request_noblock() {
   request_type& request = next->first;
   const Address& client_address = next->second;
   request.enter(live_requests(), counters(), options());
+  go_on_with(request, client_address, [&] {
+    auto admission = admit(client_address, serves_connections);
+    if (!admission) return reject(request, client_address, Rejection::per_address);
+    request.admission_ = *std::move(admission);
+    if (!verify_request(request, client_address)) return reject(request, client_address, Rejection::unverified);
+    if (!await_client(request, client_address)) process_request(request, client_address);
+  });
+  return true;
+}
+
+/// Does what is next for a request in the thread that accepts.
+template <class Handler>
+template <class Step>
+void BaseServer<Handler>::go_on_with(request_type& request, const Address& client_address, const Step& step) {
   try {
-    const auto error = detail::error_of([&] {
-      auto admission = admit(client_address, std::is_same_v<request_type, Connection>);
-      if (!admission) return reject(request, client_address, Rejection::per_address);
-      request.admission_ = *std::move(admission);
-      if (!verify_request(request, client_address)) return reject(request, client_address, Rejection::unverified);
-      process_request(request, client_address);
-    });
-    if (!error) return true;
+    const auto error = detail::error_of(step);
+    if (!error) return;
     report_error(address_of(request, client_address), error);
   } catch (...) {  // the thread is being ended
     end_request(request);
     throw;
   }
   end_request(request);
-  return true;
+}
+
+/// Returns true if the request goes on by `client_was_awaited()`.
+template <class Handler>
+bool BaseServer<Handler>::await_client(request_type& request, const Address& client_address) {
+  if constexpr (serves_connections) {
+    if (!this->awaits_clients()) return false;
+    std::unique_ptr<Preparation> preparation = begin_preparation(request);
+    if (!preparation) return false;
+    request.begin_preparation(std::move(preparation), options());
+    return AbstractServer::await_client(request, client_address);
+  } else {
+    return false;
+  }
+}
+
+template <class Handler>
+void BaseServer<Handler>::client_was_awaited(Connection& request, const Address& client_address,
+                                             const std::exception_ptr& error) {
+  if constexpr (serves_connections) {
+    go_on_with(request, client_address,
+               [&] { error ? std::rethrow_exception(error) : process_request(request, client_address); });
+  }
 }
 
 template <class Handler>
