@@ -16,12 +16,15 @@
 #include <thread>
 
 #include "base/sanitized.hpp"
+#include "program.hpp"
 #include "support/support.hpp"
 
 namespace {
 
 using namespace sockserv;
 using namespace support;
+using program::connect_to;
+using program::Program;
 
 struct Hold : StreamRequestHandler {
   void handle() override {
@@ -36,60 +39,6 @@ struct ComputeForEver : StreamRequestHandler {
     for (volatile bool on = true; on;) ::usleep(1000);
   }
 };
-
-/// A program that runs a server on a Unix path, in a process of its own.
-class Program {
- public:
-  template <class Server>
-  static Program start(const std::string& path, const RunOptions& options) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      ::setpgid(0, 0);
-      // The subject must end by itself whatever becomes of this test.
-      ::alarm(static_cast<unsigned>(patience.count()));
-      ::signal(SIGTERM, SIG_DFL);
-      ::signal(SIGINT, SIG_DFL);
-      Server server(path, quiet());
-      ::_exit(run(server, options));
-    }
-    CHECK(eventually([&] { return std::filesystem::is_socket(path); }));
-    return Program(child);
-  }
-
-  void signal(int number) const { ::kill(child_, number); }
-  /// Sends it to all processes of the program, as a terminal does, or a service manager.
-  void signal_all(int number) const { ::kill(-child_, number); }
-
-  bool has_ended() const {
-    siginfo_t info{};
-    return ::waitid(P_PID, static_cast<id_t>(child_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0;
-  }
-
-  /// Its exit status, or minus the signal that ended it.
-  int wait() const {
-    int status = 0;
-    ::waitpid(child_, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-
- private:
-  explicit Program(pid_t child) : child_(child) {}
-  pid_t child_;
-};
-
-/// Connects once the program listens: its path appears between bind and listen.
-StreamClient connect_to(const std::string& path) {
-  std::optional<StreamClient> client;
-  eventually([&] {
-    try {
-      client.emplace(Address(path));
-      return true;
-    } catch (const std::system_error&) {
-      return false;
-    }
-  });
-  return std::move(client.value());
-}
 
 template <class Server>
 void drains_and_ends(int signal, void (Program::*send)(int) const = &Program::signal) {
@@ -117,6 +66,7 @@ TEST_CASE("a signal drains the server, and the program ends with 0") {
 
 TEST_CASE("a signal that goes to all processes of the program drains the server as well") {
   drains_and_ends<ForkingUnixStreamServer<Hold>>(SIGINT, &Program::signal_all);
+  drains_and_ends<ForkingUnixStreamServer<Hold>>(SIGTERM, &Program::signal_all);
   drains_and_ends<PreForkingUnixStreamServer<Hold>>(SIGINT, &Program::signal_all);
   drains_and_ends<PreForkingUnixStreamServer<Hold>>(SIGTERM, &Program::signal_all);
 }

@@ -28,6 +28,10 @@ namespace sockserv::inline abi_0 {
 /// In a program with several threads only the forking one lives on in the child, and locks that others held stay held
 /// there. sockserv's own are safe; for those of other libraries, serve from a program without other threads.
 ///
+/// Where the program handles SIGTERM and SIGINT, as it does in `run()`, a child ignores them unless its parent sends
+/// them: terminals and service managers send them to all processes of a program at once, and the parent then drains. So
+/// it takes SIGKILL to end a single child.
+///
 /// A child whose handler is in `wait_for_next_request()` has a second thread, which waits for the server to stop.
 ///
 /// `timeout` is 300 seconds here: how long `handle_request()` waits before it looks for children that have ended.

@@ -239,9 +239,9 @@ class SOCKSERV_EXPORT AbstractServer {
   /// Wakes the serving loop, which then looks at everything anew.
   void wake() noexcept;
 
-  /// fork(), with the server's locks held, so that they are free in the child, where SIGTERM is deadly and SIGINT is
-  /// ignored if the parent handles it. The child serves one request: descriptors that it does not need go into
-  /// `unneeded`.
+  /// fork(), with the server's locks held, so that they are free in the child. There SIGINT and SIGTERM are ignored if
+  /// the parent handles them, except for a SIGTERM that the parent sends. The child serves one request: descriptors
+  /// that it does not need go into `unneeded`.
   /// @throws boost::system::system_error if there can be no child.
   pid_t fork_process(detail::ClosedTogether& unneeded);
   /// The same for a worker, which has a server that has not served yet, and a runner that `make_runner` makes. There

@@ -21,28 +21,86 @@ namespace {
 using namespace sockserv;
 using namespace support;
 
-TEST_CASE("the child has only what it needs: no listener, and SIGTERM ends it") {
+TEST_CASE("the child has only what it needs, and no listener") {
   struct Look : StreamRequestHandler {
     void handle() override {
-      struct sigaction terminate{};
-      ::sigaction(SIGTERM, nullptr, &terminate);
-      wfile.write(std::to_string(server.fileno()) + (terminate.sa_handler == SIG_DFL ? " default" : " handled") + " " +
-                  std::to_string(open_descriptors().size()));
+      wfile.write(std::to_string(server.fileno()) + " " + std::to_string(open_descriptors().size()));
     }
   };
-  struct sigaction handled{};
-  handled.sa_handler = [](int) {};
-  struct sigaction before{};
-  REQUIRE(::sigaction(SIGTERM, &handled, &before) == 0);
   const std::size_t outside = open_descriptors().size();
   ForkingTCPServer<Look> server(loopback());
   StreamClient client(server.server_address());
   server.handle_request();
   // Besides what was open before the server: the client's end (it lives in this process too), the connection, and two
   // eventfds that tell it when the server stops.
-  CHECK(client.read_all() == "-1 default " + std::to_string(outside + 4));
-  ::sigaction(SIGTERM, &before, nullptr);
+  CHECK(client.read_all() == "-1 " + std::to_string(outside + 4));
   server.server_close();
+}
+
+/// Has another process than this one send the signal.
+void have_sent(pid_t process, int signal) {
+  const pid_t sender = ::fork();
+  if (sender == 0) ::_exit(::kill(process, signal) == 0 ? 0 : 1);
+  int status = -1;
+  ::waitpid(sender, &status, 0);
+  CHECK(status == 0);
+}
+
+TEST_CASE("where the parent handles SIGTERM, a child ends only if its parent sends it") {
+  const auto before = ::signal(SIGTERM, [](int) {});
+  ForkingTCPServer<Echo> server(loopback(), quiet());
+  std::optional<ServerThread> background(std::in_place, server);
+  StreamClient client(server.server_address());
+  const auto still_serves = [&] {
+    client.send("hello\n");
+    return client.read_line() == "hello\n";
+  };
+  CHECK(still_serves());
+  REQUIRE(server.active_children().size() == 1);
+  const pid_t child = *server.active_children().begin();
+  have_sent(child, SIGTERM);
+  CHECK(still_serves());
+  ::kill(child, SIGTERM);
+  CHECK(client.read_all().empty());
+  CHECK(eventually([&] { return server.active_children().empty(); }));
+  background.reset();
+  ::signal(SIGTERM, before);
+}
+
+TEST_CASE("where the parent does not handle SIGTERM, anybody can end a child by it") {
+  const auto before = ::signal(SIGTERM, SIG_DFL);
+  ForkingTCPServer<Echo> server(loopback(), quiet());
+  std::optional<ServerThread> background(std::in_place, server);
+  StreamClient client(server.server_address());
+  client.send("hello\n");
+  CHECK(client.read_line() == "hello\n");
+  REQUIRE(server.active_children().size() == 1);
+  have_sent(*server.active_children().begin(), SIGTERM);
+  CHECK(client.read_all().empty());
+  background.reset();
+  ::signal(SIGTERM, before);
+}
+
+TEST_CASE("a process that a child forks ends by SIGTERM, although the child does not") {
+  struct Forks : StreamRequestHandler {
+    void handle() override {
+      const pid_t grandchild = ::fork();
+      if (grandchild == 0) {
+        for (;;) ::pause();
+      }
+      have_sent(grandchild, SIGTERM);
+      int status = 0;
+      ::waitpid(grandchild, &status, 0);
+      wfile.write(WIFSIGNALED(status) ? "ended" : "exited");
+    }
+  };
+  const auto before = ::signal(SIGTERM, [](int) {});
+  ForkingTCPServer<Forks> server(loopback(), quiet());
+  StreamClient client(server.server_address());
+  server.handle_request();
+  CHECK(client.read_all() == "ended");
+  server.server_close();
+  ::signal(SIGTERM, before);
 }
 
 TEST_CASE("the child ignores SIGINT only if the parent handles it") {
