@@ -24,6 +24,9 @@ class ParentLink {
   /// Has each command passed to `handle`, in a thread. Returns when the thread runs.
   void listen(std::function<std::size_t(WorkerCommand)> handle);
 
+  /// Has `handle` called with `WorkerCommand::finish`, once. Async-signal-safe.
+  void finish() noexcept;
+
   WorkerSlot& own_slot() const noexcept { return slots_[own_]; }
   std::size_t own_index() const noexcept { return own_; }
   /// Adds what all workers counted except this one.
@@ -33,6 +36,7 @@ class ParentLink {
   std::span<WorkerSlot> slots_;
   std::size_t own_;
   Descriptor channel_;
+  Descriptor finish_;  // an eventfd
   int parent_;
 };
 

@@ -132,6 +132,7 @@ class Workers final : public Runner, public Processes {
             .beat_interval =
                 settings.worker_timeout ? std::optional(look_interval_of(*settings.worker_timeout)) : std::nullopt,
             .listen = [&parent](auto handle) { parent.listen(std::move(handle)); },
+            .finish = [&parent] { parent.finish(); },
             .started = hooks_.started,
             .ready = [&parent] { parent.own_slot().ready = true; },
             .add_siblings = [&parent](ServerStats& stats) { parent.add_siblings(stats); }};

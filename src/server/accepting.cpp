@@ -31,6 +31,8 @@ bool AbstractServer::Core::accept() {
 void AbstractServer::Core::accept_succeeded() noexcept {
   detail::count(counters_->accepted);
   accept_pause_.succeeded();
+  // Now, because the request may run in this thread.
+  if (is_worn_out()) begin_stop(detail::EndIdle::after_grace);
 }
 
 bool AbstractServer::Core::accept_failed(const std::exception_ptr& error) noexcept {

@@ -47,10 +47,11 @@ bool Lifecycle::is_serving() const {
   return serving_;
 }
 
-void Lifecycle::request_stop() noexcept {
+bool Lifecycle::request_stop() noexcept {
   duration::rep never = 0;
-  stopped_at_.compare_exchange_strong(never, detail::now().time_since_epoch().count());
+  const bool is_first = stopped_at_.compare_exchange_strong(never, detail::now().time_since_epoch().count());
   stop_requested_ = true;
+  return is_first;
 }
 
 void Lifecycle::close_listener() noexcept {

@@ -55,8 +55,8 @@ class Lifecycle {
   /// @name Stopping
   /// @{
 
-  /// Async-signal-safe.
-  void request_stop() noexcept;
+  /// Returns true the first time. Async-signal-safe.
+  bool request_stop() noexcept;
   bool stop_requested() const noexcept { return stop_requested_; }
   /// Returns when the server was first told to stop.
   time_point stopped_at() const noexcept { return time_point(duration(stopped_at_)); }

@@ -168,7 +168,6 @@ void AbstractServer::Core::throw_fatal_error() {
 void AbstractServer::Core::collect() {
   if (const auto error = detail::error_of([this] { runner().collect(); })) stop_with(error);
   if (role_ && role_->beat_interval) give_sign_of_life();
-  if (is_worn_out()) request_stop();
 }
 
 /// For the parent of a worker.

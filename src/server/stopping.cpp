@@ -19,8 +19,9 @@ constexpr AbstractServer::duration abort_grace = std::chrono::seconds(2);
 bool AbstractServer::Core::called_from_within() const noexcept { return detail::RequestScope::inside(server_); }
 
 void AbstractServer::Core::request_stop() noexcept {
-  lifecycle_.request_stop();
+  const bool is_first = lifecycle_.request_stop();
   wake();
+  if (is_first && role_) role_->finish();
 }
 
 bool AbstractServer::Core::stop_requested() const noexcept {

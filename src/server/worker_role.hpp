@@ -31,7 +31,9 @@ struct WorkerRole {
   /// Called before the worker serves: from then on each command of the parent is passed to the function, in a thread of
   /// its own, and what it returns is the answer to `abort`.
   std::function<void(std::function<std::size_t(WorkerCommand)>)> listen;
-  /// Called after that: the user's `worker_started()`.
+  /// Has that thread handle `finish`, as if the parent had told it. Async-signal-safe.
+  std::function<void()> finish;
+  /// Called before the worker serves, after `listen`: the user's `worker_started()`.
   std::function<void()> started;
   /// Called when the worker is about to accept.
   std::function<void()> ready;
