@@ -1,5 +1,5 @@
-"""nginx with one worker, on a free port. nginx.py FOLDER serves the files of a folder, and at /hello 13 bytes; nothing
-is logged, and connections are kept for any number of requests."""
+"""nginx on a free port. nginx.py FOLDER [WORKERS] serves the files of a folder, and at /hello 13 bytes, with one worker
+unless more are asked for; nothing is logged, and connections are kept for any number of requests."""
 
 import grp
 import os
@@ -12,7 +12,7 @@ from foreign import HOST, find, free_port, serve
 
 CONFIGURATION = """
 daemon off;
-worker_processes 1;
+worker_processes {workers};
 user {user} {group};
 pid {folder}/pid;
 events {{ worker_connections 4096; }}
@@ -42,6 +42,7 @@ with tempfile.TemporaryDirectory(prefix="sockserv-nginx.") as folder:
         CONFIGURATION.format(
             folder=folder,
             files=sys.argv[1],
+            workers=sys.argv[2] if len(sys.argv) > 2 else 1,
             host=HOST,
             port=port,
             user=pwd.getpwuid(os.geteuid()).pw_name,
