@@ -16,6 +16,7 @@
 #include <limits>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <sockserv.hpp>
 #include <thread>
 #include <vector>
@@ -71,7 +72,7 @@ bool has_ended(pid_t child) {
 
 TEST_CASE("as many workers as asked for serve, and the parent does not") {
   PreForkingTCPServer<Obeys> server(loopback());
-  CHECK(server.processes == std::max(1U, std::thread::hardware_concurrency()));
+  CHECK(server.processes == detail::processors());
   server.processes = 3;
   const ServerThread background(server);
   std::vector<std::unique_ptr<Visit>> visits;
@@ -204,6 +205,36 @@ TEST_CASE("when the server gives up, the workers that serve finish") {
   CHECK(visit.client.read_all().empty());
 }
 
+/// Clients that come, ask and go, for as long as this lives, whatever becomes of their workers.
+class Load {
+ public:
+  explicit Load(const Address& server) {
+    for (std::thread& each : threads_) each = std::thread([this, &server] { ask(server); });
+  }
+  Load(const Load&) = delete;
+  Load& operator=(const Load&) = delete;
+  ~Load() {
+    done_ = true;
+    for (std::thread& each : threads_) each.join();
+  }
+  int answered() const { return answered_; }
+
+ private:
+  void ask(const Address& server) {
+    while (!done_) {
+      try {
+        Visit visit(server);
+        answered_ += visit.ask("alive\n") == "alive\n";
+      } catch (const std::exception&) {  // its worker was killed, or is not there yet
+      }
+    }
+  }
+
+  std::atomic<bool> done_ = false;
+  std::atomic<int> answered_ = 0;
+  std::array<std::thread, 2> threads_;
+};
+
 /// Pre-forks servers of that kind, and watches the workers.
 template <class Server>
 struct UnderWatch : PreForkingMixIn<Server> {
@@ -228,8 +259,15 @@ TEST_CASE_TEMPLATE("a worker that was stopped is replaced within its worker_time
   UnderWatch<Server> server(lines);
   const ServerThread background(server);
   const Visit visit(server.server_address());
+  std::optional<Load> load;
+  SUBCASE("idle") {}
+  SUBCASE("under load") {
+    load.emplace(server.server_address());
+    CHECK(eventually([&] { return load->answered() > 100; }));
+  }
   ::kill(visit.worker, SIGSTOP);
   CHECK(server.replaces(visit.worker));
+  load.reset();
   CHECK(lines.mention("worker " + std::to_string(visit.worker) + " gave no sign of life within its worker_timeout"));
 }
 
@@ -248,19 +286,21 @@ TEST_CASE_TEMPLATE("a worker that is healthy, or paused for a while, is not take
                    ThreadingTCPServer<Obeys>, ThreadPoolTCPServer<Obeys>, FiberTCPServer<Obeys>) {
   Lines lines;
   UnderWatch<Server> server(lines);
-  server.worker_timeout = 2s;
+  server.worker_timeout = 3s;
   const ServerThread background(server);
   Visit visit(server.server_address());
+  const Load load(server.server_address());
   const std::set<pid_t> workers = server.active_children();
   if constexpr (!requires { server.loops; }) {
     Visit computes(server.server_address());
     computes.client.send("compute\n");
   }
   ::kill(visit.worker, SIGSTOP);
-  std::this_thread::sleep_for(900ms);  // a pause that is no death
+  std::this_thread::sleep_for(1s);  // a pause that is no death
   ::kill(visit.worker, SIGCONT);
   CHECK(visit.ask("alive\n") == "alive\n");
   std::this_thread::sleep_for(1500ms);
+  CHECK(load.answered() > 0);
   CHECK(server.active_children() == workers);
   server.kill_requests();
 }
