@@ -46,7 +46,7 @@
 ///     sockserv/options.hpp           what a server must know before it binds
 ///     sockserv/log.hpp               where messages go; writing lines without waiting for their reader
 ///     sockserv/this_request.hpp      for handlers: sleeping, offloading work, whether to stop
-///     sockserv/preparation.hpp       for layers: what clients have to send before their requests run
+///     sockserv/awaited_input.hpp     for layers: what clients have to send before their requests run
 ///     sockserv/error.hpp             what can go wrong, as values and exceptions
 ///     sockserv/await.hpp             for handlers: awaiting Asio's asynchronous operations
 ///     sockserv/testing.hpp           trying a handler without a socket
@@ -59,6 +59,7 @@
 /// Headers in sockserv/detail are not for use: they may change without notice.
 
 #include <sockserv/address.hpp>
+#include <sockserv/awaited_input.hpp>
 #include <sockserv/client.hpp>
 #include <sockserv/connection.hpp>
 #include <sockserv/datagram.hpp>
@@ -69,7 +70,6 @@
 #include <sockserv/layer/framing.hpp>
 #include <sockserv/log.hpp>
 #include <sockserv/options.hpp>
-#include <sockserv/preparation.hpp>
 #include <sockserv/run.hpp>
 #include <sockserv/servers.hpp>
 #include <sockserv/testing.hpp>

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <sockserv/address.hpp>
+#include <sockserv/awaited_input.hpp>
 #include <sockserv/detail/admission.hpp>
 #include <sockserv/detail/client_limits.hpp>
 #include <sockserv/detail/descriptor.hpp>
@@ -20,7 +21,6 @@
 #include <sockserv/error.hpp>
 #include <sockserv/export.hpp>
 #include <sockserv/fwd.hpp>
-#include <sockserv/preparation.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -264,21 +264,21 @@ class SOCKSERV_EXPORT Connection {
   }
 
   /// For as long as it lives, the layers before the handler have the connection, within their timeout.
-  class InPreparation {
+  class PreparationLimits {
    public:
-    InPreparation(Connection& connection, const ServerOptions& options) noexcept : limits_(connection.limits_) {
+    PreparationLimits(Connection& connection, const ServerOptions& options) noexcept : limits_(connection.limits_) {
       limits_.begin_preparation(options);
     }
-    InPreparation(const InPreparation&) = delete;
-    InPreparation& operator=(const InPreparation&) = delete;
-    ~InPreparation() { limits_.end_preparation(); }
+    PreparationLimits(const PreparationLimits&) = delete;
+    PreparationLimits& operator=(const PreparationLimits&) = delete;
+    ~PreparationLimits() { limits_.end_preparation(); }
 
    private:
     detail::ClientLimits& limits_;
   };
 
-  void begin_preparation(std::unique_ptr<Preparation> preparation, const ServerOptions& options) noexcept {
-    preparation_ = std::move(preparation);
+  void await_input(std::unique_ptr<AwaitedInput> input, const ServerOptions& options) noexcept {
+    awaited_input_ = std::move(input);
     limits_.begin_preparation(options);
   }
 
@@ -321,7 +321,7 @@ class SOCKSERV_EXPORT Connection {
   detail::Timeouts timeouts_;
   Address peer_;
   std::unique_ptr<const Address> client_address_;  // null, or that which a layer gave the request
-  std::unique_ptr<Preparation> preparation_;       // null, or what a layer began
+  std::unique_ptr<AwaitedInput> awaited_input_;    // null, or what a layer began
 };
 
 }  // namespace sockserv::inline abi_0

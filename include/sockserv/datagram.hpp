@@ -98,8 +98,8 @@ class SOCKSERV_EXPORT Datagram {
   friend class BaseServer;
   friend class DatagramRequestHandler;
 
-  struct InPreparation {  // a datagram has no limits
-    InPreparation(Datagram&, const ServerOptions&) noexcept {}
+  struct PreparationLimits {  // a datagram has no limits
+    PreparationLimits(Datagram&, const ServerOptions&) noexcept {}
   };
 
   void replace_client_address(const Address& sender, const Address& address) {

@@ -63,12 +63,14 @@ struct ServerOptions {
   std::optional<std::chrono::steady_clock::duration> request_timeout = {};
 
   /// How long `BaseServer::prepare_request()` may wait for the client, all waits together, from the first one: for a
-  /// handshake, say. Must be positive; no value: indefinitely.
+  /// handshake, say. And how long a client is awaited before that, if a layer asks for it
+  /// (`BaseServer::begin_preparation()`). Must be positive; no value: indefinitely.
   std::optional<std::chrono::steady_clock::duration> prepare_timeout = std::chrono::seconds(10);
 
   /// How long a client that is new may take to begin its first request when the server drains, or when a pre-forked
   /// worker is replaced; counted from when the handler waits for it in `StreamRequestHandler::wait_for_next_request()`.
-  /// From then on, and once it has been served, the connection is idle, and ends. Zero: it is idle from the beginning.
+  /// From then on, and once it has been served, the connection is idle, and ends. Zero: it is idle from the beginning,
+  /// so a worker that is replaced ends the connection that it accepted last.
   std::chrono::steady_clock::duration first_request_grace = std::chrono::seconds(1);
 
   /// How fast an item must arrive that a handler waits for and that has begun to: a line, say, or the bytes that

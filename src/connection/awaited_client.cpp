@@ -14,35 +14,51 @@
 namespace sockserv::inline abi_0::detail {
 namespace {
 
-/// How much of what the client has sent a preparation is shown.
+/// How much of what the client has sent is shown to `AwaitedInput::is_enough()`.
 constexpr std::size_t most_shown = 4096;
 
 }  // namespace
 
-AwaitedClient::AwaitedClient(Connection&& connection, const Address& client_address, time_point now) noexcept
-    : connection_(std::move(connection)),
+AwaitedClient::AwaitedClient(Connection& connection, const Address& client_address, time_point now)
+    : connection_(detail::Descriptor(), client_address),
       client_address_(client_address),
       since_(now),
-      limit_(connection_.limits_.deadline(now, {}, 0)),
-      deadline_(std::min(limit_.at, connection_.preparation_->deadline())) {}
+      limit_(connection.limits_.deadline(now, {}, 0)),
+      deadline_(std::min(limit_.at, connection.awaited_input_->deadline())) {
+  connection_ = std::move(connection);
+}
 
-bool AwaitedClient::can_go_on(std::uint32_t events) const {
+bool AwaitedClient::has_enough(std::uint32_t events) noexcept {
   std::array<char, most_shown> shown;
-  const ssize_t count = ::recv(fileno(), shown.data(), shown.size(), MSG_PEEK | MSG_DONTWAIT);
-  if (count < 0 && (would_block() || errno == EINTR)) return false;
-  // Of one that sends no more, the layer finds out by itself.
+  ssize_t count = 0;
+  do {
+    count = ::recv(fileno(), shown.data(), shown.size(), MSG_PEEK | MSG_DONTWAIT);
+  } while (count < 0 && errno == EINTR);
+  if (count < 0 && would_block()) return false;
+  // The layer finds out by itself that nothing more can come.
   if (count <= 0 || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) return true;
   const auto size = static_cast<std::size_t>(count);
-  return size == shown.size() || connection_.preparation_->has_enough({shown.data(), size});
+  bool is_enough = size == shown.size();
+  if (!is_enough) {
+    error_ = error_of([&] { is_enough = connection_.awaited_input_->is_enough({shown.data(), size}); });
+  }
+  return is_enough || error_;
 }
 
 void AwaitedClient::shorten(time_point deadline) noexcept { deadline_ = std::min(deadline_, deadline); }
 
-std::exception_ptr AwaitedClient::error() {
-  if (limit_.at > deadline_) return connection_.preparation_->error();
+void AwaitedClient::check() const {
+  if (error_) std::rethrow_exception(error_);
+}
+
+void AwaitedClient::fail() {
+  const bool by_layer = deadline_ < limit_.at || limit_.meaning == errc::timed_out;
+  if (by_layer) {
+    if (const auto error = connection_.awaited_input_->timeout_error()) std::rethrow_exception(error);
+  }
   error_code error;
-  connection_.abort(limit_.meaning, error);
-  return error_of([&] { check(error, "prepare_request"); });
+  connection_.abort(by_layer ? errc::prepare_too_long : limit_.meaning, error);
+  throw_request_error(error, "prepare_request");
 }
 
 }  // namespace sockserv::inline abi_0::detail

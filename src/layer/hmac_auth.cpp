@@ -54,15 +54,15 @@ void send(Connection& request, TimeLimit& limit, std::string_view bytes) {
 }
 
 /// The part of the handshake that is done before its client is awaited.
-class Begun final : public Preparation {
+class Begun final : public detail::BegunAuthentication {
  public:
   explicit Begun(const Authentication& authentication)
       : handshake_(layer::make_handshake(authentication, AuthenticationRole::server, layer::fill_randomly)),
         deadline_(detail::deadline_after(authentication.time_limit)) {}
 
-  bool has_enough(std::string_view received) const override { return received.size() >= handshake_->wanted(); }
+  bool is_enough(std::string_view received) const override { return received.size() >= handshake_->wanted(); }
   time_point deadline() const override { return deadline_; }
-  std::exception_ptr error() const override { return std::make_exception_ptr(authentication_error(too_slow)); }
+  std::exception_ptr timeout_error() const override { return std::make_exception_ptr(authentication_error(too_slow)); }
 
   layer::Handshake& handshake() noexcept { return *handshake_; }
 
@@ -133,17 +133,17 @@ void authenticate(Connection& request, const Authentication& authentication, Aut
 }
 
 /// A new connection has room for it, so this does not wait.
-std::unique_ptr<Preparation> detail::begin_authentication(Connection& request, const Authentication& authentication) {
+std::unique_ptr<detail::BegunAuthentication> detail::begin_authentication(Connection& request,
+                                                                          const Authentication& authentication) {
   auto begun = std::make_unique<Begun>(authentication);
   attempt([&] { request.sendall(begun->handshake().take_output()); });
   return begun;
 }
 
 void detail::finish_authentication(Connection& request, const Authentication& authentication,
-                                   std::unique_ptr<Preparation> begun) {
-  auto* const own = dynamic_cast<Begun*>(begun.get());
-  if (!own) return authenticate(request, authentication, AuthenticationRole::server);
-  finish(own->handshake(), request, own->deadline());
+                                   std::unique_ptr<BegunAuthentication> begun) {
+  if (!begun) return authenticate(request, authentication, AuthenticationRole::server);
+  finish(static_cast<Begun&>(*begun).handshake(), request, detail::deadline_after(authentication.time_limit));
 }
 
 }  // namespace sockserv::inline abi_0

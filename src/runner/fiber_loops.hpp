@@ -32,7 +32,7 @@ class FiberLoops final : public Runner, public fiber::LoopOwner {
   /// Has the task done by the loop that is calling, or by another that has clearly less to do.
   void run(std::unique_ptr<Task>& task) override;
 
-  Waiting waiting() const noexcept override { return Waiting::takes_nothing; }
+  CostOfWaiting cost_of_waiting() const noexcept override { return CostOfWaiting::nothing; }
   std::size_t running() const override { return running_; }
   bool wait_until_idle(time_point deadline) override;
   /// Ends what tasks wait for, if that is not their connection; also what later ones will wait for.

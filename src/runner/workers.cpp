@@ -39,7 +39,7 @@ class Workers final : public Runner, public Processes {
 
   void run(std::unique_ptr<Task>& task) override { inner_->run(task); }
   bool has_room() const override { return inner_->has_room(); }
-  Waiting waiting() const noexcept override { return inner_->waiting(); }
+  CostOfWaiting cost_of_waiting() const noexcept override { return inner_->cost_of_waiting(); }
   std::size_t running() const override { return inner_->running(); }
   bool wait_until_idle(time_point deadline) override { return inner_->wait_until_idle(deadline); }
   std::size_t abort(bool last_resort) noexcept override {

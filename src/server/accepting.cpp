@@ -12,7 +12,12 @@
 namespace sockserv::inline abi_0 {
 
 bool AbstractServer::Core::has_room() const {
-  return (max_connections_ == 0 || live_requests_.has_room(max_connections_)) && runner().has_room() && !is_worn_out();
+  if (max_connections_ > 0) {
+    if (!live_requests_.has_room(max_connections_)) return false;
+    // The runner knows of its children, but not of clients that have none yet.
+    if (awaited_.size() > 0 && requests_running() >= max_connections_) return false;
+  }
+  return runner().has_room() && !is_worn_out();
 }
 
 bool AbstractServer::Core::is_worn_out() const noexcept {
@@ -57,35 +62,71 @@ std::optional<detail::Admission> AbstractServer::Core::admit(const Address& clie
   return detail::Admission(*counters_, connections_by_address_, *entry);
 }
 
-/// Where waiting takes something from others. `handle_request()` does not await clients: nobody might come back to
-/// them.
+/// Where waiting costs the others something. Not for `handle_request()`: nobody might come back to look at them.
 void AbstractServer::Core::begin_awaiting_clients() noexcept {
-  using Waiting = detail::Runner::Waiting;
-  const Waiting waiting = runner().waiting();
-  if (waiting == Waiting::takes_nothing) return;
+  using Cost = detail::Runner::CostOfWaiting;
+  const Cost cost = runner().cost_of_waiting();
+  if (cost == Cost::nothing) return;
   std::size_t limit = max_connections_;
   if (rlimit descriptors{}; limit == 0 && ::getrlimit(RLIMIT_NOFILE, &descriptors) == 0) limit = descriptors.rlim_cur;
-  awaited_.open(limit / 2, waiting == Waiting::takes_all);
+  awaited_.open(limit / 2, cost == Cost::everything);
 }
 
 bool AbstractServer::Core::await_client(Connection& request, const Address& client_address) noexcept {
   return awaited_.add(request, client_address);
 }
 
+/// Returns when something may be accepted although nothing comes, if it is only because of awaited clients that nothing
+/// is.
+AbstractServer::time_point AbstractServer::Core::accepts_again_at() const {
+  if (awaited_.size() == 0 || !has_room() || accept_pause_.end()) return time_point::max();
+  return awaited_.opens_at();
+}
+
 void AbstractServer::Core::serve_awaited_clients() {
   if (awaited_.size() == 0) return;
   awaited_.look();
-  while (auto next = awaited_.next(runner().has_room())) {
-    detail::AwaitedClient& client = next->client;
-    server_.client_was_awaited(client.connection(), client.client_address(), next->is_late ? client.error() : nullptr);
+  while (awaited_.has_late()) {
+    detail::AwaitedClient client = awaited_.take_late();
+    if (awaited_.is_open()) {
+      serve_awaited(client, detail::error_of([&] { client.fail(); }));
+    } else {
+      server_.end_awaited(client.connection());
+    }
   }
+  // An abort makes each readable.
+  while (awaited_.has_ready() && !live_requests_.are_aborted() && runner().has_room()) serve_ready_client();
 }
 
-/// When the server stops, new clients have a little time yet, unless it stops at once.
+void AbstractServer::Core::serve_ready_client() {
+  detail::AwaitedClient client = awaited_.take_ready();
+  serve_awaited(client, detail::error_of([&] { client.check(); }));
+  service();
+}
+
+void AbstractServer::Core::serve_awaited(detail::AwaitedClient& client, const std::exception_ptr& error) {
+  server_.serve_awaited(client.connection(), client.client_address(), error);
+}
+
+/// When the server stops, new clients have a little time yet, unless it stops at once. Those that have sent enough are
+/// served in any case.
 void AbstractServer::Core::finish_awaiting_clients() {
-  awaited_.hurry(server_.options().first_request_grace);
-  while (awaited_.size() > 0 && !live_requests_.ends_new() && !live_requests_.are_aborted()) poll_once();
   awaited_.close();
+  awaited_.shorten(server_.options().first_request_grace);
+  const auto is_in_time = [this] {
+    return !live_requests_.are_aborted() && !drain_hurried_ && detail::now() < backlog_deadline_;
+  };
+  while (awaited_.size() > 0 && !live_requests_.ends_new() && is_in_time()) poll_once();
+  awaited_.look();
+  while (awaited_.has_ready() && is_in_time()) serve_ready_client();
+  end_awaited_clients();
+}
+
+void AbstractServer::Core::end_awaited_clients() noexcept {
+  awaited_.close();
+  while (awaited_.has_ready()) server_.end_awaited(awaited_.take_ready().connection());
+  while (awaited_.has_late()) server_.end_awaited(awaited_.take_late().connection());
+  while (awaited_.has_waiting()) server_.end_awaited(awaited_.take_waiting().connection());
 }
 
 }  // namespace sockserv::inline abi_0

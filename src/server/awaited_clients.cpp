@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <sockserv/detail/clock.hpp>
+#include <sockserv/detail/deadline.hpp>
 #include <sockserv/error.hpp>
 #include <utility>
 
@@ -18,14 +18,6 @@ void AwaitedClients::open(std::size_t limit, bool one_at_a_time) noexcept {
   is_open_ = true;
 }
 
-void AwaitedClients::close() noexcept {
-  is_open_ = false;
-  for (const Entry& each : waiting_) stop_watching(each);
-  waiting_.clear();
-  ready_.clear();
-  size_ = 0;
-}
-
 bool AwaitedClients::may_accept() const {
   if (size_ == 0) return true;
   const time_point time = opens_at();
@@ -33,17 +25,22 @@ bool AwaitedClients::may_accept() const {
 }
 
 AwaitedClients::time_point AwaitedClients::opens_at() const {
-  const bool is_alone = one_at_a_time_ && size_ == 1;
-  if (size_ < limit_ && !is_alone) return time_point::min();
-  return waiting_.empty() ? time_point::max() : waiting_.front().client.since() + moment;
+  constexpr std::size_t most_halvings = 20;
+  if (!ready_.empty()) return time_point::max();
+  time_point time = time_point::min();
+  if (waiting_.empty()) return time;
+  if (waiting_.size() >= limit_) time = waiting_.front().client.since() + shortest_wait;
+  if (one_at_a_time_) {
+    time = std::max(time, newest_since_ + shortest_wait / (1 << std::min(waiting_.size() - 1, most_halvings)));
+  }
+  return time;
 }
 
 bool AwaitedClients::add(Connection& connection, const Address& client_address) noexcept {
   const auto error = error_of([&] {
     if (!epoll_) epoll_ = Descriptor(::epoll_create1(EPOLL_CLOEXEC));
     std::list<Entry> one;
-    one.push_back({AwaitedClient(std::move(connection), client_address, now())});
-    Entry& entry = one.front();
+    Entry& entry = one.emplace_back(connection, client_address, now());
     entry.place = one.begin();
     epoll_event event{};
     event.events = EPOLLIN | EPOLLRDHUP | EPOLLET;
@@ -52,15 +49,19 @@ bool AwaitedClients::add(Connection& connection, const Address& client_address) 
       connection = std::move(entry.client.connection());
       throw_error(last_system_error(), "watching a client");
     }
-    waiting_.splice(waiting_.end(), one);
+    if (waiting_.size() >= limit_) end_wait(waiting_.front(), 0, true);
+    newest_since_ = entry.client.since();
+    const auto is_before = [&](const Entry& other) { return other.client.deadline() <= entry.client.deadline(); };
+    const auto before = std::find_if(waiting_.rbegin(), waiting_.rend(), is_before);  // most have the same time
+    waiting_.splice(before.base(), one);
     ++size_;
   });
   return !error;
 }
 
-void AwaitedClients::hurry(std::chrono::steady_clock::duration grace) noexcept {
-  is_hurried_ = true;
-  for (Entry& each : waiting_) each.client.shorten(each.client.since() + grace);
+void AwaitedClients::shorten(duration wait) noexcept {
+  for (Entry& each : waiting_) each.client.shorten(deadline_after(wait, each.client.since()));
+  waiting_.sort([](const Entry& one, const Entry& other) { return one.client.deadline() < other.client.deadline(); });
 }
 
 /// Closing alone would leave it in the epoll set, if somebody else has a copy of the descriptor.
@@ -68,35 +69,38 @@ void AwaitedClients::stop_watching(const Entry& entry) noexcept {
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, entry.client.fileno(), nullptr);
 }
 
-void AwaitedClients::look() {
+/// If the client has sent enough, or if its time is over.
+void AwaitedClients::end_wait(Entry& entry, std::uint32_t events, bool is_over) noexcept {
+  const bool is_ready = entry.client.has_enough(events);
+  if (!is_ready && !is_over) return;
+  stop_watching(entry);
+  if (is_ready) entry.client.stop_clock();
+  std::list<Entry>& next = is_ready ? ready_ : late_;
+  next.splice(next.end(), waiting_, entry.place);
+}
+
+void AwaitedClients::look() noexcept {
   if (waiting_.empty()) return;
   std::array<epoll_event, 64> events;
   const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
   for (int index = 0; index < count; ++index) {
     const epoll_event& event = events[static_cast<std::size_t>(index)];
-    const Entry& entry = *static_cast<Entry*>(event.data.ptr);
-    if (!entry.client.can_go_on(event.events)) continue;
-    stop_watching(entry);
-    ready_.splice(ready_.end(), waiting_, entry.place);
+    end_wait(*static_cast<Entry*>(event.data.ptr), event.events, false);
   }
+  const time_point time = now();
+  while (!waiting_.empty() && waiting_.front().client.deadline() <= time) end_wait(waiting_.front(), 0, true);
 }
 
-std::optional<AwaitedClients::Done> AwaitedClients::next(bool want_ready) {
-  if (want_ready && !ready_.empty()) return take(ready_);
-  while (!waiting_.empty() && (size_ > limit_ || waiting_.front().client.deadline() <= now())) {
-    Done late = take(waiting_);
-    if (!is_hurried_) return late;
-  }
-  return std::nullopt;
-}
-
-AwaitedClients::Done AwaitedClients::take(std::list<Entry>& from) {
-  const bool is_late = &from == &waiting_;
-  if (is_late) stop_watching(from.front());
-  Done done{std::move(from.front().client), is_late};
+AwaitedClient AwaitedClients::take(std::list<Entry>& from) noexcept {
+  AwaitedClient client = std::move(from.front().client);
   from.pop_front();
   --size_;
-  return done;
+  return client;
+}
+
+AwaitedClient AwaitedClients::take_waiting() noexcept {
+  stop_watching(waiting_.front());
+  return take(waiting_);
 }
 
 AwaitedClients::Watch AwaitedClients::watch() const noexcept {
@@ -106,7 +110,7 @@ AwaitedClients::Watch AwaitedClients::watch() const noexcept {
 
 void AwaitedClients::become_child(ClosedTogether& unneeded) noexcept {
   unneeded.add(epoll_.release());
-  for (const auto* list : {&waiting_, &ready_}) {
+  for (const auto* list : {&waiting_, &ready_, &late_}) {
     for (const Entry& each : *list) unneeded.add(each.client.fileno());
   }
 }

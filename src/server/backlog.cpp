@@ -36,7 +36,7 @@ void AbstractServer::Core::take_backlog() {
 /// No more than the backlog can hold, so that clients who keep coming do not keep the server from ending.
 void AbstractServer::Core::serve_backlog() {
   const auto is_wanted = [this] { return taking_backlog() && detail::is_readable(listener()); };
-  const auto wait = [this] { poll_once(workers_interval); };
+  const auto wait = [this] { poll_once(detail::deadline_after(workers_interval)); };
   if (detail::Processes* const processes = runner().processes();
       processes && processes->take_backlog(is_wanted, wait)) {
     return;
@@ -44,7 +44,7 @@ void AbstractServer::Core::serve_backlog() {
   const int limit = server_.listener_.backlog_limit(server_.options().request_queue_size);
   for (int left = limit; left > 0 && taking_backlog();) {
     if (!may_accept()) {
-      poll_once();
+      poll_once(accepts_again_at());
     } else if (server_.handle_request_noblock()) {
       --left;
     } else {

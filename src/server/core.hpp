@@ -144,7 +144,7 @@ class AbstractServer::Core final : public detail::Acceptor {
   void handle_waiting_requests();
   void collect();
   void service();
-  void poll_once(std::optional<duration> limit = std::nullopt);
+  void poll_once(time_point limit = time_point::max());
   ReadyDescriptors wait(std::optional<time_point> limit, bool for_requests);
   void throw_fatal_error();
 
@@ -153,9 +153,14 @@ class AbstractServer::Core final : public detail::Acceptor {
   bool wait_for_connections(time_point deadline);
   void give_sign_of_life();
 
+  // accepting.cpp
   void begin_awaiting_clients() noexcept;
+  time_point accepts_again_at() const;
   void serve_awaited_clients();
+  void serve_ready_client();
+  void serve_awaited(detail::AwaitedClient& client, const std::exception_ptr& error);
   void finish_awaiting_clients();
+  void end_awaited_clients() noexcept;
 
   void begin_stop(detail::EndIdle when) noexcept;
   void begin_drain();

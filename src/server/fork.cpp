@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <sockserv/detail/contexts.hpp>
 #include <sockserv/error.hpp>
 
@@ -16,7 +17,7 @@ bool has_handler(const struct sigaction& action) noexcept {
   return (action.sa_flags & SA_SIGINFO) != 0 || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN);
 }
 
-pid_t parent = 0;
+std::atomic<pid_t> parent = 0;
 
 /// Ends a child if its parent says so, or is gone. In a process that the child forked, the signal is not the child's.
 void obey_parent(int signal, siginfo_t* information, void*) {

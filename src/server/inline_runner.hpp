@@ -11,7 +11,7 @@ class Inline final : public Runner {
     const std::unique_ptr<Task> own = std::move(task);
     own->run();
   }
-  Waiting waiting() const noexcept override { return Waiting::takes_all; }
+  CostOfWaiting cost_of_waiting() const noexcept override { return CostOfWaiting::everything; }
   std::size_t running() const override { return 0; }
   bool wait_until_idle(time_point) override { return true; }
   std::size_t abort(bool) noexcept override { return 0; }

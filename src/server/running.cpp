@@ -39,7 +39,10 @@ std::size_t AbstractServer::Core::requests_here() const { return std::max(live_r
 
 std::size_t AbstractServer::Core::requests_running() const {
   const detail::Processes* const processes = runner().processes();
-  return processes ? processes->requests(requests_here()) : requests_here();
+  const std::size_t here = requests_here();
+  if (!processes) return here;
+  const std::size_t awaited = std::min(here, awaited_.size());  // of which no process knows
+  return processes->requests(here - awaited) + awaited;
 }
 
 std::size_t AbstractServer::Core::handlers_here() const {

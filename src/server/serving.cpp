@@ -104,8 +104,11 @@ void AbstractServer::Core::warn_of_few_descriptors() const {
 void AbstractServer::Core::loop() {
   while (!lifecycle_.stop_requested()) {
     if (when_ready_ && !is_booting()) std::exchange(when_ready_, nullptr)();
-    const bool for_requests = may_accept() && !runner().accept();
-    if (wait(deadline_after(poll_interval_), for_requests).request) {
+    const bool may_accept = this->may_accept();
+    const bool for_requests = may_accept && !runner().accept();
+    const time_point limit =
+        std::min(deadline_after(poll_interval_), may_accept ? time_point::max() : accepts_again_at());
+    if (wait(limit, for_requests).request) {
       handle_waiting_requests();
     } else {
       service();
@@ -184,8 +187,8 @@ void AbstractServer::Core::service() {
 }
 
 /// One turn of the loop without requests.
-void AbstractServer::Core::poll_once(std::optional<duration> limit) {
-  wait(std::min(limit ? deadline_after(*limit) : time_point::max(), backlog_deadline_), false);
+void AbstractServer::Core::poll_once(time_point limit) {
+  wait(std::min(limit, backlog_deadline_), false);
   service();
   serve_awaited_clients();
 }
@@ -213,8 +216,6 @@ AbstractServer::Core::ReadyDescriptors AbstractServer::Core::wait(std::optional<
     watched[2].fd = listener();
   } else if (const auto pause_end = accept_pause_.end()) {
     deadline = std::min(deadline, *pause_end);
-  } else if (!awaited_.may_accept()) {
-    deadline = std::min(deadline, awaited_.opens_at());
   }
   const int ready = ::poll(watched, 5, detail::milliseconds_until(deadline));
   linger_.serve();            // here, and not with each request that is accepted

@@ -14,7 +14,7 @@ class AbstractServer::Core::ServingRole {
   ServingRole(const ServingRole&) = delete;
   ServingRole& operator=(const ServingRole&) = delete;
   ~ServingRole() {
-    core_.awaited_.close();  // they are the serving thread's
+    core_.end_awaited_clients();  // if an error has ended serving
     core_.lifecycle_.end_serving();
   }
 

@@ -78,8 +78,9 @@ void AbstractServer::Core::begin_drain() {
 /// Leaves what is in the backlog, and aborts what runs. Returns how many requests that are.
 std::size_t AbstractServer::Core::end_drain() noexcept {
   lifecycle_.leave_backlog();
+  const std::size_t aborted = abort_requests(false);
   wake();
-  return abort_requests(false);
+  return aborted;
 }
 
 /// Waits for the serving thread, closes the socket, and waits for the requests; false if the deadline came first.

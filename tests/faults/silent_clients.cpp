@@ -21,9 +21,9 @@ using namespace std::chrono_literals;
 using std::chrono::steady_clock;
 
 #if defined(SOCKSERV_ASAN) || defined(SOCKSERV_TSAN)
-constexpr std::size_t crowd_size = 200;
+constexpr std::size_t silent_ones = 200;
 #else
-constexpr std::size_t crowd_size = 1000;
+constexpr std::size_t silent_ones = 1000;
 #endif
 
 // Their time is not over before the test is, so the client would wait as long if they held it up. How long it did wait
@@ -32,20 +32,20 @@ TEST_CASE_TEMPLATE("a thousand clients that never answer the challenge hold up n
                    ThreadingTCPServer<Echo>, ThreadPoolTCPServer<Echo>, ForkingTCPServer<Echo>,
                    PreForkingTCPServer<Echo>, PreForkingMixIn<ThreadPoolTCPServer<Echo>>, FiberTCPServer<Echo>) {
   const ManyDescriptors descriptors;
-  if (!descriptors.enough_for(2 * crowd_size)) return skip("this user may not open 2,100 descriptors (ulimit -n)");
+  if (!descriptors.enough_for(2 * silent_ones)) return skip("this user may not open 2,100 descriptors (ulimit -n)");
   const Authentication authentication{.key = "key", .time_limit = 1h};
   HmacAuthMixIn<Server> server(loopback(), quiet({.prepare_timeout = std::nullopt}));
   server.authentication = authentication;
   const ServerThread background(server);
   std::vector<StreamClient> crowd;
-  for (std::size_t i = 0; i < crowd_size; ++i) crowd.emplace_back(server.server_address());
+  for (std::size_t i = 0; i < silent_ones; ++i) crowd.emplace_back(server.server_address());
   const auto begun = steady_clock::now();
   ClientConnection client = create_connection(server.server_address(), patience);
   authenticate(client.connection, authentication, AuthenticationRole::client);
   client.wfile.write("hello\n");
   CHECK(client.rfile.readline() == "hello\n");
   const auto taken = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - begun);
-  MESSAGE("served after ", taken.count(), " ms beside ", crowd_size, " silent clients");
+  MESSAGE("served after ", taken.count(), " ms beside ", silent_ones, " silent clients");
   client.close();
   for (StreamClient& each : crowd) each.close();
 }

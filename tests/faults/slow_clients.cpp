@@ -21,20 +21,20 @@ using namespace support;
 using std::chrono::steady_clock;
 
 #if defined(SOCKSERV_ASAN) || defined(SOCKSERV_TSAN)
-constexpr std::size_t crowd_size = 200;  // threads of a sanitizer are slow to make
+constexpr std::size_t slow_ones = 200;  // threads of a sanitizer are slow to make
 #else
-constexpr std::size_t crowd_size = 1000;
+constexpr std::size_t slow_ones = 1000;
 #endif
 
 /// Clients that send a line so slowly that it has no end: each a byte a second.
 class Crowd {
  public:
   explicit Crowd(const Address& server) {
-    for (std::size_t i = 0; i < crowd_size; ++i) clients_.emplace_back(server);
+    for (std::size_t i = 0; i < slow_ones; ++i) clients_.emplace_back(server);
     thread_ = std::thread([this] {
       for (std::size_t i = 0; !stopped_; ++i) {
         clients_[i % clients_.size()].send("x");
-        std::this_thread::sleep_for(std::chrono::duration<double>(1.0 / crowd_size));
+        std::this_thread::sleep_for(std::chrono::duration<double>(1.0 / slow_ones));
       }
     });
   }
@@ -66,16 +66,16 @@ steady_clock::duration p99(StreamClient& client) {
 TEST_CASE_TEMPLATE("a thousand slow clients: a good one's p99 stays of the order that it had without them", Server,
                    ThreadingTCPServer<Echo>, FiberTCPServer<Echo>) {
   const ManyDescriptors descriptors;
-  if (!descriptors.enough_for(2 * crowd_size)) return skip("this user may not open 2,100 descriptors (ulimit -n)");
+  if (!descriptors.enough_for(2 * slow_ones)) return skip("this user may not open 2,100 descriptors (ulimit -n)");
   Server server(loopback(), quiet());
   ServerThread background(server);
   {
     StreamClient good(server.server_address());
     const auto alone = std::max({p99(good), p99(good), p99(good)});
     const Crowd crowd(server.server_address());
-    CHECK(eventually([&] { return server.requests_running() == crowd_size + 1; }));
+    CHECK(eventually([&] { return server.requests_running() == slow_ones + 1; }));
     CHECK(eventually([&] { return p99(good) <= 10 * alone; }));
-    CHECK(server.requests_running() == crowd_size + 1);
+    CHECK(server.requests_running() == slow_ones + 1);
   }
   background.stop();
 }

@@ -27,7 +27,7 @@ PLACES = {
     "transport": """
         await detail/admission detail/contexts detail/fibers_settings detail/live_requests detail/request_scope
         detail/scheduler detail/task detail/transport detail/transport_wrapper""",
-    "connection": "client connection datagram files preparation detail/client_limits detail/server_socket",
+    "connection": "awaited_input client connection datagram files detail/client_limits detail/server_socket",
     "server": """
         handler this_request detail/listener detail/runner detail/server_class""",
     "runner": "detail/runners",

@@ -111,13 +111,13 @@ class SOCKSERV_EXPORT Runner {
   /// Returns true if a task that came now would run, or could be queued.
   virtual bool has_room() const { return true; }
 
-  /// What it takes from the other tasks when one waits for its client.
-  enum class Waiting {
-    takes_nothing,
-    takes_a_place,  ///< Of those that there are, or at least a thread or a process.
-    takes_all,      ///< None runs meanwhile.
+  /// What the other tasks lose while one waits for its client.
+  enum class CostOfWaiting {
+    nothing,
+    a_place,     ///< A thread or a process, of which there may be a limited number.
+    everything,  ///< None of them runs.
   };
-  virtual Waiting waiting() const noexcept { return Waiting::takes_a_place; }
+  virtual CostOfWaiting cost_of_waiting() const noexcept { return CostOfWaiting::a_place; }
 
   /// Returns false if a thread that all tasks need has been kept by one of them since the last call. Called by the
   /// thread that serves, now and then.

@@ -14,12 +14,13 @@
 #include <sockserv/detail/server_class.hpp>
 #include <sockserv/error.hpp>
 #include <sockserv/export.hpp>
-#include <sockserv/preparation.hpp>
+#include <sockserv/server/base.hpp>
 #include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <typeinfo>
+#include <utility>
 #include <vector>
 
 namespace sockserv::inline abi_0 {
@@ -82,7 +83,8 @@ struct Authentication {
   SecretKey key = {};
   AuthenticationProtocol protocol = AuthenticationProtocol::mutual;
   /// How long the whole handshake may take; must be positive. In a server, `ServerOptions::prepare_timeout` is a limit
-  /// too, and the smaller of the two applies.
+  /// too, and the smaller of the two applies. A server that awaits the client's answer before the request takes a place
+  /// gives it as long for that, and as long again for the rest.
   duration time_limit = std::chrono::seconds(5);
   /// The names of the two ends, of which each must expect the other's. They are not sent, but part of each proof: so a
   /// proof that was made for one server is worth nothing at another with the same key. "": no name. For `mutual` only.
@@ -112,12 +114,14 @@ namespace detail {
 /// @throws std::invalid_argument that names the field whose value makes no sense.
 SOCKSERV_EXPORT void check_authentication(const Authentication& authentication);
 
+class BegunAuthentication : public AwaitedInput {};
+
 /// Sends what a server sends first, and returns what is needed to go on.
-SOCKSERV_EXPORT std::unique_ptr<Preparation> begin_authentication(Connection& request,
-                                                                  const Authentication& authentication);
+SOCKSERV_EXPORT std::unique_ptr<BegunAuthentication> begin_authentication(Connection& request,
+                                                                          const Authentication& authentication);
 /// Goes on with that; if it is null, begins.
 SOCKSERV_EXPORT void finish_authentication(Connection& request, const Authentication& authentication,
-                                           std::unique_ptr<Preparation> begun);
+                                           std::unique_ptr<BegunAuthentication> begun);
 }  // namespace detail
 
 /// A server whose clients must prove that they know a key. Until one has, no handler is constructed for it.
@@ -126,13 +130,13 @@ SOCKSERV_EXPORT void finish_authentication(Connection& request, const Authentica
 ///     server.authentication = {.key = key};
 ///
 /// The handshake runs where the handler will: in its thread or process, or on its fiber. A client that sends nothing
-/// holds up nobody, under any mixin: until it has answered, it takes no thread and no process
-/// (`BaseServer::begin_preparation()`). Only in the `multiprocessing` protocol, which goes back and forth, a client
-/// that stops after it has begun takes a place until its time is over. In a pool, in child processes and in workers,
-/// enough of such clients keep others waiting. The layer goes around a mixin or inside one, with the same effect. For
-/// servers of streams. A client that does not prove it is disconnected, with one line in the log that says why, and
-/// counted in `ServerStats::authentication_failures`; limits such as `ServerOptions::idle_timeout` hold during the
-/// handshake.
+/// keeps no place from others, under any mixin: until it has answered, it takes no thread and no process
+/// (`BaseServer::begin_preparation()`). There are two exceptions, and there enough of such clients keep others waiting:
+/// in the `multiprocessing` protocol, which goes back and forth, a client that stops after it has begun; and any client
+/// where the layer is around another one that acts before it. The layer goes around a mixin or inside one, with the
+/// same effect. For servers of streams. A client that does not prove it is disconnected, with one line in the log that
+/// says why, and counted in `ServerStats::authentication_failures`; limits such as `ServerOptions::idle_timeout` hold
+/// during the handshake.
 ///
 /// Requests that still run when the server is destroyed (of daemon threads, say) are aborted.
 template <detail::ServerClass Server>
@@ -151,9 +155,9 @@ class HmacAuthMixIn : public Server {
   /// The key, and how it is proved. Without a key the server refuses to serve.
   Authentication authentication;
 
-  std::unique_ptr<Preparation> begin_preparation(request_type& request) override {
+  std::unique_ptr<AwaitedInput> begin_preparation(request_type& request) override {
     auto begun = Server::begin_preparation(request);
-    if constexpr (serves_streams) {
+    if constexpr (serves_streams && !Server::template acts_before<Server>) {
       if (!begun) begun = detail::begin_authentication(request, authentication);
     }
     return begun;
@@ -161,7 +165,8 @@ class HmacAuthMixIn : public Server {
   void prepare_request(request_type& request, Address& client_address) override {
     Server::prepare_request(request, client_address);
     if constexpr (serves_streams) {
-      detail::finish_authentication(request, authentication, this->take_preparation(request));
+      auto begun = this->template take_awaited_input<detail::BegunAuthentication>(request);
+      detail::finish_authentication(request, authentication, std::move(begun));
     }
   }
   void finish_request(request_type& request, const Address& client_address) override {

@@ -30,7 +30,8 @@ namespace sockserv::inline abi_0 {
 ///
 /// Where the program handles SIGTERM and SIGINT, as it does in `run()`, a child ignores them unless its parent sends
 /// them: terminals and service managers send them to all processes of a program at once, and the parent then drains. So
-/// it takes SIGKILL to end a single child.
+/// it takes SIGKILL to end a single child. A SIGTERM that is ignored still interrupts sleep(3) and poll(2) in a
+/// handler.
 ///
 /// A child whose handler is in `wait_for_next_request()` has a second thread, which waits for the server to stop.
 ///

@@ -258,9 +258,10 @@ class SOCKSERV_EXPORT AbstractServer {
 
   /// Accepts a request and has it served; returns false if there was none. A failure to accept counts as a request.
   virtual bool handle_request_noblock() = 0;
-  /// Goes on with a connection whose client was awaited: it can, or there is an error.
-  virtual void client_was_awaited(Connection& request, const Address& client_address,
-                                  const std::exception_ptr& error) = 0;
+  /// Goes on with a connection whose client was awaited; if there is an error, reports it, and ends the connection.
+  virtual void serve_awaited(Connection& request, const Address& client_address, const std::exception_ptr& error) = 0;
+  /// Ends such a connection because the server stops.
+  virtual void end_awaited(Connection& request) noexcept = 0;
   detail::Listener& listener() noexcept { return listener_; }
   void set_server_address(const Address& address) { server_address_ = address; }
   /// Returns true while requests may be taken from the socket before they can be served.
@@ -271,7 +272,7 @@ class SOCKSERV_EXPORT AbstractServer {
   void accept_succeeded() noexcept;
   /// Returns true if clients that have to send something first are awaited where no request runs.
   bool awaits_clients() const noexcept;
-  /// Has the client awaited, and then `client_was_awaited()` called; returns false if that is not possible.
+  /// Has the client awaited, and then one of the two above called; returns false if that is not possible.
   bool await_client(Connection& request, const Address& client_address) noexcept;
   /// Accounts for a new request until it ends. No value: its address has as many connections as it may have.
   std::optional<detail::Admission> admit(const Address& client_address, bool is_connection);

@@ -112,19 +112,21 @@ class BaseServer : public AbstractServer {
   }
 
   /// For layers whose clients have to send something before `prepare_request()` has anything to do: called in the
-  /// thread that accepts, which must not wait. Returns what the client is to send, and what the layer keeps until
-  /// `prepare_request()` gets it by `take_preparation()`. An override may also send the client something short, such as
-  /// a challenge. It calls its `Server`'s first, and returns what that returns if there is anything.
+  /// thread that accepts, which must not wait. Returns what the client has to send, and what the layer keeps until
+  /// `prepare_request()` gets it by `take_awaited_input()`. An override may also send the client something short, such
+  /// as a challenge. It calls its `Server`'s first, and returns what that returns if there is anything. Around another
+  /// layer (`acts_before<Server>`) it begins nothing, because that one is nearer to the wire.
   ///
   /// Until the client has sent it, the connection takes no thread, process or worker, but counts for the limits. Its
-  /// time ends by `Preparation::deadline()` and the limits of `ServerOptions`. At most half of `max_connections` may
-  /// wait, or without that limit half of the descriptors that the process may open; beyond that, a new client ends the
-  /// time of the one that has waited longest. A server that serves one request at a time does not look at them while
-  /// a handler runs.
+  /// time ends by `AwaitedInput::deadline()` and the limits of `ServerOptions`; once it has sent enough, no time runs
+  /// until `prepare_request()`, where `prepare_timeout` begins anew. At most half of `max_connections` may wait, and at
+  /// least one, or without that limit half of the descriptors that the process may open. Beyond that, a new client ends
+  /// the time of the one whose time would end first, once that has waited for 50 ms. A server that serves one request
+  /// at a time does not look at them while a handler runs.
   ///
   /// Not called under fibers, where a request that waits takes nothing from others, nor by `handle_request()`: there
   /// `prepare_request()` waits. Null, as by default: the client need not send anything.
-  virtual std::unique_ptr<Preparation> begin_preparation(request_type&) { return nullptr; }
+  virtual std::unique_ptr<AwaitedInput> begin_preparation(request_type&) { return nullptr; }
 
   /// The place for layers: called before the handler is constructed, where it will run. An override may read from the
   /// connection what comes before the handler's first byte, replace `client_address` for all that follows, or refuse
@@ -192,13 +194,23 @@ class BaseServer : public AbstractServer {
   template <class Serve>
   bool run_request(request_type& request, const Address& client_address, Serve serve);
 
-  /// What a layer began for this request in `begin_preparation()`; null: nothing, or somebody has taken it.
-  static std::unique_ptr<Preparation> take_preparation(request_type& request) noexcept {
-    return std::move(request.preparation_);
+  /// True if `Server` does something in `prepare_request()`.
+  template <class Server>
+  static constexpr bool acts_before =
+      !std::is_same_v<decltype(&Server::prepare_request), decltype(&BaseServer::prepare_request)>;
+
+  /// Returns what a layer's `begin_preparation()` returned for this request, if it is of that class and nobody has
+  /// taken it yet; otherwise null.
+  template <class Input>
+  static std::unique_ptr<Input> take_awaited_input(request_type& request) noexcept {
+    auto* const input = dynamic_cast<Input*>(request.awaited_input_.get());
+    if (input) static_cast<void>(request.awaited_input_.release());
+    return std::unique_ptr<Input>(input);
   }
 
   bool handle_request_noblock() final;
-  void client_was_awaited(Connection& request, const Address& client_address, const std::exception_ptr& error) final;
+  void serve_awaited(Connection& request, const Address& client_address, const std::exception_ptr& error) final;
+  void end_awaited(Connection& request) noexcept final;
 
   /// `shutdown_request`, whose errors are logged.
   void end_request(request_type& request) noexcept;
@@ -286,7 +298,7 @@ void BaseServer<Handler>::prepare(request_type& request, const Address& client_a
   scope.handler_is_bound();  // that comes later
   Address address = client_address;
   const auto error = detail::error_of([&] {
-    const typename request_type::InPreparation in_preparation(request, options());
+    const typename request_type::PreparationLimits limits(request, options());
     prepare_request(request, address);
   });
   if (address == client_address) {
@@ -363,14 +375,15 @@ void BaseServer<Handler>::go_on_with(request_type& request, const Address& clien
   end_request(request);
 }
 
-/// Returns true if the request goes on by `client_was_awaited()`.
+/// Returns true if the request goes on by `serve_awaited()` or `end_awaited()`.
 template <class Handler>
 bool BaseServer<Handler>::await_client(request_type& request, const Address& client_address) {
   if constexpr (serves_connections) {
-    if (!this->awaits_clients()) return false;
-    std::unique_ptr<Preparation> preparation = begin_preparation(request);
-    if (!preparation) return false;
-    request.begin_preparation(std::move(preparation), options());
+    // What comes through a wrapper cannot be looked at from here.
+    if (!this->awaits_clients() || request.wrapper_) return false;
+    std::unique_ptr<AwaitedInput> input = begin_preparation(request);
+    if (!input) return false;
+    request.await_input(std::move(input), options());
     return AbstractServer::await_client(request, client_address);
   } else {
     return false;
@@ -378,12 +391,19 @@ bool BaseServer<Handler>::await_client(request_type& request, const Address& cli
 }
 
 template <class Handler>
-void BaseServer<Handler>::client_was_awaited(Connection& request, const Address& client_address,
-                                             const std::exception_ptr& error) {
+void BaseServer<Handler>::serve_awaited(Connection& request, const Address& client_address,
+                                        const std::exception_ptr& error) {
   if constexpr (serves_connections) {
-    go_on_with(request, client_address,
-               [&] { error ? std::rethrow_exception(error) : process_request(request, client_address); });
+    go_on_with(request, client_address, [&] {
+      if (error) std::rethrow_exception(error);
+      process_request(request, client_address);
+    });
   }
+}
+
+template <class Handler>
+void BaseServer<Handler>::end_awaited(Connection& request) noexcept {
+  if constexpr (serves_connections) end_request(request);
 }
 
 template <class Handler>
