@@ -144,14 +144,16 @@ struct Scene {
 template <class Server>
 constexpr bool serves_in_its_thread = std::is_same_v<Server, TCPServer<Converses>>;
 
-#define EVERY_STATE(state)                                 \
-  State state{};                                           \
-  SUBCASE("in the backlog") { state = State::in_backlog; } \
-  SUBCASE("new") { state = State::is_new; }                \
-  SUBCASE("at work") { state = State::at_work; }           \
-  SUBCASE("idle") { state = State::idle; }                 \
-  SUBCASE("lingering") { state = State::lingering; }       \
-  CAPTURE(state)
+/// Each state, in a subcase of its own. It has to come by all of them, so that doctest knows that there are more.
+State each_state() {
+  State state{};
+  SUBCASE("in the backlog") { state = State::in_backlog; }
+  SUBCASE("new") { state = State::is_new; }
+  SUBCASE("at work") { state = State::at_work; }
+  SUBCASE("idle") { state = State::idle; }
+  SUBCASE("lingering") { state = State::lingering; }
+  return state;
+}
 
 #define SERVERS                                                                                                     \
   TCPServer<Converses>, ThreadingTCPServer<Converses>, ThreadPoolTCPServer<Converses>, ForkingTCPServer<Converses>, \
@@ -163,7 +165,8 @@ constexpr bool serves_in_its_thread = std::is_same_v<Server, TCPServer<Converses
       PreForkingMixIn<ThreadPoolTCPServer<Converses>>, PreForkingFiberTCPServer<Converses>
 
 TEST_CASE_TEMPLATE("stopping: request_stop", Server, SERVERS) {
-  EVERY_STATE(state);
+  const State state = each_state();
+  CAPTURE(state);
   Scene<Server> scene(state);
   scene.server.request_stop();
   // A connection that keeps the serving thread keeps the loop from ending, and ends only when more is asked for.
@@ -193,7 +196,8 @@ TEST_CASE_TEMPLATE("stopping: request_stop", Server, SERVERS) {
 }
 
 TEST_CASE_TEMPLATE("stopping: shutdown", Server, SERVERS) {
-  EVERY_STATE(state);
+  const State state = each_state();
+  CAPTURE(state);
   Scene<Server> scene(state);
   const auto stopped = scene.begin([&] { scene.server.shutdown(); });
   switch (state) {
@@ -216,7 +220,8 @@ TEST_CASE_TEMPLATE("stopping: shutdown", Server, SERVERS) {
 }
 
 TEST_CASE_TEMPLATE("stopping: drain", Server, SERVERS) {
-  EVERY_STATE(state);
+  const State state = each_state();
+  CAPTURE(state);
   Scene<Server> scene(state);
   auto drained = scene.begin([&] { return scene.server.drain(patience); });
   switch (state) {
@@ -239,7 +244,8 @@ TEST_CASE_TEMPLATE("stopping: drain", Server, SERVERS) {
 }
 
 TEST_CASE_TEMPLATE("stopping: drain, at its limit", Server, SERVERS) {
-  EVERY_STATE(state);
+  const State state = each_state();
+  CAPTURE(state);
   Scene<Server> scene(state);
   const DrainResult result = scene.server.drain(30ms);
   const bool is_idle = state == State::idle;
@@ -249,7 +255,8 @@ TEST_CASE_TEMPLATE("stopping: drain, at its limit", Server, SERVERS) {
 }
 
 TEST_CASE_TEMPLATE("stopping: server_close", Server, SERVERS) {
-  EVERY_STATE(state);
+  const State state = each_state();
+  CAPTURE(state);
   Scene<Server> scene(state);
   auto closed = scene.begin([&] { scene.server.server_close(); });
   switch (state) {
@@ -294,14 +301,16 @@ void expect_of_worker_that_stops(Scene<Server>& scene, State state) {
 }
 
 TEST_CASE_TEMPLATE("stopping: a worker has served max_requests_per_child", Server, WORKERS) {
-  EVERY_STATE(state);
+  const State state = each_state();
+  CAPTURE(state);
   Scene<Server> scene(state, {.first_request_grace = patience},
                       [](Server& server) { server.max_requests_per_child = 1; });
   expect_of_worker_that_stops(scene, state);
 }
 
 TEST_CASE_TEMPLATE("stopping: SIGTERM to a worker", Server, WORKERS) {
-  EVERY_STATE(state);
+  const State state = each_state();
+  CAPTURE(state);
   Scene<Server> scene(state);
   const std::set<pid_t> workers = scene.server.active_children();
   REQUIRE(workers.size() == 1);
@@ -326,7 +335,8 @@ struct OfOne : Server {
 
 template <class Server>
 void stop_program(void (Program::*send)(int) const) {
-  EVERY_STATE(state);
+  const State state = each_state();
+  CAPTURE(state);
   handlers_begun();  // shared with the program
   const TemporaryFolder folder;
   const Program program = Program::start<OfOne<Server>>(folder / "socket", {.drain_limit = patience});
