@@ -115,6 +115,7 @@ struct Scene {
     if constexpr (requires { server.loops; }) server.loops = 1;
     if constexpr (requires { server.processes; }) server.processes = 1;
     set_up(server);
+    handlers_begun();  // before workers are forked, which share it
     background.emplace(server);
     const auto connect = [this] { return StreamClient(server.server_address()); };
     if (state == State::in_backlog) keeper.emplace(State::at_work, connect);
