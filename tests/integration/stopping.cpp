@@ -221,27 +221,28 @@ TEST_CASE_TEMPLATE("stopping: shutdown", Server, SERVERS) {
   }
 }
 
+/// What a drain makes of a client, and of the one that keeps it in the backlog.
+void expect_drained(State state, Client& client, std::optional<Client>& keeper) {
+  if (keeper) keeper->expect_service();
+  switch (state) {
+    case State::in_backlog:
+    case State::is_new:
+    case State::at_work:
+      return client.expect_service();
+    case State::idle:
+      return client.expect_end();
+    case State::lingering:
+      return client.expect_lingering();
+  }
+}
+
 TEST_CASE_TEMPLATE("stopping: drain", Server, SERVERS) {
   const State state = each_state();
   CAPTURE(state);
   Scene<Server> scene(state);
   auto drained = scene.begin([&] { return scene.server.drain(patience); });
-  switch (state) {
-    case State::in_backlog:
-      scene.keeper->expect_service();
-      scene.client->expect_service();
-      break;
-    case State::is_new:
-    case State::at_work:
-      scene.client->expect_service();
-      break;
-    case State::idle:
-      scene.client->expect_end();
-      break;
-    case State::lingering:
-      CHECK(drained.wait_for(20ms) == std::future_status::timeout);
-      scene.client->expect_lingering();
-  }
+  if (state == State::lingering) CHECK(drained.wait_for(20ms) == std::future_status::timeout);
+  expect_drained(state, *scene.client, scene.keeper);
   CHECK(drained.get().aborted == 0);
 }
 
@@ -281,25 +282,13 @@ TEST_CASE_TEMPLATE("stopping: server_close", Server, SERVERS) {
   closed.get();
 }
 
-/// What becomes of clients whose worker stops while the server goes on.
+/// The same, of a worker that stops while the server goes on: the next worker serves the backlog, and does not stop.
 template <class Server>
 void expect_of_worker_that_stops(Scene<Server>& scene, State state) {
-  switch (state) {
-    case State::in_backlog:
-      scene.keeper->expect_service();
-      scene.client->expect_answer();  // by the next worker
-      scene.client->close();
-      break;
-    case State::is_new:
-    case State::at_work:
-      scene.client->expect_service();
-      break;
-    case State::idle:
-      scene.client->expect_end();
-      break;
-    case State::lingering:
-      scene.client->expect_lingering();
-  }
+  if (state != State::in_backlog) return expect_drained(state, *scene.client, scene.keeper);
+  scene.keeper->expect_service();
+  scene.client->expect_answer();
+  scene.client->close();
 }
 
 TEST_CASE_TEMPLATE("stopping: a worker has served max_requests_per_child", Server, WORKERS) {
@@ -352,21 +341,7 @@ void stop_program(void (Program::*send)(int) const) {
   if (state == State::in_backlog) keeper.emplace(State::at_work, connect);
   Client client(state, connect);
   (program.*send)(SIGTERM);
-  switch (state) {
-    case State::in_backlog:
-      keeper->expect_service();
-      client.expect_service();
-      break;
-    case State::is_new:
-    case State::at_work:
-      client.expect_service();
-      break;
-    case State::idle:
-      client.expect_end();
-      break;
-    case State::lingering:
-      client.expect_lingering();
-  }
+  expect_drained(state, client, keeper);
   CHECK(program.wait() == exit_clean);
 }
 
