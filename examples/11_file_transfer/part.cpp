@@ -104,7 +104,7 @@ void Part::complete(const std::string& name, const std::string& expected_sha256)
 void Part::remove() noexcept {
   if (!std::exchange(has_name_, false)) return;
   ::unlinkat(folder_.descriptor(), file_.name().c_str(), 0);
-  // The room is free now, and not only when the file is closed: the client is told before that.
+  // Frees the disk space now, because the client gets its answer before the file is closed.
   [[maybe_unused]] const int result = ::ftruncate(file_.descriptor(), 0);
 }
 

@@ -30,8 +30,8 @@ class AwaitedInput {
 
   /// Returns the end of the time that the layer gives the client; the server's limits hold besides. Default: no end.
   virtual time_point deadline() const { return time_point::max(); }
-  /// Returns what `handle_error()` is told if that time is over. Null, as by default: what it is told if
-  /// `ServerOptions::prepare_timeout` passes.
+  /// Returns the error that `handle_error()` gets when that time is over. Null, the default: a `limit_error`, as when
+  /// `ServerOptions::prepare_timeout` is over.
   virtual std::exception_ptr timeout_error() const { return nullptr; }
 };
 

@@ -20,7 +20,7 @@ bool has_handler(const struct sigaction& action) noexcept {
 std::atomic<pid_t> parent = 0;
 
 /// Ends a child if its parent says so, or is gone. In a process that the child forked, the signal is not the child's.
-void obey_parent(int signal, siginfo_t* information, void*) {
+void handle_sigterm(int signal, siginfo_t* information, void*) {
   if (information->si_pid == parent || ::getppid() != parent) leave_to_system(signal);
 }
 
@@ -30,7 +30,7 @@ void obey_parent(int signal, siginfo_t* information, void*) {
 void let_parent_end_child() noexcept {
   struct sigaction by_parent{};
   by_parent.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
-  by_parent.sa_sigaction = obey_parent;
+  by_parent.sa_sigaction = handle_sigterm;
   struct sigaction terminate{};
   // One call where the parent handles it, as it does in run().
   if (::sigaction(SIGTERM, &by_parent, &terminate) == 0 && !has_handler(terminate)) ::signal(SIGTERM, SIG_DFL);

@@ -16,8 +16,8 @@ namespace sockserv::inline abi_0::detail {
 
 class ClosedTogether;
 
-/// The lingering connections of one process. They need no thread of their own: the serving loop calls `serve()`, and
-/// once it has ended, so does each function that waits for requests.
+/// The lingering connections of one process. They need no thread of their own: the serving loop calls `serve()`. After
+/// that loop has ended, the functions that wait for requests do.
 ///
 /// @par Thread safety
 /// Safe.

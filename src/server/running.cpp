@@ -12,7 +12,7 @@
 namespace sockserv::inline abi_0 {
 namespace {
 
-/// How often to look after lingering connections when there is no serving loop: if there are any, and if there are
+/// How often to serve lingering connections after the serving loop has ended: while there are some, and while there are
 /// none.
 constexpr std::chrono::milliseconds linger_interval(10);
 constexpr std::chrono::milliseconds no_linger_interval(100);
@@ -51,7 +51,7 @@ std::size_t AbstractServer::Core::handlers_here() const {
   return std::max(requests - std::min(requests, without), runner().running());
 }
 
-/// Looks after lingering connections as well, because the serving loop has ended.
+/// Serves lingering connections too, because the serving loop has ended.
 bool AbstractServer::Core::wait_for_connections(time_point deadline) {
   for (;;) {
     linger_.serve();

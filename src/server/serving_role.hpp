@@ -14,7 +14,7 @@ class AbstractServer::Core::ServingRole {
   ServingRole(const ServingRole&) = delete;
   ServingRole& operator=(const ServingRole&) = delete;
   ~ServingRole() {
-    core_.end_awaited_clients();  // if an error has ended serving
+    core_.end_awaited_clients();  // there are some if serving failed
     core_.lifecycle_.end_serving();
   }
 

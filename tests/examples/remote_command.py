@@ -56,7 +56,7 @@ def none_running(mark):
 def children_of(process):
     children = []
     for task in pathlib.Path(f"/proc/{process}/task").glob("*/children"):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread exited meanwhile
             children += task.read_bytes().split()
     return children
 

@@ -468,7 +468,7 @@ TEST_CASE("begin_preparation: a child has no descriptor of the clients that are 
   CHECK(std::stoul(client.read_line()) == std::stoul(descriptors) + silent.size());
 }
 
-// Not before: whoever comes later can be served by another process, or after the first.
+// The second client stays in the backlog meanwhile, where another process could accept it.
 TEST_CASE("begin_preparation: a server of one request at a time gives a client a moment for itself") {
   Challenges<TCPServer<Actor>> server(quiet({.prepare_timeout = std::nullopt}));
   const ServerThread background(server);
