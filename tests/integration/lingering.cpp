@@ -1,10 +1,12 @@
 /// How connections end whose clients have sent more than was read.
 
 #include <doctest/doctest.h>
+#include <sys/socket.h>
 
 #include <chrono>
 #include <future>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "acting.hpp"
@@ -46,6 +48,20 @@ TEST_CASE_TEMPLATE("lingering: the answer is whole though its client has sent mo
     StreamClient client(server.server_address());
     client.send("a line\nand more\n");
     CHECK(client.read_line().size() == 8 << 20);
+  }
+  SUBCASE("in the buffer of rfile, for a client that reads slowly") {
+    Acting<Server> server(answers(8 << 20), quiet());
+    const ServerThread background(server);
+    StreamClient client(server.server_address());
+    client.send("a line\nand more\n");
+    std::string space(65536, '\0');
+    std::size_t total = 0;
+    for (ssize_t count = 1; count > 0; total += static_cast<std::size_t>(count)) {
+      std::this_thread::sleep_for(1ms);
+      count = ::recv(client.fileno(), space.data(), space.size(), 0);
+      REQUIRE(count >= 0);  // else: it was reset
+    }
+    CHECK(total == 8 << 20);
   }
   SUBCASE("in the socket") {
     Acting<Server> server(answers_by_hand, quiet());
